@@ -1,0 +1,62 @@
+package eventlog
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+)
+
+// EncodeStage makes the parts of a staged commit, each MaxStagePart bytes but
+// the last, and the event that stands for them. Errors: *FieldError for an id
+// that CheckStageID refuses, for no events, and for an event that must not be
+// staged: commit.staged, and those of which head and clock are known from the
+// batches alone (epoch.started, level.raised, clock.stepped).
+func EncodeStage(id string, events []Event) (*CommitStaged, [][]byte, error) {
+	if i := notStaged(events); i >= 0 {
+		return nil, nil, &FieldError{Field: fmt.Sprintf("events[%d].kind", i), Reason: "must not be staged"}
+	}
+	lines := AppendEventLines(nil, events)
+	s := &CommitStaged{ID: id, Events: len(events), Bytes: int64(len(lines)), SHA256: sha256.Sum256(lines)}
+	var parts [][]byte
+	for len(lines) > 0 {
+		n := min(len(lines), MaxStagePart)
+		parts = append(parts, lines[:n:n])
+		lines = lines[n:]
+	}
+	s.Parts = len(parts)
+	if err := s.Validate(); err != nil {
+		return nil, nil, err
+	}
+	return s, parts, nil
+}
+
+// DecodeStage reads the joined parts of a staged commit after checking size,
+// hash and count. Errors: ErrCorrupt, ErrLevel.
+func DecodeStage(s *CommitStaged, lines []byte) ([]Event, error) {
+	if int64(len(lines)) != s.Bytes || sha256.Sum256(lines) != s.SHA256 {
+		return nil, fmt.Errorf("stage %s: %w: the parts are not what was staged", s.ID, ErrCorrupt)
+	}
+	var d Decoder
+	events, err := d.DecodeEvents(lines)
+	if err != nil {
+		return nil, fmt.Errorf("stage %s: %w", s.ID, d.lineError())
+	}
+	if len(events) != s.Events {
+		return nil, fmt.Errorf("stage %s: %w: %d events, %d were staged", s.ID, ErrCorrupt, len(events), s.Events)
+	}
+	if i := notStaged(events); i >= 0 {
+		return nil, fmt.Errorf("stage %s: %w: events[%d] must not be staged", s.ID, ErrCorrupt, i)
+	}
+	return events, nil
+}
+
+// notStaged is the index of the first event that a stage must not hold; −1: none.
+func notStaged(events []Event) int {
+	return slices.IndexFunc(events, func(e Event) bool {
+		switch e.(type) {
+		case *CommitStaged, *EpochStarted, *LevelRaised, *ClockStepped:
+			return true
+		}
+		return false
+	})
+}
