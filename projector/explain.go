@@ -1,0 +1,147 @@
+package projector
+
+import (
+	"fmt"
+	"net/netip"
+
+	"dvr/eventlog"
+)
+
+// Judged is a candidate with the decision about it.
+type Judged struct {
+	Candidate
+	Metric uint64 // at this router; of an unusable candidate the route's own
+	Chosen bool
+	Why    string // a short sentence, "higher metric (20 > 10)"
+}
+
+// Explain judges every candidate of p at router, in canonical order; nil: p is not there.
+func (s *State) Explain(router eventlog.RouterID, p netip.Prefix) []Judged {
+	if !p.IsValid() {
+		return nil
+	}
+	at := placeOf(p)
+	e := s.entry(at)
+	if e == nil {
+		return nil
+	}
+	v := s.view(router)
+	j := judge{view: v, class: e.set.class, base: e.set.base}
+	if j.class != nil {
+		j.best = append(j.best, v.best(j.class)...)
+		j.typ = j.lowestType()
+	}
+	out := make([]Judged, len(e.set.bodies))
+	for i, b := range e.set.bodies {
+		out[i] = j.candidate(b)
+		out[i].Candidate = Candidate{b.at(at), e.revision(i)}
+	}
+	return out
+}
+
+// judge holds candidates against what was chosen.
+type judge struct {
+	view  *view
+	class *class // nil: nothing usable
+	base  uint32
+	best  []offer
+	typ   eventlog.RouteType // of the group
+}
+
+// offerType is the type of next hop that an offer puts into the group.
+func (j *judge) offerType(o offer) eventlog.RouteType {
+	p := &j.class.paths[o.path]
+	switch {
+	case j.view.remote(p):
+		return eventlog.Unicast
+	case p.recursive:
+		return j.view.resolution(p).paths[pathKey{j.class, o.path}].hops[0].Type
+	}
+	return p.typ
+}
+
+func (j *judge) lowestType() eventlog.RouteType {
+	lowest := eventlog.Prohibit
+	for _, o := range j.best {
+		lowest = min(lowest, j.offerType(o))
+	}
+	return lowest
+}
+
+func (j *judge) candidate(b *body) Judged {
+	own := uint64(b.route.Metric)
+	switch {
+	case b.route.VRF != "":
+		return Judged{Metric: own, Why: "in VRF " + b.route.VRF + ", which is not forwarded yet"}
+	case b.route.Metric == eventlog.MetricUnusable:
+		return Judged{Metric: own, Why: fmt.Sprintf("unusable: metric %d", b.route.Metric)}
+	}
+	o, ok := j.offer(pathOf(&b.route, j.base))
+	if !ok {
+		return Judged{Metric: own, Why: j.whyUnusable(&b.route)}
+	}
+	out := Judged{Metric: o.metric + uint64(j.base)}
+	best := j.best[0]
+	switch {
+	case o.preference > best.preference:
+		out.Why = fmt.Sprintf("higher preference (%d > %d)", o.preference, best.preference)
+	case o.metric > best.metric:
+		out.Why = fmt.Sprintf("higher metric (%d > %d)", out.Metric, best.metric+uint64(j.base))
+	case j.offerType(o) > j.typ:
+		out.Why = fmt.Sprintf("equally good, but type %s loses to %s", j.offerType(o), j.typ)
+	default:
+		out.Chosen = true
+		out.Why = j.whyChosen(o)
+	}
+	return out
+}
+
+// offer is the best offer of one path at the router.
+func (j *judge) offer(p path) (best offer, ok bool) {
+	for o := range j.view.all(j.class) {
+		if j.class.paths[o.path] == p && (!ok || o.better(best)) {
+			best, ok = o, true
+		}
+	}
+	return best, ok
+}
+
+// circular: the path was taken out because its resolution goes in a circle.
+func (j *judge) circular(p path) bool {
+	for i := range j.class.paths {
+		if j.class.paths[i] == p {
+			return j.view.resolution(&p).circular[pathKey{j.class, i}]
+		}
+	}
+	return false
+}
+
+func (j *judge) whyChosen(o offer) string {
+	n := 0
+	for _, b := range j.best {
+		if j.offerType(b) == j.typ {
+			n++
+		}
+	}
+	text := "best"
+	if n > 1 {
+		text = fmt.Sprintf("one of %d equally good", n)
+	}
+	if j.view.remote(&j.class.paths[o.path]) {
+		text += fmt.Sprintf(", from %s at distance %d", o.origin, j.view.topo.distance(j.view.router, o.origin))
+	}
+	return text
+}
+
+func (j *judge) whyUnusable(r *eventlog.RouteAnnounced) string {
+	if r.Router != eventlog.AllRouters && j.view.topo.distance(j.view.router, r.Router) == unreachable {
+		if x := j.view.topo.find(r.Router); x >= 0 && j.view.topo.drained[x] == eventlog.DrainHard {
+			return fmt.Sprintf("router %s is drained", r.Router)
+		}
+		return fmt.Sprintf("router %s cannot be reached", r.Router)
+	}
+	if j.circular(pathOf(r, j.base)) {
+		return fmt.Sprintf("next hop %s resolves through the route itself", r.NextHop)
+	}
+	return fmt.Sprintf("next hop %s does not resolve", r.NextHop)
+}

@@ -1,0 +1,317 @@
+package projector
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+
+	"dvr/eventlog"
+	"dvr/projector/internal/pmap"
+)
+
+// item is something other than a route that the log set. Immutable.
+type item struct {
+	event   eventlog.Event // the event that would set it
+	rev     eventlog.Revision
+	inverse []eventlog.Event // of a pending confirmation: what undoes its commit
+}
+
+// The items' keys: one letter for the kind, then the identity. The letters'
+// order is that of a snapshot.
+const (
+	itemEpoch        = 'a'
+	itemLevel        = 'b'
+	itemRouter       = 'c'
+	itemLink         = 'd'
+	itemLinkSeen     = 'e'
+	itemNextHopSeen  = 'f'
+	itemKey          = 'g'
+	itemGuard        = 'h'
+	itemFreeze       = 'i'
+	itemRole         = 'j'
+	itemTimer        = 'k'
+	itemConfirmation = 'l'
+)
+
+func itemKeyOf(kind byte, names ...string) pmap.String {
+	n := 1 + len(names)
+	for _, s := range names {
+		n += len(s)
+	}
+	b := make([]byte, 0, n)
+	b = append(b, kind)
+	for i, s := range names {
+		if i > 0 {
+			b = append(b, 0)
+		}
+		b = append(b, s...)
+	}
+	return pmap.String(b)
+}
+
+func linkKey(kind byte, l *eventlog.LinkID, more ...string) pmap.String {
+	return itemKeyOf(kind, append([]string{string(l.A), string(l.B), l.Name}, more...)...)
+}
+
+func nextHopKey(vrf string, router eventlog.RouterID, hop netip.Addr, iface string) pmap.String {
+	return itemKeyOf(itemNextHopSeen, string(router), vrf, hop.String(), iface)
+}
+
+func confirmationKey(r eventlog.Revision) pmap.String {
+	return itemKeyOf(itemConfirmation, string(binary.BigEndian.AppendUint64(nil, uint64(r))))
+}
+
+// setterKey is the key of the item that e sets; "" for an event that sets none.
+func setterKey(e eventlog.Event, rev eventlog.Revision) pmap.String {
+	switch e := e.(type) {
+	case *eventlog.RouterSet:
+		return itemKeyOf(itemRouter, string(e.Router))
+	case *eventlog.LinkSet:
+		return linkKey(itemLink, &e.LinkID)
+	case *eventlog.LinkObserved:
+		return linkKey(itemLinkSeen, &e.LinkID, string(e.Router))
+	case *eventlog.NextHopObserved:
+		return nextHopKey(e.VRF, e.Router, e.NextHop, e.Interface)
+	case *eventlog.KeyPut:
+		return itemKeyOf(itemKey, e.Key)
+	case *eventlog.GuardSet:
+		return itemKeyOf(itemGuard, e.Name)
+	case *eventlog.FreezeSet:
+		return itemKeyOf(itemFreeze, e.Name)
+	case *eventlog.RoleSet:
+		return itemKeyOf(itemRole, e.Actor)
+	case *eventlog.TimerSet:
+		return itemKeyOf(itemTimer, e.Name)
+	case *eventlog.ConfirmationOpened:
+		return confirmationKey(rev)
+	case *eventlog.EpochStarted:
+		return itemKeyOf(itemEpoch)
+	case *eventlog.LevelRaised:
+		return itemKeyOf(itemLevel)
+	}
+	return ""
+}
+
+// removerKey is the key of the item that e removes; "" for an event that removes none.
+func removerKey(e eventlog.Event) pmap.String {
+	switch e := e.(type) {
+	case *eventlog.RouterRemoved:
+		return itemKeyOf(itemRouter, string(e.Router))
+	case *eventlog.LinkRemoved:
+		return linkKey(itemLink, &e.LinkID)
+	case *eventlog.KeyDeleted:
+		return itemKeyOf(itemKey, e.Key)
+	case *eventlog.GuardRemoved:
+		return itemKeyOf(itemGuard, e.Name)
+	case *eventlog.FreezeRemoved:
+		return itemKeyOf(itemFreeze, e.Name)
+	case *eventlog.RoleRemoved:
+		return itemKeyOf(itemRole, e.Actor)
+	case *eventlog.TimerFired:
+		return itemKeyOf(itemTimer, e.Name)
+	case *eventlog.TimerCancelled:
+		return itemKeyOf(itemTimer, e.Name)
+	case *eventlog.TimerFailed:
+		return itemKeyOf(itemTimer, e.Name)
+	case *eventlog.ConfirmationConfirmed:
+		return confirmationKey(e.Revision)
+	case *eventlog.ConfirmationUndone:
+		return confirmationKey(e.Revision)
+	}
+	return ""
+}
+
+// applyItem folds an event that is not a route's.
+func (f *Fold) applyItem(e eventlog.Event, c *eventlog.Commit) {
+	switch e := e.(type) {
+	case *eventlog.RouterRemoved:
+		f.forgetObserver(e.Router)
+	case *eventlog.LinkRemoved:
+		f.removeItems(linkKey(itemLinkSeen, &e.LinkID, ""))
+	case *eventlog.EpochStarted:
+		f.pos.Epoch, f.nonce = e.Epoch, e.Nonce
+		if e.LogID != "" {
+			f.pos.LogID = e.LogID
+		}
+		f.epochs = append(f.epochs, Epoch{e.Epoch, c.Revision})
+	case *eventlog.LevelRaised:
+		f.level = e.Level
+	case *eventlog.ClockStepped:
+		f.step(e.To - e.From)
+		return
+	}
+	if k := setterKey(e, c.Revision); k != "" {
+		f.setItem(k, &item{event: e, rev: c.Revision})
+	} else if k := removerKey(e); k != "" {
+		f.removeItem(k)
+	}
+}
+
+func (f *Fold) setItem(k pmap.String, it *item) {
+	before, existed := f.items.Set(k, it)
+	if existed {
+		f.digest = f.digest.Sub(f.itemDigest(before))
+	}
+	f.digest = f.digest.Add(f.itemDigest(it))
+	if !existed {
+		f.countItem(k, it, 1)
+	}
+	f.topologyTouched(k)
+}
+
+func (f *Fold) removeItem(k pmap.String) {
+	before, existed := f.items.Delete(k)
+	if !existed {
+		return
+	}
+	f.digest = f.digest.Sub(f.itemDigest(before))
+	f.countItem(k, before, -1)
+	f.topologyTouched(k)
+}
+
+func (f *Fold) countItem(k pmap.String, it *item, by int) {
+	switch k[0] {
+	case itemKey:
+		f.keys += by
+	case itemLink:
+		f.links += by
+		l := it.event.(*eventlog.LinkSet)
+		f.name(l.A, by)
+		f.name(l.B, by)
+	}
+}
+
+func (f *Fold) topologyTouched(k pmap.String) {
+	switch k[0] {
+	case itemRouter, itemLink, itemLinkSeen:
+		f.topology = nil
+	}
+}
+
+func (f *Fold) itemDigest(it *item) Digest {
+	f.scratch.line = eventlog.AppendEvent(f.scratch.line[:0], it.event)
+	f.scratch.line = binary.LittleEndian.AppendUint64(f.scratch.line, uint64(it.rev))
+	return hashItem(f.scratch.line)
+}
+
+// removeItems removes every item whose key begins with prefix.
+func (f *Fold) removeItems(prefix pmap.String) {
+	var keys []pmap.String
+	for k := range itemsOf(f.items.View, prefix) {
+		keys = append(keys, k)
+	}
+	for _, k := range keys {
+		f.removeItem(k)
+	}
+}
+
+// forgetObserver clears what a router that is being removed has observed.
+func (f *Fold) forgetObserver(r eventlog.RouterID) {
+	f.removeItems(itemKeyOf(itemNextHopSeen, string(r), ""))
+	var keys []pmap.String
+	for k, it := range itemsOf(f.items.View, pmap.String(rune(itemLinkSeen))) {
+		if it.event.(*eventlog.LinkObserved).Router == r {
+			keys = append(keys, k)
+		}
+	}
+	for _, k := range keys {
+		f.removeItem(k)
+	}
+}
+
+// moved is a time moved by a clock step, kept within what the log can write:
+// else a state would hold another deadline than its snapshot, and the two would
+// part at the next step.
+func moved(at, by int64) int64 { return min(max(at+by, 1), eventlog.MaxTime) }
+
+// step moves every pending deadline with log time.
+func (f *Fold) step(by int64) {
+	f.window.step(by)
+	items := map[pmap.String]*item{}
+	for k, it := range itemsOf(f.items.View, pmap.String(rune(itemTimer))) {
+		t := *it.event.(*eventlog.TimerSet)
+		t.At = moved(t.At, by)
+		items[k] = &item{event: &t, rev: it.rev}
+	}
+	for k, it := range itemsOf(f.items.View, pmap.String(rune(itemConfirmation))) {
+		c := *it.event.(*eventlog.ConfirmationOpened)
+		c.Deadline = moved(c.Deadline, by)
+		items[k] = &item{event: &c, rev: it.rev, inverse: it.inverse}
+	}
+	for k, it := range items {
+		f.setItem(k, it)
+	}
+}
+
+// applyUnconfirmed folds a commit that carries confirmation.opened and keeps
+// with it what undoes the commit.
+func (f *Fold) applyUnconfirmed(c *eventlog.Commit) {
+	var inverse []eventlog.Event
+	for _, e := range c.Events {
+		if u := f.undo(e); u != nil {
+			inverse = append(inverse, u)
+		}
+		f.apply(e, c)
+	}
+	slices.Reverse(inverse)
+	k := confirmationKey(c.Revision)
+	if it, ok := f.items.Get(k); ok {
+		f.items.Set(k, &item{event: it.event, rev: it.rev, inverse: inverse})
+	}
+}
+
+// undo is the event that undoes e in the fold as it is before e; nil: e
+// changes nothing that is undone (observations, timers that have fired or
+// failed, epochs).
+func (f *Fold) undo(e eventlog.Event) eventlog.Event {
+	switch e := e.(type) {
+	case *eventlog.RouteAnnounced:
+		if c, ok := f.Current().Route(e.RouteID); ok {
+			return &c.RouteAnnounced
+		}
+		return &eventlog.RouteWithdrawn{RouteID: e.RouteID}
+	case *eventlog.RouteWithdrawn:
+		if c, ok := f.Current().Route(e.RouteID); ok {
+			return &c.RouteAnnounced
+		}
+		return nil
+	case *eventlog.TimerFired, *eventlog.TimerFailed:
+		return nil // set again it would fire again
+	}
+	k := setterKey(e, f.pos.Revision)
+	if k == "" {
+		k = removerKey(e)
+	}
+	if k == "" {
+		return nil
+	}
+	switch k[0] {
+	case itemEpoch, itemLevel, itemLinkSeen, itemNextHopSeen, itemConfirmation:
+		return nil
+	}
+	if it, ok := f.items.Get(k); ok {
+		return it.event
+	}
+	return remover(e)
+}
+
+// remover is the event that removes what e sets.
+func remover(e eventlog.Event) eventlog.Event {
+	switch e := e.(type) {
+	case *eventlog.RouterSet:
+		return &eventlog.RouterRemoved{Router: e.Router}
+	case *eventlog.LinkSet:
+		return &eventlog.LinkRemoved{LinkID: e.LinkID}
+	case *eventlog.KeyPut:
+		return &eventlog.KeyDeleted{Key: e.Key}
+	case *eventlog.GuardSet:
+		return &eventlog.GuardRemoved{Name: e.Name}
+	case *eventlog.FreezeSet:
+		return &eventlog.FreezeRemoved{Name: e.Name}
+	case *eventlog.RoleSet:
+		return &eventlog.RoleRemoved{Actor: e.Actor}
+	case *eventlog.TimerSet:
+		return &eventlog.TimerCancelled{Name: e.Name}
+	}
+	return nil
+}
