@@ -1,0 +1,56 @@
+package etcdlog
+
+import (
+	"context"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"dvr/eventlog"
+)
+
+// get and txn are single attempts, bounded by CallTimeout: over a network a
+// call may otherwise hang on a dead connection for as long as ctx lives.
+
+func (l *Log) get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.options.CallTimeout)
+	defer cancel()
+	return l.client.KV.Get(ctx, key, opts...)
+}
+
+func (l *Log) txn(ctx context.Context, cmps []clientv3.Cmp, then, otherwise []clientv3.Op) (*clientv3.TxnResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.options.CallTimeout)
+	defer cancel()
+	return l.client.KV.Txn(ctx).If(cmps...).Then(then...).Else(otherwise...).Commit()
+}
+
+// settle repeats a transaction that may be applied twice without harm, until
+// etcd answers or refuses.
+func (l *Log) settle(ctx context.Context, cmps []clientv3.Cmp, then, otherwise []clientv3.Op) (*clientv3.TxnResponse, error) {
+	var pause backoff
+	for {
+		r, err := l.txn(ctx, cmps, then, otherwise)
+		if err == nil || judge(err) != unknown || !pause.wait(ctx) {
+			return r, err
+		}
+	}
+}
+
+func absent(key string) clientv3.Cmp {
+	return clientv3.Compare(clientv3.CreateRevision(key), "=", 0)
+}
+
+func present(key string) clientv3.Cmp {
+	return clientv3.Compare(clientv3.CreateRevision(key), ">", 0)
+}
+
+// unchanged holds while the key was last put at the etcd revision; 0: absent.
+func unchanged(key string, modRevision int64) clientv3.Cmp {
+	return clientv3.Compare(clientv3.ModRevision(key), "=", modRevision)
+}
+
+func decodeHead(kv *mvccpb.KeyValue) (eventlog.Head, error) {
+	head, err := eventlog.DecodeHead(kv.Value)
+	head.Guard = kv.ModRevision
+	return head, err
+}
