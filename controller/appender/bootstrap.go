@@ -1,0 +1,256 @@
+package appender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"dvr/eventlog"
+	"dvr/projector"
+)
+
+// errForked: what the Fold holds is not what the log holds at that revision.
+var errForked = fmt.Errorf("the log continues another history: %w", eventlog.ErrCorrupt)
+
+// Open restores the state (newest snapshot that loads, then the tail of the
+// log) and starts the appender. It returns when State stands at the head that
+// was read last. A log of a newer level opens too: Fault tells, and State
+// serves what could be folded.
+//
+// Cost: one pass over the snapshot and the tail, decoding and folding on two
+// cores. Errors: eventlog.ErrUnavailable, ErrHole, ErrCorrupt, ctx's.
+func Open(ctx context.Context, log eventlog.Log, options Options) (*Appender, error) {
+	options = options.withDefaults()
+	own, cancel := context.WithCancel(context.Background())
+	a := &Appender{
+		log: log, options: options,
+		queue:  newQueue(options.MaxQueued, options.MaxQueuedBytes),
+		urgent: make(chan struct{}, 1),
+		ctx:    own, cancel: cancel,
+	}
+	fold, head, err := a.restore(ctx)
+	if err != nil && !errors.Is(err, eventlog.ErrLevel) {
+		cancel()
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	l := &loop{
+		Appender: a, fold: fold,
+		launches: make(chan launch, 1), landed: make(chan landing, 1),
+		freed: make(chan error, 1), textOf: -1,
+	}
+	l.stand(head)
+	if err != nil {
+		a.setFault(err)
+	}
+	a.owned.Add(2)
+	go a.carry(l.launches, l.landed)
+	go l.run()
+	return a, nil
+}
+
+// restore builds a Fold from a snapshot and the tail. With ErrLevel the Fold
+// is whole up to where the newer level begins.
+func (a *Appender) restore(ctx context.Context) (*projector.Fold, eventlog.Head, error) {
+	snapshots, err := a.log.Snapshots(ctx)
+	if err != nil {
+		return nil, eventlog.Head{}, fmt.Errorf("list snapshots: %w", err)
+	}
+	slices.SortFunc(snapshots, func(x, y eventlog.SnapshotInfo) int {
+		return cmpRevision(y.Revision, x.Revision)
+	})
+	for _, s := range snapshots {
+		fold, err := loadSnapshot(ctx, a.log, s)
+		if err == nil {
+			var head eventlog.Head
+			if head, err = a.catchUp(ctx, fold); err == nil || !damaged(err) {
+				return fold, head, err
+			}
+		}
+		if ctx.Err() != nil || errors.Is(err, eventlog.ErrUnavailable) {
+			return nil, eventlog.Head{}, err
+		}
+		a.options.OnDamage(fmt.Errorf("snapshot of revision %d: %w", s.Revision, err))
+	}
+	fold := projector.NewFold(a.log.ID())
+	head, err := a.catchUp(ctx, fold)
+	return fold, head, err
+}
+
+// damaged reports an error that an older snapshot may avoid.
+func damaged(err error) bool {
+	return errors.Is(err, eventlog.ErrCorrupt) || errors.Is(err, eventlog.ErrHole) ||
+		errors.Is(err, eventlog.ErrForeignLog)
+}
+
+func cmpRevision(a, b eventlog.Revision) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// loadSnapshot reads a snapshot back and compares it with its manifest.
+func loadSnapshot(ctx context.Context, log eventlog.Log, info eventlog.SnapshotInfo) (*projector.Fold, error) {
+	r, err := log.OpenSnapshot(ctx, info)
+	if err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	fold, err := projector.Load(r)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	s := fold.Current()
+	at := s.Position()
+	switch {
+	case at.LogID != log.ID():
+		return nil, fmt.Errorf("of log %s: %w", at.LogID, eventlog.ErrForeignLog)
+	case at.Revision != info.Revision || at.Epoch != info.Epoch:
+		return nil, fmt.Errorf("stands at %s: %w", at, eventlog.ErrCorrupt)
+	case s.Digest().String() != info.Digest:
+		return nil, fmt.Errorf("digest %s, the manifest says %s: %w", s.Digest(), info.Digest, eventlog.ErrCorrupt)
+	}
+	return fold, nil
+}
+
+// catchUp reads the log until the Fold stands at its head.
+func (a *Appender) catchUp(ctx context.Context, fold *projector.Fold) (eventlog.Head, error) {
+	for {
+		head, err := a.log.Head(ctx)
+		if err != nil {
+			return fold.Current().Head(), fmt.Errorf("read the head: %w", err)
+		}
+		at := fold.Current().Head()
+		switch {
+		case at.Revision > head.Revision, at.Revision == head.Revision && at.Hash != head.Hash:
+			return at, fmt.Errorf("revision %d, the log's head is %d: %w", at.Revision, head.Revision, errForked)
+		case at.Revision == head.Revision:
+			return head, nil
+		}
+		if err := a.readTail(ctx, fold, at.Revision); err != nil {
+			return fold.Current().Head(), err
+		}
+		if now := fold.Current().Head().Revision; now <= at.Revision {
+			return fold.Current().Head(), fmt.Errorf("after revision %d: %w", now, eventlog.ErrHole)
+		}
+	}
+}
+
+// readAhead is how many decoded batches wait for the Fold at most.
+const readAhead = 8
+
+// readTail decodes in one goroutine and folds in another.
+func (a *Appender) readTail(ctx context.Context, fold *projector.Fold, after eventlog.Revision) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	batches := make(chan *eventlog.Batch, readAhead)
+	read := make(chan error, 1)
+	go func() {
+		defer close(batches)
+		read <- a.log.Read(ctx, after, func(b *eventlog.Batch) error {
+			keep := *b
+			keep.Commits = slices.Clone(b.Commits)
+			select {
+			case batches <- &keep:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	var folding error
+	for b := range batches {
+		if folding != nil {
+			continue // until the reader has seen that it is over
+		}
+		if folding = a.foldBatch(ctx, fold, b); folding != nil {
+			cancel()
+		}
+	}
+	if err := <-read; folding == nil && err != nil {
+		return fmt.Errorf("read the log: %w", err)
+	}
+	return folding
+}
+
+// foldBatch folds what of b lies after the Fold's revision. Staged commits
+// are expanded; one whose parts are not all there is a hole.
+func (a *Appender) foldBatch(ctx context.Context, fold *projector.Fold, b *eventlog.Batch) error {
+	at := fold.Current().Head()
+	switch {
+	case b.First() > at.Revision+1:
+		return fmt.Errorf("revision %d after %d: %w", b.First(), at.Revision, eventlog.ErrHole)
+	case b.First() == at.Revision+1 && b.Prev != at.Hash:
+		return fmt.Errorf("revision %d: %w", b.First(), errForked)
+	}
+	for i := range b.Commits {
+		c := &b.Commits[i]
+		if c.Revision <= at.Revision {
+			continue
+		}
+		if len(c.Events) == 1 {
+			if s, ok := c.Events[0].(*eventlog.CommitStaged); ok {
+				events, err := a.log.Staged(ctx, s)
+				if errors.Is(err, eventlog.ErrNotFound) {
+					err = fmt.Errorf("%w: %w", eventlog.ErrHole, err)
+				}
+				if err != nil {
+					return fmt.Errorf("staged commit %d: %w", c.Revision, err)
+				}
+				c.Events = events
+			}
+		}
+		if err := fold.Apply(c, commitHash(b, i)); err != nil {
+			return fmt.Errorf("fold revision %d: %w", c.Revision, err)
+		}
+	}
+	a.counts.folded(len(b.Raw))
+	return nil
+}
+
+// resync brings the Fold from the last published State to where the log is,
+// waiting for the log where it is unavailable. It begins anew from a snapshot
+// where the log does not continue that State. Errors: what stops the folding,
+// ctx's; the Fold then stands at the published State or later.
+func (l *loop) resync() error {
+	l.fold = projector.Resume(l.State())
+	for pause := minRetry; ; pause = min(2*pause, maxRetry) {
+		head, err := l.catchUp(l.ctx, l.fold)
+		if damaged(err) || errors.Is(err, eventlog.ErrTruncated) {
+			l.options.OnDamage(fmt.Errorf("resynchronize: %w", err))
+			var fold *projector.Fold
+			if fold, head, err = l.restore(l.ctx); err == nil || errors.Is(err, eventlog.ErrLevel) {
+				l.fold = fold
+			}
+		}
+		switch {
+		case err == nil:
+			l.stand(head)
+			return nil
+		case l.ctx.Err() != nil:
+			return err
+		case errors.Is(err, eventlog.ErrUnavailable):
+		default:
+			l.stand(l.fold.Current().Head())
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-l.ctx.Done():
+			return l.ctx.Err()
+		}
+	}
+}
+
+// commitHash is the chain hash that is known of commit i: a decoded batch
+// carries only that of its last one, and no State is frozen before it.
+func commitHash(b *eventlog.Batch, i int) eventlog.Hash {
+	if i == len(b.Commits)-1 {
+		return b.Hash
+	}
+	return eventlog.Hash{}
+}

@@ -1,0 +1,71 @@
+package appender
+
+import "sync/atomic"
+
+// queue is a many-producer, single-consumer stack that is taken whole and
+// turned around: pushing is one compare-and-swap and no allocation, and what
+// one goroutine pushes keeps its order.
+type queue struct {
+	head  atomic.Pointer[Pending]
+	count atomic.Int64 // requests accepted and not yet answered
+	bytes atomic.Int64 // of their encoded forms
+	wake  chan struct{}
+
+	maxCount, maxBytes int64
+}
+
+func newQueue(maxCount int, maxBytes int64) *queue {
+	return &queue{wake: make(chan struct{}, 1), maxCount: int64(maxCount), maxBytes: maxBytes}
+}
+
+// reserve counts a request in, or refuses it where the queue is full. A
+// request larger than the whole limit passes when it is alone.
+func (q *queue) reserve(size int64) bool {
+	n, b := q.count.Add(1), q.bytes.Add(size)
+	if n > q.maxCount || (b > q.maxBytes && n > 1) {
+		q.release(size)
+		return false
+	}
+	return true
+}
+
+func (q *queue) release(size int64) {
+	q.count.Add(-1)
+	q.bytes.Add(-size)
+}
+
+// push adds p; only the push that finds the queue empty wakes the consumer.
+func (q *queue) push(p *Pending) {
+	for {
+		old := q.head.Load()
+		p.next = old
+		if q.head.CompareAndSwap(old, p) {
+			if old == nil {
+				q.poke()
+			}
+			return
+		}
+	}
+}
+
+// poke wakes the consumer.
+func (q *queue) poke() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// takeAll empties the queue, oldest first.
+func (q *queue) takeAll() *Pending {
+	if q.head.Load() == nil {
+		return nil
+	}
+	var first *Pending
+	for p := q.head.Swap(nil); p != nil; {
+		next := p.next
+		p.next = first
+		first, p = p, next
+	}
+	return first
+}
