@@ -1,0 +1,188 @@
+package fibstream
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"dvr/controller/fibpb"
+	"dvr/eventlog"
+	"dvr/projector"
+)
+
+// Source publishes states; the appender implements it.
+type Source interface {
+	// State is the newest published state; it never blocks.
+	State() *projector.State
+	// Changed is closed when a newer state than the present one is published.
+	Changed() <-chan struct{}
+}
+
+// Options of a Server. The zero value of each field has the default named.
+type Options struct {
+	Node        string   // this controller's name, told in Welcome
+	Controllers []string // FIB addresses of every controller; see SetControllers
+	Now         func() time.Time
+	// GoneFor is how long an instance must be gone before another may serve
+	// its router: 10 s.
+	GoneFor time.Duration
+	// CatchUp is how long a data plane that is ahead of this controller waits
+	// for it: 10 s.
+	CatchUp time.Duration
+	// HelloWithin is how long a stream may be silent before its Hello: 10 s.
+	HelloWithin time.Duration
+	// Keep is how long the FIB that a gone instance acked last is kept for a
+	// cheap resume: 60 s.
+	Keep time.Duration
+	// Remember is how long a gone data plane stays listed: 24 h.
+	Remember time.Duration
+	// MaxInFlight is how many deltas wait for their acks at most: 4.
+	MaxInFlight int
+	// ChunkBytes bounds an encoded chunk: 256 KiB.
+	ChunkBytes int
+	// ReconcilePause is the time between two repairs of a FIB whose digest
+	// differs; it doubles up to a minute while they do not help: 1 s.
+	ReconcilePause time.Duration
+	// MaxPlanes bounds the registry, connected and remembered: 16,384.
+	MaxPlanes int
+	// OnObservation is given what data planes observe, in the order of each
+	// one, on its receiving goroutine: it may block only that data plane.
+	OnObservation func(eventlog.RouterID, *fibpb.Observation)
+}
+
+func (o Options) withDefaults() Options {
+	duration := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	duration(&o.GoneFor, 10*time.Second)
+	duration(&o.CatchUp, 10*time.Second)
+	duration(&o.HelloWithin, 10*time.Second)
+	duration(&o.Keep, time.Minute)
+	duration(&o.Remember, 24*time.Hour)
+	duration(&o.ReconcilePause, time.Second)
+	if o.MaxInFlight <= 0 {
+		o.MaxInFlight = 4
+	}
+	if o.ChunkBytes <= 0 {
+		o.ChunkBytes = 256 << 10
+	}
+	if o.MaxPlanes <= 0 {
+		o.MaxPlanes = 1 << 14
+	}
+	if o.OnObservation == nil {
+		o.OnObservation = func(eventlog.RouterID, *fibpb.Observation) {}
+	}
+	return o
+}
+
+// Server serves the FIB stream. All methods are safe for concurrent use.
+type Server struct {
+	fibpb.UnimplementedFibServer
+	states   Source
+	options  Options
+	registry *registry
+	tables   tables
+
+	controllers atomic.Pointer[[]string]
+	lookups     atomic.Uint64 // ids of lookups
+
+	closing chan struct{}
+	once    sync.Once
+}
+
+// New makes a server of what states publishes. It starts nothing: register it
+// on a grpc.Server that was made with ServerOptions.
+func New(states Source, options Options) *Server {
+	options = options.withDefaults()
+	s := &Server{
+		states: states, options: options,
+		registry: newRegistry(options),
+		tables:   tables{of: map[eventlog.RouterID]*table{}},
+		closing:  make(chan struct{}),
+	}
+	list := slices.Clone(options.Controllers)
+	s.controllers.Store(&list)
+	return s
+}
+
+// Register registers the service.
+func (s *Server) Register(r grpc.ServiceRegistrar) { fibpb.RegisterFibServer(r, s) }
+
+// maxMessage bounds what a data plane may send at once: a Hello with buckets
+// has 16 KiB, an ack with 100 failures of 16 sinks less than this.
+const maxMessage = 1 << 20
+
+// ServerOptions are the gRPC settings that the stream needs: a dead peer is
+// found by keepalive, a message is bounded, a full FIB fits the flow control
+// window. (gRPC sets TCP_NODELAY by default.)
+func ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.InitialWindowSize(4 << 20),
+		grpc.InitialConnWindowSize(4 << 20),
+		grpc.WriteBufferSize(256 << 10),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 2 * time.Second, PermitWithoutStream: true}),
+	}
+}
+
+// SetControllers tells every data plane, present and to come, where the
+// controllers are.
+func (s *Server) SetControllers(addresses []string) {
+	list := slices.Clone(addresses)
+	s.controllers.Store(&list)
+	s.registry.each(func(x *session) {
+		x.control(&fibpb.ControllerMessage{Kind: &fibpb.ControllerMessage_Controllers{
+			Controllers: &fibpb.Controllers{Addresses: list},
+		}})
+	})
+}
+
+// Close ends every stream with UNAVAILABLE, so that data planes go to another
+// controller, and refuses new ones.
+func (s *Server) Close() {
+	s.once.Do(func() { close(s.closing) })
+}
+
+// Subscribe serves one data plane; gRPC calls it.
+func (s *Server) Subscribe(stream fibpb.Fib_SubscribeServer) error {
+	x := newSession(s, stream)
+	hello := make(chan *fibpb.Hello, 1)
+	failed := make(chan error, 1)
+	go x.receive(hello, failed)
+	defer x.leave()
+
+	timer := time.NewTimer(s.options.HelloWithin)
+	defer timer.Stop()
+	select {
+	case h := <-hello:
+		if err := x.greet(h); err != nil {
+			return err
+		}
+	case err := <-failed:
+		return err
+	case <-timer.C:
+		return status.Error(codes.DeadlineExceeded, "no Hello was sent")
+	case <-s.closing:
+		return errClosing
+	}
+	return x.run(failed)
+}
+
+var errClosing = status.Error(codes.Unavailable, "the controller is stopping: connect to another one")
+
+func invalid(format string, args ...any) error {
+	return status.Error(codes.InvalidArgument, fmt.Sprintf(format, args...))
+}
