@@ -1,0 +1,195 @@
+package settings
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Seed ports and the distances of the derived ones.
+const (
+	fibAfterAPI    = 100
+	baseRaftPort   = 8300
+	baseClientPort = 2379
+)
+
+var hostName = regexp.MustCompile(`^(?i)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.?$`)
+
+// splitHostPort checks form only; an empty host stays empty. A port below least is refused.
+func splitHostPort(v string, least int) (host string, port int, err error) {
+	host, p, err := net.SplitHostPort(v)
+	if err != nil {
+		return "", 0, fmt.Errorf("%q is not host:port", v)
+	}
+	port, err = strconv.Atoi(p)
+	if err != nil || port < 0 || port > 65535 || p != strconv.Itoa(port) {
+		return "", 0, fmt.Errorf("%q: the port is not a number up to 65535", v)
+	}
+	if port < least {
+		return "", 0, fmt.Errorf("%q: port 0 cannot be used here; name a port", v)
+	}
+	if host == "" {
+		return "", port, nil
+	}
+	if strings.Trim(host, "0123456789.") == "" || strings.Contains(host, ":") {
+		if _, err := netip.ParseAddr(host); err != nil {
+			return "", 0, fmt.Errorf("%q: %q is not an IP address", v, host)
+		}
+		return host, port, nil
+	}
+	if len(host) > 253 || !hostName.MatchString(host) {
+		return "", 0, fmt.Errorf("%q: %q is neither a host name nor an IP address", v, host)
+	}
+	return host, port, nil
+}
+
+// IsLoopback reports whether a host can only be this machine. A name other
+// than localhost is not known to be: nothing is resolved.
+func IsLoopback(host string) bool {
+	if strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsLoopback()
+}
+
+func isUnspecified(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsUnspecified()
+}
+
+// normalize checks one listener and completes its two addresses. derive gives
+// the listen address when none is set.
+func (s *Settings) normalize(name string, a *Address, least int, derive func() (string, error)) error {
+	listen, advertise := name+"_ADDR", name+"_ADVERTISE"
+	if a.Listen == "" {
+		v, err := derive()
+		if err != nil {
+			return &Error{listen, s.Origin(listen), err.Error()}
+		}
+		a.Listen = v
+		s.origins[listen] = OriginDerived
+	}
+	host, port, err := splitHostPort(a.Listen, least)
+	if err != nil {
+		return &Error{listen, s.Origin(listen), err.Error()}
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	a.Listen = net.JoinHostPort(host, strconv.Itoa(port))
+	if !IsLoopback(host) && !s.Insecure {
+		return &Error{listen, s.Origin(listen), fmt.Sprintf("%s reaches beyond this machine, and this version has neither TLS nor authentication: listen on loopback (127.0.0.1:%d), or accept that everyone who reaches it controls the routes, with --insecure or INSECURE=true", a.Listen, port)}
+	}
+	if a.Advertise == "" {
+		if isUnspecified(host) {
+			return &Error{advertise, "", fmt.Sprintf("%s=%s listens on every address, which nobody can dial: set %s to the address that others use", listen, a.Listen, advertise)}
+		}
+		a.Advertise = a.Listen
+		s.origins[advertise] = OriginDerived
+		return nil
+	}
+	ahost, aport, err := splitHostPort(a.Advertise, min(1, port)) // 0 where the system chooses it
+	switch {
+	case err != nil:
+		return &Error{advertise, s.Origin(advertise), err.Error()}
+	case ahost == "":
+		return &Error{advertise, s.Origin(advertise), fmt.Sprintf("%q lacks the host that others dial", a.Advertise)}
+	case isUnspecified(ahost):
+		return &Error{advertise, s.Origin(advertise), fmt.Sprintf("%s is every address and none: nobody can dial it; name the address that others use", a.Advertise)}
+	case IsLoopback(host) && !IsLoopback(ahost) && !s.Insecure:
+		return &Error{advertise, s.Origin(advertise), fmt.Sprintf("%s is told to others while %s listens on loopback only, so it must come through something that forwards: say so with --insecure, or advertise loopback", a.Advertise, a.Listen)}
+	}
+	a.Advertise = net.JoinHostPort(ahost, strconv.Itoa(aport))
+	return nil
+}
+
+// complete derives what is unset and checks what belongs together.
+func (s *Settings) complete() error {
+	if s.DataDir == "" {
+		return &Error{"DATA_DIR", s.Origin("DATA_DIR"), "must not be empty"}
+	}
+	if s.EtcdWritable && len(s.EtcdEndpoints) > 0 && s.Origin("ETCD_WRITABLE") != OriginDefault {
+		return &Error{"ETCD_WRITABLE", s.Origin("ETCD_WRITABLE"), "has no meaning with ETCD_ENDPOINTS: an external etcd has its own access rules"}
+	}
+	must := func() (string, error) { return "", fmt.Errorf("must not be empty") }
+	if err := s.normalize("RAFT", &s.Raft, 1, must); err != nil {
+		return err
+	}
+	if err := s.normalize("API", &s.API, 0, must); err != nil {
+		return err
+	}
+	beside := func(of Address, name string, distance int, own string) (string, error) {
+		host, port, _ := splitHostPort(of.Listen, 0)
+		if port == 0 {
+			return net.JoinHostPort(host, "0"), nil
+		}
+		port += distance
+		if port < 1 || port > 65535 {
+			return "", fmt.Errorf("would be port %d, derived from %s=%s: set %s", port, name, of.Listen, own)
+		}
+		return net.JoinHostPort(host, strconv.Itoa(port)), nil
+	}
+	// What is derived is loopback unless the address it follows is not; its
+	// advertised host follows too.
+	inherit := func(to *Address, from Address) {
+		if to.Listen == "" && to.Advertise == "" {
+			h, _, _ := net.SplitHostPort(from.Listen)
+			if ah, _, _ := net.SplitHostPort(from.Advertise); ah != h {
+				to.Advertise = ah
+			}
+		}
+	}
+	fib, client := s.FIB.Listen == "", s.Client.Listen == ""
+	inherit(&s.FIB, s.API)
+	inherit(&s.Client, s.Raft)
+	if err := s.derived("FIB", &s.FIB, fib, 0, func() (string, error) { return beside(s.API, "API_ADDR", fibAfterAPI, "FIB_ADDR") }); err != nil {
+		return err
+	}
+	if err := s.derived("CLIENT", &s.Client, client, 1, func() (string, error) {
+		return beside(s.Raft, "RAFT_ADDR", baseClientPort-baseRaftPort, "CLIENT_ADDR")
+	}); err != nil {
+		return err
+	}
+	return s.distinct()
+}
+
+// derived completes an address that may follow another one: an advertised bare
+// host (inherited) gets the derived port.
+func (s *Settings) derived(name string, a *Address, follows bool, least int, derive func() (string, error)) error {
+	if follows && a.Advertise != "" && s.Origin(name+"_ADVERTISE") == OriginDefault {
+		v, err := derive()
+		if err != nil {
+			return &Error{name + "_ADDR", OriginDerived, err.Error()}
+		}
+		_, port, _ := net.SplitHostPort(v)
+		a.Listen, a.Advertise = v, net.JoinHostPort(a.Advertise, port)
+		s.origins[name+"_ADDR"], s.origins[name+"_ADVERTISE"] = OriginDerived, OriginDerived
+	}
+	return s.normalize(name, a, least, derive)
+}
+
+// distinct refuses two listeners on one port, which the system would only
+// report for the second one and only by its number.
+func (s *Settings) distinct() error {
+	seen := map[string]string{}
+	list := []struct {
+		name string
+		a    Address
+	}{{"RAFT_ADDR", s.Raft}, {"API_ADDR", s.API}, {"FIB_ADDR", s.FIB}, {"CLIENT_ADDR", s.Client}}
+	for _, l := range list {
+		external := len(s.EtcdEndpoints) > 0 && (l.name == "RAFT_ADDR" || l.name == "CLIENT_ADDR")
+		_, port, _ := net.SplitHostPort(l.a.Listen)
+		if port == "0" || external {
+			continue
+		}
+		if other, ok := seen[port]; ok {
+			return &Error{l.name, s.Origin(l.name), fmt.Sprintf("port %s is also that of %s: choose another", port, other)}
+		}
+		seen[port] = l.name
+	}
+	return nil
+}

@@ -1,0 +1,81 @@
+package settings
+
+import (
+	"fmt"
+)
+
+// Settings is how a node runs. Load gives it complete and checked.
+type Settings struct {
+	NodeID  string
+	DataDir string
+
+	Raft   Address // peers of the embedded etcd
+	API    Address // HTTP
+	FIB    Address // gRPC for data planes
+	Client Address // clients of the embedded etcd
+
+	// EtcdEndpoints names an external etcd; empty: the embedded one.
+	EtcdEndpoints []string
+	EtcdWritable  bool  // the client listener admits writes
+	EtcdQuota     int64 // bytes of the embedded etcd's database
+
+	LogFormat string // console or json
+	LogLevel  string // debug, info, warn, error
+	Insecure  bool   // listen beyond loopback without TLS and authentication
+
+	// MemoryLimit is GOMEMLIMIT in bytes; 0 leaves the runtime's own.
+	MemoryLimit int64
+
+	origins map[string]Origin
+}
+
+// Address is where one listener listens and what others are told to dial. Both
+// are host:port; the host of Advertise is never unspecified.
+type Address struct{ Listen, Advertise string }
+
+// Origin says where a value came from: "default", "derived", "file <path>:<line>",
+// "environment <NAME>" or "flag --<name>".
+type Origin string
+
+// Origin of the setting with that environment name, "API_ADDR".
+func (s *Settings) Origin(name string) Origin {
+	if o, ok := s.origins[name]; ok {
+		return o
+	}
+	return OriginDefault
+}
+
+// Origins that are no place.
+const (
+	OriginDefault Origin = "default"
+	OriginDerived Origin = "derived"
+)
+
+// Error is a setting that cannot be used.
+type Error struct {
+	Name   string // API_ADDR
+	Origin Origin
+	Reason string // a sentence that says what to do
+}
+
+func (e *Error) Error() string {
+	if e.Origin == "" {
+		return fmt.Sprintf("%s: %s", e.Name, e.Reason)
+	}
+	return fmt.Sprintf("%s (%s): %s", e.Name, e.Origin, e.Reason)
+}
+
+// Entry is one setting as `dvr node --print-settings` and the log show it.
+type Entry struct {
+	Name, Value string
+	Origin      Origin
+}
+
+// Entries lists every setting in the documented order. Nothing here is secret.
+func (s *Settings) Entries() []Entry {
+	out := make([]Entry, 0, len(table))
+	for _, d := range table {
+		out = append(out, Entry{Name: d.name, Value: d.get(s), Origin: s.Origin(d.name)})
+	}
+	return out
+}

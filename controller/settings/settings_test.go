@@ -1,0 +1,246 @@
+package settings
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+)
+
+// load runs Load with flags, an environment and the text of a config file ("": none).
+func load(t *testing.T, args, environ []string, file string) (*Settings, error) {
+	t.Helper()
+	fs := pflag.NewFlagSet("node", pflag.ContinueOnError)
+	Flags(fs)
+	if file != "" {
+		path := filepath.Join(t.TempDir(), "dvr.yaml")
+		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append([]string{"--config", path}, args...)
+	}
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	return Load(fs, environ)
+}
+
+type addresses struct{ Raft, API, FIB, Client Address }
+
+func same(a string) Address { return Address{a, a} }
+
+func TestDefaultsAreTheSeeds(t *testing.T) {
+	s, err := load(t, nil, nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := addresses{same("127.0.0.1:8300"), same("127.0.0.1:9090"), same("127.0.0.1:9190"), same("127.0.0.1:2379")}
+	if d := cmp.Diff(want, addresses{s.Raft, s.API, s.FIB, s.Client}); d != "" {
+		t.Error(d)
+	}
+	if s.NodeID != "node-1" || s.DataDir != "./data" || s.LogFormat != "console" || s.LogLevel != "info" || s.Insecure || s.EtcdWritable || s.EtcdQuota != 8<<30 {
+		t.Errorf("defaults: %+v", s)
+	}
+	for _, e := range s.Entries() {
+		derived := strings.HasSuffix(e.Name, "_ADVERTISE") || e.Name == "FIB_ADDR" || e.Name == "CLIENT_ADDR"
+		if want := map[bool]Origin{true: OriginDerived, false: OriginDefault}[derived]; e.Origin != want {
+			t.Errorf("%s: origin %q, want %q", e.Name, e.Origin, want)
+		}
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	cases := []struct {
+		name string
+		env  string
+		want addresses
+	}{
+		{"the seed's second node", "NODE_ID=node-2 RAFT_ADDR=127.0.0.1:8302 API_ADDR=:9092",
+			addresses{same("127.0.0.1:8302"), same("127.0.0.1:9092"), same("127.0.0.1:9192"), same("127.0.0.1:2381")}},
+		{"prefixed names", "DVR_RAFT_ADDR=:8301 DVR_API_ADDR=localhost:9091",
+			addresses{same("127.0.0.1:8301"), same("localhost:9091"), same("localhost:9191"), same("127.0.0.1:2380")}},
+		{"IPv6 loopback", "API_ADDR=[::1]:80 RAFT_ADDR=[::1]:8300",
+			addresses{same("[::1]:8300"), same("[::1]:80"), same("[::1]:180"), same("[::1]:2379")}},
+		{"port 0 follows", "API_ADDR=:0",
+			addresses{same("127.0.0.1:8300"), same("127.0.0.1:0"), same("127.0.0.1:0"), same("127.0.0.1:2379")}},
+		{"own FIB and client ports", "FIB_ADDR=:7000 CLIENT_ADDR=:7001",
+			addresses{same("127.0.0.1:8300"), same("127.0.0.1:9090"), same("127.0.0.1:7000"), same("127.0.0.1:7001")}},
+		{"beyond loopback, derived advertises the same host", "INSECURE=1 API_ADDR=0.0.0.0:9090 API_ADVERTISE=r1.example:19090",
+			addresses{same("127.0.0.1:8300"), Address{"0.0.0.0:9090", "r1.example:19090"}, Address{"0.0.0.0:9190", "r1.example:9190"}, same("127.0.0.1:2379")}},
+		{"beyond loopback, a certain address", "INSECURE=true API_ADDR=192.0.2.1:9090",
+			addresses{same("127.0.0.1:8300"), same("192.0.2.1:9090"), same("192.0.2.1:9190"), same("127.0.0.1:2379")}},
+		{"advertised host name of a loopback listener", "INSECURE=true API_ADVERTISE=proxy.example:443",
+			addresses{same("127.0.0.1:8300"), Address{"127.0.0.1:9090", "proxy.example:443"}, Address{"127.0.0.1:9190", "proxy.example:9190"}, same("127.0.0.1:2379")}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := load(t, nil, strings.Fields(c.env), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(c.want, addresses{s.Raft, s.API, s.FIB, s.Client}); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	file := "node_id: from-file\ndata_dir: /file\nlog_level: warn\netcd_endpoints: [a:2379, b:2379]\n"
+	s, err := load(t, []string{"--node-id", "from-flag", "--insecure"}, []string{"NODE_ID=from-env", "DATA_DIR=/env", "DVR_LOG_FORMAT=json", "LOG_LEVEL=", "PATH=/bin", "DVR_ENDPOINTS=x:1"}, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.NodeID != "from-flag" || s.DataDir != "/env" || s.LogLevel != "warn" || s.LogFormat != "json" || !s.Insecure {
+		t.Errorf("%+v", s)
+	}
+	if d := cmp.Diff([]string{"a:2379", "b:2379"}, s.EtcdEndpoints); d != "" {
+		t.Error(d)
+	}
+	for name, want := range map[string]string{"NODE_ID": "flag --node-id", "DATA_DIR": "environment DATA_DIR", "LOG_FORMAT": "environment DVR_LOG_FORMAT", "LOG_LEVEL": "dvr.yaml:3", "RAFT_ADDR": "default"} {
+		if got := string(s.Origin(name)); !strings.HasSuffix(got, want) {
+			t.Errorf("%s comes from %q, want %q", name, got, want)
+		}
+	}
+}
+
+// One environment serves a node, a data plane and the command line.
+func TestVariablesOfOthers(t *testing.T) {
+	for _, name := range []string{"DVR_ROUTER", "DVR_CONTROLLER", "DVR_SINK", "DVR_STATE_DIR", "DVR_LISTEN", "DVR_TAKEOVER", "DVR_ADOPT", "DVR_ENDPOINTS", "DVR_ACTOR"} {
+		if _, err := load(t, nil, []string{name + "=x"}, ""); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, name := range []string{"DVR_ROUTERS", "DVR_LISTEN_ADDR", "DVR_"} {
+		if _, err := load(t, nil, []string{name + "=x"}, ""); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v, want it refused by name", name, err)
+		}
+	}
+}
+
+func TestConfigByEnvironment(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(path, []byte("# nothing but a comment\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := load(t, nil, []string{"DVR_CONFIG=" + path}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := load(t, nil, []string{"DVR_CONFIG=" + path + ".absent"}, ""); err == nil || !strings.Contains(err.Error(), "DVR_CONFIG") {
+		t.Fatalf("absent file: %v", err)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	cases := []struct {
+		name      string
+		args      string
+		env       string
+		file      string
+		setting   string
+		mentioned []string
+	}{
+		{name: "unknown variable", env: "DVR_API_ADR=:1", setting: "DVR_API_ADR", mentioned: []string{"unknown", "API_ADDR"}},
+		{name: "unknown file key", file: "nodeid: x\n", setting: "nodeid", mentioned: []string{"dvr.yaml:1", "NODE_ID"}},
+		{name: "key twice", file: "node_id: x\nnode_id: y\n", setting: "NODE_ID", mentioned: []string{"twice", ":2"}},
+		{name: "file of a list", file: "- a\n", setting: "", mentioned: []string{"key: value"}},
+		{name: "file of garbage", file: "a: [\n", setting: "", mentioned: []string{"not YAML"}},
+		{name: "nested value", file: "node_id: {a: b}\n", setting: "NODE_ID", mentioned: []string{"plain"}},
+		{name: "value missing", file: "node_id:\n", setting: "NODE_ID", mentioned: []string{"no value"}},
+		{name: "contradiction", env: "NODE_ID=a DVR_NODE_ID=b", setting: "NODE_ID", mentioned: []string{"contradict"}},
+		{name: "path as node id", env: "NODE_ID=../../victim", setting: "NODE_ID", mentioned: []string{"environment NODE_ID"}},
+		{name: "no port", env: "API_ADDR=localhost", setting: "API_ADDR", mentioned: []string{"host:port"}},
+		{name: "port too large", env: "API_ADDR=:65536", setting: "API_ADDR"},
+		{name: "port by name", env: "API_ADDR=:http", setting: "API_ADDR"},
+		{name: "octal port", env: "API_ADDR=:080", setting: "API_ADDR"},
+		{name: "raft port 0", env: "RAFT_ADDR=:0", setting: "RAFT_ADDR", mentioned: []string{"port 0"}},
+		{name: "host is no name", env: "API_ADDR=a/b:80", setting: "API_ADDR"},
+		{name: "host is no address", env: "API_ADDR=1.2.3:80", setting: "API_ADDR"},
+		{name: "beyond loopback", env: "API_ADDR=0.0.0.0:9090", setting: "API_ADDR", mentioned: []string{"--insecure", "TLS"}},
+		{name: "unknown host counts as beyond", env: "RAFT_ADDR=node-1:8300", setting: "RAFT_ADDR", mentioned: []string{"--insecure"}},
+		{name: "every address advertised", env: "API_ADDR=0.0.0.0:9090 INSECURE=true", setting: "API_ADVERTISE", mentioned: []string{"every address"}},
+		{name: "0.0.0.0 advertised", env: "API_ADVERTISE=0.0.0.0:9090", setting: "API_ADVERTISE"},
+		{name: ":: advertised", env: "RAFT_ADVERTISE=[::]:8300", setting: "RAFT_ADVERTISE"},
+		{name: "no host advertised", env: "FIB_ADVERTISE=:9190", setting: "FIB_ADVERTISE", mentioned: []string{"host"}},
+		{name: "derived FIB port", env: "API_ADDR=:65500", setting: "FIB_ADDR", mentioned: []string{"65600", "set FIB_ADDR"}},
+		{name: "derived client port", env: "RAFT_ADDR=:1", setting: "CLIENT_ADDR", mentioned: []string{"set CLIENT_ADDR"}},
+		{name: "ports collide", env: "API_ADDR=:8300", setting: "API_ADDR", mentioned: []string{"RAFT_ADDR"}},
+		{name: "level", args: "--log-level loud", setting: "LOG_LEVEL", mentioned: []string{"--log-level", "debug, info, warn, error"}},
+		{name: "format", env: "LOG_FORMAT=xml", setting: "LOG_FORMAT"},
+		{name: "quota", env: "ETCD_QUOTA=lots", setting: "ETCD_QUOTA", mentioned: []string{"2GiB"}},
+		{name: "quota too small", env: "ETCD_QUOTA=1MiB", setting: "ETCD_QUOTA", mentioned: []string{"64MiB"}},
+		{name: "boolean", env: "INSECURE=yes", setting: "INSECURE"},
+		{name: "endpoint", env: "ETCD_ENDPOINTS=a:1,,b:2", setting: "ETCD_ENDPOINTS"},
+		{name: "endpoint with TLS", env: "ETCD_ENDPOINTS=https://a:1", setting: "ETCD_ENDPOINTS", mentioned: []string{"not supported yet"}},
+		{name: "writable external etcd", env: "ETCD_ENDPOINTS=a:1 ETCD_WRITABLE=true", setting: "ETCD_WRITABLE"},
+		{name: "empty data dir", args: "--data-dir=", setting: "DATA_DIR"},
+		{name: "unknown flag", args: "--nodeid x"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := load(t, strings.Fields(c.args), strings.Fields(c.env), c.file)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			var e *Error
+			if c.setting != "" && (!errors.As(err, &e) || e.Name != c.setting) {
+				t.Fatalf("%v: want it to name %s", err, c.setting)
+			}
+			for _, m := range c.mentioned {
+				if !strings.Contains(err.Error(), m) {
+					t.Errorf("%q does not mention %q", err, m)
+				}
+			}
+		})
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for v, want := range map[string]int64{"0": 0, "1": 1, "7B": 7, "2KiB": 2048, "3 MiB": 3 << 20, "8GiB": 8 << 30, "1TiB": 1 << 40} {
+		if got, err := ParseSize(v); err != nil || got != want {
+			t.Errorf("ParseSize(%q) = %d, %v", v, got, err)
+		}
+	}
+	for _, v := range []string{"", "-1", "1.5GiB", "GiB", "9223372036854775807GiB", "2GB"} {
+		if n, err := ParseSize(v); err == nil {
+			t.Errorf("ParseSize(%q) = %d", v, n)
+		}
+	}
+	for n, want := range map[int64]string{0: "0", 5: "5", 1024: "1KiB", 3 << 29: "1536MiB"} {
+		if got := FormatSize(n); got != want {
+			t.Errorf("FormatSize(%d) = %s", n, got)
+		}
+	}
+}
+
+// FuzzEnvironment: whatever the environment says, Load answers with settings
+// that can be loaded again to the same, or with an error.
+func FuzzEnvironment(f *testing.F) {
+	f.Add("API_ADDR", ":9090")
+	f.Add("DVR_RAFT_ADDR", "[::1]:8300")
+	f.Add("ETCD_ENDPOINTS", "http://a:1,b:2")
+	f.Fuzz(func(t *testing.T, name, value string) {
+		s, err := Load(nil, []string{name + "=" + value})
+		if err != nil {
+			return
+		}
+		var env []string
+		for _, e := range s.Entries() {
+			env = append(env, e.Name+"="+e.Value)
+		}
+		again, err := Load(nil, env)
+		if err != nil {
+			t.Fatalf("%s=%q gives settings that are refused: %v", name, value, err)
+		}
+		a, b := s.Entries(), again.Entries()
+		for i := range a {
+			if a[i].Value != b[i].Value {
+				t.Fatalf("%s: %q then %q", a[i].Name, a[i].Value, b[i].Value)
+			}
+		}
+	})
+}

@@ -1,0 +1,155 @@
+package settings
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// definition is one setting: its names, default and the two directions between text and field.
+type definition struct {
+	name  string // environment name
+	value string // default
+	usage string
+	flag  bool // a boolean: the flag needs no value
+	set   func(*Settings, string) error
+	get   func(*Settings) string
+}
+
+func (d *definition) flagName() string { return strings.ReplaceAll(strings.ToLower(d.name), "_", "-") }
+func (d *definition) fileKey() string  { return strings.ToLower(d.name) }
+
+// table is in the order of the documentation.
+var table = []*definition{
+	{name: "NODE_ID", value: "node-1", usage: "name of this node in the cluster",
+		set: func(s *Settings, v string) error { s.NodeID = v; return checkNodeID(v) },
+		get: func(s *Settings) string { return s.NodeID }},
+	text("DATA_DIR", "./data", "directory that holds the node's data", func(s *Settings) *string { return &s.DataDir }),
+	text("RAFT_ADDR", "127.0.0.1:8300", "listen address for the embedded etcd's peers", func(s *Settings) *string { return &s.Raft.Listen }),
+	text("RAFT_ADVERTISE", "", "address that peers dial (default: RAFT_ADDR)", func(s *Settings) *string { return &s.Raft.Advertise }),
+	text("API_ADDR", ":9090", "listen address of the HTTP API", func(s *Settings) *string { return &s.API.Listen }),
+	text("API_ADVERTISE", "", "address of the HTTP API that others are told (default: API_ADDR)", func(s *Settings) *string { return &s.API.Advertise }),
+	text("FIB_ADDR", "", "listen address of the gRPC service for data planes (default: API port + 100)", func(s *Settings) *string { return &s.FIB.Listen }),
+	text("FIB_ADVERTISE", "", "address that data planes are told (default: FIB_ADDR)", func(s *Settings) *string { return &s.FIB.Advertise }),
+	text("CLIENT_ADDR", "", "listen address of the embedded etcd's client service (default: port 2379 + RAFT port - 8300)", func(s *Settings) *string { return &s.Client.Listen }),
+	text("CLIENT_ADVERTISE", "", "address that etcd clients are told (default: CLIENT_ADDR)", func(s *Settings) *string { return &s.Client.Advertise }),
+	{name: "ETCD_ENDPOINTS", usage: "external etcd instead of the embedded one, comma separated",
+		set: func(s *Settings, v string) (err error) { s.EtcdEndpoints, err = endpoints(v); return },
+		get: func(s *Settings) string { return strings.Join(s.EtcdEndpoints, ",") }},
+	boolean("ETCD_WRITABLE", "let etcd clients write, past every check", func(s *Settings) *bool { return &s.EtcdWritable }),
+	size("ETCD_QUOTA", "8GiB", "largest size of the embedded etcd's database", 64<<20, 64<<30, func(s *Settings) *int64 { return &s.EtcdQuota }),
+	choice("LOG_FORMAT", "console", "form of the logs", []string{"console", "json"}, func(s *Settings) *string { return &s.LogFormat }),
+	choice("LOG_LEVEL", "info", "least level that is logged", []string{"debug", "info", "warn", "error"}, func(s *Settings) *string { return &s.LogLevel }),
+	size("MEMORY_LIMIT", "0", "soft limit of the node's heap (GOMEMLIMIT); 0: three quarters of the machine's memory", 0, 1<<50, func(s *Settings) *int64 { return &s.MemoryLimit }),
+	boolean("INSECURE", "listen beyond loopback without TLS and authentication", func(s *Settings) *bool { return &s.Insecure }),
+}
+
+func text(name, value, usage string, field func(*Settings) *string) *definition {
+	return &definition{name: name, value: value, usage: usage,
+		set: func(s *Settings, v string) error { *field(s) = v; return nil },
+		get: func(s *Settings) string { return *field(s) }}
+}
+
+func boolean(name, usage string, field func(*Settings) *bool) *definition {
+	return &definition{name: name, value: "false", usage: usage, flag: true,
+		set: func(s *Settings, v string) error {
+			b, err := strconv.ParseBool(v)
+			if err != nil {
+				return fmt.Errorf("%q is neither true nor false", v)
+			}
+			*field(s) = b
+			return nil
+		},
+		get: func(s *Settings) string { return strconv.FormatBool(*field(s)) }}
+}
+
+func choice(name, value, usage string, of []string, field func(*Settings) *string) *definition {
+	return &definition{name: name, value: value, usage: usage + ": " + strings.Join(of, ", "),
+		set: func(s *Settings, v string) error {
+			for _, o := range of {
+				if v == o {
+					*field(s) = v
+					return nil
+				}
+			}
+			return fmt.Errorf("%q is not one of %s", v, strings.Join(of, ", "))
+		},
+		get: func(s *Settings) string { return *field(s) }}
+}
+
+func size(name, value, usage string, least, most int64, field func(*Settings) *int64) *definition {
+	return &definition{name: name, value: value, usage: usage,
+		set: func(s *Settings, v string) error {
+			n, err := ParseSize(v)
+			if err != nil {
+				return err
+			}
+			if n < least || n > most {
+				return fmt.Errorf("%s is not between %s and %s", v, FormatSize(least), FormatSize(most))
+			}
+			*field(s) = n
+			return nil
+		},
+		get: func(s *Settings) string { return FormatSize(*field(s)) }}
+}
+
+var units = []struct {
+	suffix string
+	factor int64
+}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}, {"", 1}}
+
+// ParseSize reads a number of bytes with an optional binary unit: 2GiB, 512MiB, 1048576.
+func ParseSize(v string) (int64, error) {
+	for _, u := range units {
+		digits, ok := strings.CutSuffix(v, u.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+		if err != nil || n < 0 || n > (1<<62)/u.factor {
+			break
+		}
+		return n * u.factor, nil
+	}
+	return 0, fmt.Errorf("%q is not a size such as 2GiB, 512MiB or 1048576", v)
+}
+
+// FormatSize writes n in the largest unit that divides it.
+func FormatSize(n int64) string {
+	for _, u := range units {
+		if n != 0 && u.factor > 1 && n%u.factor == 0 {
+			return strconv.FormatInt(n/u.factor, 10) + u.suffix
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// nodeID is what an etcd member name, a file name and a host label have in common.
+var nodeID = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,62})$`)
+
+func checkNodeID(v string) error {
+	if !nodeID.MatchString(v) {
+		return fmt.Errorf("%q is not a node id: a letter or digit, then up to 62 letters, digits, dots, dashes or underscores", v)
+	}
+	return nil
+}
+
+func endpoints(v string) ([]string, error) {
+	if v == "" {
+		return nil, nil
+	}
+	var out []string
+	for e := range strings.SplitSeq(v, ",") {
+		e = strings.TrimSpace(e)
+		host := strings.TrimPrefix(e, "http://")
+		if strings.HasPrefix(host, "https://") {
+			return nil, fmt.Errorf("%q: TLS to an external etcd is not supported yet; use http://", e)
+		}
+		if _, _, err := splitHostPort(host, 1); err != nil {
+			return nil, err
+		}
+		out = append(out, host)
+	}
+	return out, nil
+}
