@@ -1,0 +1,28 @@
+package service
+
+import (
+	"time"
+
+	"dvr/eventlog"
+)
+
+// DataPlane is what the controller knows of a router's data plane.
+type DataPlane struct {
+	Router    eventlog.RouterID
+	Instance  string
+	Node      string // the controller that it is connected to
+	Version   string
+	Sinks     []string
+	Connected bool
+	Position  eventlog.Position // acknowledged
+	Lag       uint64            // revisions behind this node's state
+	// DigestEqual says that what it holds equals the controller's FIB at Position.
+	DigestEqual bool
+	Deviates    bool // took a dead next hop out by itself
+	Failed      uint64
+	Since       time.Time // connected, or lost, since
+	Counters    map[string]uint64
+}
+
+// DataPlanes lists the data planes, sorted by router.
+func (s *Service) DataPlanes() []DataPlane { return s.planes.List() }

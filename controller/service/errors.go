@@ -1,0 +1,73 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+
+	"dvr/eventlog"
+)
+
+// What a call can fail with. Each is wrapped with what it was about; bad input
+// is an *eventlog.FieldError, a feature that the format knows and this version
+// does not serve an *UnsupportedError.
+var (
+	// ErrNotFound: no such route, router, link, commit or data plane.
+	ErrNotFound = errors.New("not found")
+	// ErrUnknownRouter: a filter names a router that nothing declares, names or subscribes as.
+	ErrUnknownRouter = fmt.Errorf("unknown router: %w", ErrNotFound)
+	// ErrPrecondition: If-Match or If-None-Match does not hold; nothing was stored.
+	ErrPrecondition = errors.New("precondition failed")
+	// ErrConflict: the state does not allow it; nothing was stored.
+	ErrConflict = errors.New("conflict")
+	// ErrNoDataPlane: the router's data plane is not connected. It is no fault of
+	// this node, so asking again at once does not help.
+	ErrNoDataPlane = errors.New("no data plane is connected")
+	// ErrIDReused: the idempotency key belongs to another request.
+	ErrIDReused = errors.New("the idempotency key was used for another request")
+	// ErrOverloaded: back pressure; nothing was stored, try again later.
+	ErrOverloaded = errors.New("overloaded")
+	// ErrUnavailable: no quorum, or the node is not ready.
+	ErrUnavailable = errors.New("unavailable")
+	// ErrOutcomeUnknown: the deadline passed before it was known whether the commit is stored.
+	ErrOutcomeUnknown = errors.New("outcome unknown")
+	// ErrGone: the revision or cursor is no longer retained.
+	ErrGone = errors.New("no longer retained")
+	// ErrBehind: the node has not reached the minimum revision in time.
+	ErrBehind = errors.New("this node is behind")
+	// ErrTooLarge: more than a commit can hold.
+	ErrTooLarge = errors.New("too large")
+)
+
+// UnsupportedError is a field or kind that the log's format has and this version does not serve.
+type UnsupportedError struct{ Field string }
+
+func (e *UnsupportedError) Error() string { return e.Field + ": not supported yet" }
+
+// MutationError is a failed mutation with the id under which it may be
+// repeated safely.
+type MutationError struct {
+	ID  string
+	Err error
+}
+
+func (e *MutationError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *MutationError) Unwrap() error { return e.Err }
+
+func invalid(field, format string, args ...any) error {
+	return &eventlog.FieldError{Field: field, Reason: fmt.Sprintf(format, args...)}
+}
+
+// prefixField puts a path before the field that an error names.
+func prefixField(err error, path string) error {
+	var f *eventlog.FieldError
+	if errors.As(err, &f) {
+		return &eventlog.FieldError{Field: path + f.Field, Reason: f.Reason}
+	}
+	var u *UnsupportedError
+	if errors.As(err, &u) {
+		return &UnsupportedError{Field: path + u.Field}
+	}
+	return err
+}

@@ -1,0 +1,223 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"dvr/eventlog"
+	"dvr/projector"
+)
+
+// WaitMode says how far a commit must have come before its call answers.
+type WaitMode uint8
+
+// The wait modes; the zero value is the default.
+const (
+	WaitProjected WaitMode = iota // folded here: a local read sees it
+	WaitLogged                    // stored by a quorum
+	WaitInstalled                 // acknowledged by the data planes concerned
+)
+
+// DefaultTimeout and MaxTimeout bound how long a call may wait.
+const (
+	DefaultTimeout = 10 * time.Second
+	MaxTimeout     = 5 * time.Minute
+)
+
+// Mutation is what all writes have in common.
+type Mutation struct {
+	Actor  string // who asks; never empty
+	Source string // the address that the request came from
+	Reason string
+	ID     string // idempotency key; empty: one is made
+	// Request is the hash of what was asked (decision 1); the same ID with
+	// another hash is refused.
+	Request eventlog.RequestHash
+
+	Wait WaitMode
+	// Timeout bounds the call; 0: DefaultTimeout, and then the call goes on
+	// though its caller has gone away.
+	Timeout time.Duration
+	Require []eventlog.RouterID // data planes that must have installed, connected or not
+
+	IfMatch, IfNoneMatch Precondition
+}
+
+// Receipt says what became of a commit.
+type Receipt struct {
+	Position eventlog.Position
+	ID       string
+	Replayed bool
+	Wait     WaitMode
+	Installation
+}
+
+// Installation is the state of a commit on the data planes; all empty unless
+// WaitInstalled was asked for.
+type Installation struct {
+	Installed    []eventlog.RouterID
+	Disconnected []eventlog.RouterID
+	Pending      []eventlog.RouterID
+	Failed       []InstallFailure
+}
+
+// InstallFailure is a prefix of the commit that a sink could not install.
+type InstallFailure struct {
+	Router eventlog.RouterID `json:"router"`
+	Sink   string            `json:"sink"`
+	Prefix string            `json:"prefix,omitempty"`
+	Reason string            `json:"reason"`
+}
+
+// Complete reports whether everything that was waited for has happened.
+func (i *Installation) Complete() bool { return len(i.Pending) == 0 && len(i.Failed) == 0 }
+
+// Tag is the version of one item: the revision of its last change.
+type Tag struct {
+	Epoch    uint64
+	Revision eventlog.Revision
+}
+
+// Precondition is the content of If-Match or If-None-Match; the zero value demands nothing.
+type Precondition struct {
+	Any  bool // "*": the item exists
+	Tags []Tag
+}
+
+// Set reports whether anything is demanded.
+func (p Precondition) Set() bool { return p.Any || p.Tags != nil }
+
+func (p Precondition) matches(exists bool, t Tag) bool {
+	if !exists {
+		return false
+	}
+	if p.Any {
+		return true
+	}
+	for _, want := range p.Tags {
+		if want == t {
+			return true
+		}
+	}
+	return false
+}
+
+// hold checks both preconditions against the item as it is.
+func (m *Mutation) hold(exists bool, t Tag) error {
+	if m.IfMatch.Set() && !m.IfMatch.matches(exists, t) {
+		return ErrPrecondition
+	}
+	if m.IfNoneMatch.Set() && m.IfNoneMatch.matches(exists, t) {
+		return ErrPrecondition
+	}
+	return nil
+}
+
+func (m *Mutation) conditional() bool { return m.IfMatch.Set() || m.IfNoneMatch.Set() }
+
+// Change is one commit asked of the appender: its events, or a function that
+// decides them from the state that the commit applies to. Decide runs on the
+// appender's goroutine: it must be quick, keep nothing and change nothing.
+type Change struct {
+	Actor, Source, Reason, ID string
+	Request                   eventlog.RequestHash
+	Events                    []eventlog.Event
+	Decide                    func(*projector.State) ([]eventlog.Event, error)
+}
+
+// Appended is a commit's place in the log. ID is set with every error too.
+type Appended struct {
+	ID       string
+	Position eventlog.Position
+	Replayed bool
+}
+
+// Submitted is a change on its way; Wait is called exactly once.
+type Submitted interface {
+	Wait(ctx context.Context) (Appended, error)
+}
+
+// Appender is the writer of the log, as this package needs it. Errors are this
+// package's sentinels or what Decide returned.
+type Appender interface {
+	// State is the newest published state; it never blocks.
+	State() *projector.State
+	// Append returns once the commit is stored by a quorum, refused, or ctx has ended.
+	Append(ctx context.Context, c Change) (Appended, error)
+	// Submit enqueues without waiting, so that several commits of one caller
+	// are in flight in order. ErrOverloaded: nothing was enqueued.
+	Submit(c Change) (Submitted, error)
+	// Wait returns once State has reached the revision.
+	Wait(ctx context.Context, r eventlog.Revision) error
+	// Barrier returns once State holds every commit that was acknowledged before
+	// the call: one quorum read, shared by those who wait.
+	Barrier(ctx context.Context) error
+}
+
+// DataPlanes is what is known of the subscribed data planes.
+type DataPlanes interface {
+	// List is one entry a router, connected or lately connected, sorted by router.
+	List() []DataPlane
+	// Known reports whether a data plane subscribes, or lately did, as the router.
+	Known(router eventlog.RouterID) bool
+	// Lookup asks the router's data plane. Errors: ErrNoDataPlane, ErrNotFound where nothing matches.
+	Lookup(ctx context.Context, router eventlog.RouterID, a netip.Addr) (Lookup, error)
+	// WaitInstalled waits until every connected data plane that the commits from
+	// first to last concern, and each of require, has acknowledged them, or ctx
+	// ends. prefixes are those of the commits; none: any.
+	WaitInstalled(ctx context.Context, first, last eventlog.Revision, prefixes []netip.Prefix, require []eventlog.RouterID) Installation
+}
+
+// apply runs one mutation to the point that it waits for.
+func (s *Service) apply(ctx context.Context, m *Mutation, events []eventlog.Event, decide func(*projector.State) ([]eventlog.Event, error), prefixes []netip.Prefix) (Receipt, error) {
+	if err := s.requireKnown(m.Require); err != nil {
+		return Receipt{}, err
+	}
+	if m.Timeout <= 0 {
+		ctx = s.deadlines.get()
+	} else {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, m.Timeout)
+		defer cancel()
+	}
+	a, err := s.appender.Append(ctx, Change{Actor: m.Actor, Source: m.Source, Reason: m.Reason, ID: m.ID, Request: m.Request, Events: events, Decide: decide})
+	if err != nil {
+		return Receipt{}, &MutationError{a.ID, err}
+	}
+	r := Receipt{Position: a.Position, ID: a.ID, Replayed: a.Replayed, Wait: m.Wait}
+	if err := s.await(ctx, m, &r, r.Position.Revision, prefixes); err != nil {
+		return r, err
+	}
+	return r, nil
+}
+
+// await waits as the mutation asks, after its last commit is stored; first is
+// the first of its commits. Past the deadline the commit stands, so only a projection that lags is an error.
+func (s *Service) await(ctx context.Context, m *Mutation, r *Receipt, first eventlog.Revision, prefixes []netip.Prefix) error {
+	switch m.Wait {
+	case WaitProjected:
+		if s.appender.State().Position().Revision >= r.Position.Revision {
+			return nil
+		}
+		if err := s.appender.Wait(ctx, r.Position.Revision); err != nil {
+			if errors.Is(err, context.DeadlineExceeded) {
+				err = ErrBehind
+			}
+			return &MutationError{r.ID, err}
+		}
+	case WaitInstalled:
+		r.Installation = s.planes.WaitInstalled(ctx, first, r.Position.Revision, prefixes, m.Require)
+	}
+	return nil
+}
+
+func (s *Service) requireKnown(routers []eventlog.RouterID) error {
+	for _, r := range routers {
+		if err := s.checkRouter(s.appender.State(), r); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"dvr/controller/fibstream"
+	"dvr/eventlog"
+)
+
+// Planes makes DataPlanes of the FIB server of a node.
+func Planes(s *fibstream.Server, node string) DataPlanes { return &planes{s, node} }
+
+type planes struct {
+	s    *fibstream.Server
+	node string
+}
+
+func (p *planes) Known(r eventlog.RouterID) bool { return p.s.Known(r) }
+
+func (p *planes) List() []DataPlane {
+	list := p.s.List()
+	out := make([]DataPlane, len(list))
+	for i, d := range list {
+		out[i] = DataPlane{
+			Router: d.Router, Instance: d.Instance, Node: p.node, Version: d.Version, Connected: d.Connected,
+			Position: d.Position, Lag: d.Lag, DigestEqual: d.DigestEqual, Deviates: d.Deviates,
+			Failed: d.Failed, Since: d.Since, Counters: d.Counters,
+		}
+		for _, k := range d.Sinks {
+			out[i].Sinks = append(out[i].Sinks, k.Name)
+		}
+	}
+	return out
+}
+
+func (p *planes) Lookup(ctx context.Context, router eventlog.RouterID, a netip.Addr) (Lookup, error) {
+	got, err := p.s.Lookup(ctx, router, a)
+	switch {
+	case errors.Is(err, fibstream.ErrNotFound):
+		return Lookup{Position: got.Position}, fmt.Errorf("%w: %w", ErrNotFound, err)
+	case errors.Is(err, fibstream.ErrNoDataPlane):
+		return Lookup{}, &noDataPlane{router}
+	case errors.Is(err, fibstream.ErrClosed), errors.Is(err, context.DeadlineExceeded):
+		return Lookup{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case errors.Is(err, fibstream.ErrBusy):
+		return Lookup{}, fmt.Errorf("%w: %w", ErrOverloaded, err)
+	case err != nil:
+		return Lookup{}, err
+	}
+	return Lookup{Position: got.Position, Prefix: got.Prefix, Class: got.Class, NextHops: got.NextHops}, nil
+}
+
+// noDataPlane is ErrNoDataPlane of a router.
+type noDataPlane struct{ router eventlog.RouterID }
+
+func (e *noDataPlane) Error() string {
+	return fmt.Sprintf("no data plane of router %s is connected", e.router)
+}
+
+func (e *noDataPlane) Unwrap() error { return ErrNoDataPlane }
+
+func (p *planes) WaitInstalled(ctx context.Context, first, last eventlog.Revision, prefixes []netip.Prefix, require []eventlog.RouterID) Installation {
+	got, _ := p.s.WaitInstalledRange(ctx, first, last, prefixes, require) // past the deadline the result says what is pending
+	out := Installation{Installed: got.Installed, Disconnected: got.Disconnected, Pending: got.Pending}
+	if len(got.Failed) == 0 {
+		return out
+	}
+	known := map[eventlog.RouterID]fibstream.DataPlane{}
+	for _, d := range p.s.List() {
+		known[d.Router] = d
+	}
+	for _, id := range got.Failed {
+		told := false
+		for _, k := range known[id].Sinks {
+			for _, f := range k.Failures {
+				if concerns(f.Prefix, prefixes) {
+					out.Failed = append(out.Failed, InstallFailure{Router: id, Sink: k.Name, Prefix: f.Prefix, Reason: f.Reason})
+					told = true
+				}
+			}
+		}
+		if !told {
+			out.Failed = append(out.Failed, InstallFailure{Router: id, Reason: "a sink could not install a prefix of the commit"})
+		}
+	}
+	return out
+}
+
+// concerns reports whether a failed prefix is among those of the commit; none
+// named means that it may concern any.
+func concerns(failed string, prefixes []netip.Prefix) bool {
+	if len(prefixes) == 0 {
+		return true
+	}
+	p, err := netip.ParsePrefix(failed)
+	if err != nil {
+		return false
+	}
+	for _, q := range prefixes {
+		if p == q {
+			return true
+		}
+	}
+	return false
+}

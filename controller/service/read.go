@@ -1,0 +1,123 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"dvr/eventlog"
+	"dvr/projector"
+)
+
+// Consistency of a read.
+type Consistency uint8
+
+// The consistencies; the zero value leaves it to the call.
+const (
+	ByDefault    Consistency = iota
+	Linearizable             // an error without quorum
+	Local
+)
+
+// barrierPatience is how long a read that would like to be linearizable waits
+// for a quorum before it answers from what this node has.
+const barrierPatience = 1500 * time.Millisecond
+
+// Read is how a read is to be answered.
+type Read struct {
+	Consistency Consistency
+	// MinRevision is waited for; Min names the history it belongs to when LogID is set.
+	MinRevision eventlog.Revision
+	Min         eventlog.Position
+	Timeout     time.Duration // 0: DefaultTimeout
+}
+
+// View is a state to answer from.
+type View struct {
+	State *projector.State
+	Stale bool // the node could not make sure that this is the newest
+}
+
+// View finds the state that a read is answered from. fresh is the call's
+// default: linearizable while there is quorum. Cost: a local read is one
+// atomic load; a linearizable one shares a quorum read with those who wait.
+func (s *Service) View(ctx context.Context, r Read, fresh bool) (View, error) {
+	if r.Consistency == Local || r.Consistency == ByDefault && !fresh {
+		st := s.appender.State()
+		st, err := s.atLeast(ctx, st, r)
+		return View{State: st}, err
+	}
+	timeout := r.Timeout
+	if timeout <= 0 {
+		timeout = DefaultTimeout
+	}
+	if r.Consistency == ByDefault {
+		timeout = min(timeout, barrierPatience)
+	}
+	bounded, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err := s.appender.Barrier(bounded)
+	if err == nil {
+		st, err := s.atLeast(ctx, s.appender.State(), r)
+		return View{State: st}, err
+	}
+	if ctx.Err() != nil {
+		return View{}, ctx.Err()
+	}
+	if r.Consistency == Linearizable {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = ErrUnavailable
+		}
+		return View{}, fmt.Errorf("a linearizable read: %w", err)
+	}
+	st, err := s.atLeast(ctx, s.appender.State(), r)
+	return View{State: st, Stale: true}, err
+}
+
+// atLeast waits for the reader's minimum.
+func (s *Service) atLeast(ctx context.Context, st *projector.State, r Read) (*projector.State, error) {
+	want := r.MinRevision
+	if r.Min.LogID != "" {
+		at := st.Position()
+		if r.Min.LogID != at.LogID {
+			return nil, fmt.Errorf("min_revision: %w: it is a position of log %s, this is %s", ErrConflict, r.Min.LogID, at.LogID)
+		}
+		if r.Min.Epoch < at.Epoch {
+			return nil, fmt.Errorf("min_revision: %w: epoch %d has ended, the log is in epoch %d", ErrConflict, r.Min.Epoch, at.Epoch)
+		}
+		want = r.Min.Revision
+	}
+	if st.Position().Revision >= want {
+		return st, nil
+	}
+	timeout := r.Timeout
+	if timeout <= 0 {
+		timeout = DefaultTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err := s.appender.Wait(ctx, want)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, fmt.Errorf("%w: at revision %d, asked for %d", ErrBehind, s.appender.State().Position().Revision, want)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.appender.State(), nil
+}
+
+// checkRouter says whether a filter may name the router: "*", declared, named
+// by a route or link, or subscribed by a data plane.
+func (s *Service) checkRouter(st *projector.State, r eventlog.RouterID) error {
+	if r == eventlog.AllRouters {
+		return nil
+	}
+	if _, ok := st.Router(r); ok {
+		return nil
+	}
+	if s.planes.Known(r) {
+		return nil
+	}
+	return fmt.Errorf("router %s: %w", r, ErrUnknownRouter)
+}

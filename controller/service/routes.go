@@ -1,0 +1,187 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"dvr/eventlog"
+	"dvr/projector"
+)
+
+// PutRoute sets one candidate: it adds the route or replaces the attributes of
+// the one with the same identity. Preconditions are about the destination.
+func (s *Service) PutRoute(ctx context.Context, m *Mutation, r *eventlog.RouteAnnounced) (Receipt, error) {
+	if err := supported(r); err != nil {
+		return Receipt{}, err
+	}
+	events := []eventlog.Event{r}
+	var prefixes []netip.Prefix
+	if m.Wait == WaitInstalled {
+		prefixes = []netip.Prefix{r.Destination}
+	}
+	if !m.conditional() {
+		rec, err := s.apply(ctx, m, events, nil, prefixes)
+		if err != nil {
+			err = alone(err)
+		}
+		return rec, err
+	}
+	if err := r.Validate(); err != nil {
+		return Receipt{}, err
+	}
+	held := *m // so that m stays off the heap where nothing is held
+	return s.apply(ctx, m, nil, func(st *projector.State) ([]eventlog.Event, error) {
+		d, ok := st.Destination(r.Destination)
+		return events, held.hold(ok, tagOf(st, d.Revision))
+	}, prefixes)
+}
+
+// ReplaceRoutes makes routes the only candidates of router for the
+// destination; those equal to what is there are not touched. All must have
+// that destination and router.
+func (s *Service) ReplaceRoutes(ctx context.Context, m *Mutation, router eventlog.RouterID, destination netip.Prefix, routes []*eventlog.RouteAnnounced) (Receipt, error) {
+	wanted := make(map[eventlog.RouteID]*eventlog.RouteAnnounced, len(routes))
+	for i, r := range routes {
+		at := fmt.Sprintf("candidates[%d]", i)
+		if len(routes) > eventlog.MaxCommitEvents/2 {
+			return Receipt{}, fmt.Errorf("%d candidates: %w: at most %d", len(routes), ErrTooLarge, eventlog.MaxCommitEvents/2)
+		}
+		if err := check(r); err != nil {
+			return Receipt{}, prefixField(err, at+".")
+		}
+		if r.Router != router || r.Destination != destination {
+			return Receipt{}, invalid(at, "is about another router or destination than the request")
+		}
+		if wanted[r.RouteID] != nil {
+			return Receipt{}, invalid(at, "the same route twice")
+		}
+		wanted[r.RouteID] = r
+	}
+	return s.apply(ctx, m, nil, func(st *projector.State) ([]eventlog.Event, error) {
+		d, ok := st.Destination(destination)
+		if err := m.hold(ok, tagOf(st, d.Revision)); err != nil {
+			return nil, err
+		}
+		events := make([]eventlog.Event, 0, len(routes)+len(d.Candidates))
+		same := make(map[eventlog.RouteID]bool)
+		for i := range d.Candidates {
+			c := &d.Candidates[i]
+			if c.Router != router {
+				continue
+			}
+			switch w := wanted[c.RouteID]; {
+			case w == nil:
+				events = append(events, &eventlog.RouteWithdrawn{RouteID: c.RouteID})
+			case equalAttributes(w, &c.RouteAnnounced):
+				same[c.RouteID] = true
+			}
+		}
+		for _, r := range routes {
+			if !same[r.RouteID] {
+				events = append(events, r)
+			}
+		}
+		if len(events) > eventlog.MaxCommitEvents {
+			return nil, ErrTooLarge
+		}
+		return events, nil
+	}, []netip.Prefix{destination})
+}
+
+func equalAttributes(a, b *eventlog.RouteAnnounced) bool {
+	if a.Metric != b.Metric || a.Preference != b.Preference || a.Weight != b.Weight || a.Recursive != b.Recursive ||
+		a.ViaDefault != b.ViaDefault || a.Expires != b.Expires || len(a.Tags) != len(b.Tags) {
+		return false
+	}
+	for i := range a.Tags {
+		if a.Tags[i] != b.Tags[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// RouteFilter limits what is deleted or listed; zero members do not limit.
+type RouteFilter struct {
+	Router  eventlog.RouterID
+	NextHop netip.Addr
+}
+
+func (f RouteFilter) admits(c *projector.Candidate) bool {
+	return (f.Router == "" || c.Router == f.Router) && (!f.NextHop.IsValid() || c.NextHop == f.NextHop)
+}
+
+// DeleteRoutes withdraws the candidates of the destination that the filter
+// admits. Errors: ErrNotFound when there is none, ErrUnknownRouter.
+func (s *Service) DeleteRoutes(ctx context.Context, m *Mutation, destination netip.Prefix, f RouteFilter) (Receipt, error) {
+	return s.apply(ctx, m, nil, func(st *projector.State) ([]eventlog.Event, error) {
+		if f.Router != "" {
+			if err := s.checkRouter(st, f.Router); err != nil {
+				return nil, err
+			}
+		}
+		d, ok := st.Destination(destination)
+		if m.conditional() {
+			if err := m.hold(ok, tagOf(st, d.Revision)); err != nil {
+				return nil, err
+			}
+		}
+		var events []eventlog.Event
+		for i := range d.Candidates {
+			if c := &d.Candidates[i]; f.admits(c) {
+				events = append(events, &eventlog.RouteWithdrawn{RouteID: c.RouteID})
+			}
+		}
+		if len(events) == 0 {
+			return nil, fmt.Errorf("route %s: %w", destination, ErrNotFound)
+		}
+		if len(events) > eventlog.MaxCommitEvents {
+			return nil, fmt.Errorf("%d candidates: %w: narrow it by next_hop or router", len(events), ErrTooLarge)
+		}
+		return events, nil
+	}, []netip.Prefix{destination})
+}
+
+func tagOf(st *projector.State, r eventlog.Revision) Tag {
+	return Tag{Epoch: st.Position().Epoch, Revision: r}
+}
+
+// Destination is a destination seen from one router.
+type Destination struct {
+	View
+	Prefix   netip.Prefix
+	Router   eventlog.RouterID
+	Tag      Tag
+	Judged   []projector.Judged
+	Decision projector.Decision
+	Decided  bool
+}
+
+// Route tells the candidates of a destination, which are chosen at router and why.
+func (s *Service) Route(ctx context.Context, r Read, destination netip.Prefix, router eventlog.RouterID) (Destination, error) {
+	v, err := s.View(ctx, r, true)
+	if err != nil {
+		return Destination{}, err
+	}
+	if err := s.checkRouter(v.State, router); err != nil {
+		return Destination{View: v}, err
+	}
+	d, ok := v.State.Destination(destination)
+	if !ok {
+		return Destination{View: v}, fmt.Errorf("route %s: %w", destination, ErrNotFound)
+	}
+	out := Destination{View: v, Prefix: destination, Router: router, Tag: tagOf(v.State, d.Revision)}
+	out.Judged = v.State.Explain(router, destination)
+	out.Decision, out.Decided = v.State.Best(router, destination)
+	return out, nil
+}
+
+// Table gives the state from which the best routes of router are listed.
+func (s *Service) Table(ctx context.Context, r Read, router eventlog.RouterID) (View, error) {
+	v, err := s.View(ctx, r, true)
+	if err == nil {
+		err = s.checkRouter(v.State, router)
+	}
+	return v, err
+}

@@ -1,0 +1,98 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"dvr/eventlog"
+)
+
+// supported refuses what the format has and this version does not serve yet.
+// Silence would be a lie: the route would be stored and never forwarded.
+func supported(e eventlog.Event) error {
+	switch e := e.(type) {
+	case *eventlog.RouteAnnounced:
+		if e.VRF != "" {
+			return &UnsupportedError{"vrf"}
+		}
+		if e.Expires != 0 {
+			return &UnsupportedError{"expires"}
+		}
+		if e.Type == eventlog.Unicast {
+			return forwardable(e.Destination)
+		}
+	case *eventlog.RouteWithdrawn:
+		if e.VRF != "" {
+			return &UnsupportedError{"vrf"}
+		}
+	case *eventlog.RouterSet:
+		if e.Drained != eventlog.DrainNone {
+			return &UnsupportedError{"drained"}
+		}
+	case *eventlog.RouterRemoved, *eventlog.LinkSet, *eventlog.LinkRemoved:
+	case *eventlog.LinkObserved:
+	default:
+		return &UnsupportedError{"kind"}
+	}
+	return nil
+}
+
+// forwardable refuses destinations to which unicast packets are not forwarded.
+// A log may hold them, so it is no rule of the format; to discard such packets
+// by a blackhole is sound, and so is a destination that has others beside them.
+func forwardable(d netip.Prefix) error {
+	a := d.Addr()
+	kind := ""
+	if a.Is4() {
+		first, bits := a.As4()[0], d.Bits()
+		switch {
+		case first < 127:
+		case first == 127 && bits >= 8:
+			kind = "loopback addresses"
+		case first >= 240 && bits >= 4:
+			kind = "reserved addresses"
+		case first >= 224 && bits >= 3: // 224.0.0.0/3 is multicast and reserved
+			kind = "multicast addresses"
+		}
+	} else if b := a.As16(); b[0] == 0xff && d.Bits() >= 8 {
+		kind = "multicast addresses"
+	} else if d.Bits() == 128 && a.IsLoopback() {
+		kind = "the loopback address"
+	}
+	if kind == "" {
+		return nil
+	}
+	return invalid("destination", "must not be of %s: unicast packets are not forwarded to them; a blackhole discards them", kind)
+}
+
+// check is what every event from outside must pass: served, and well formed.
+func check(e eventlog.Event) error {
+	if err := supported(e); err != nil {
+		return err
+	}
+	return e.Validate()
+}
+
+// checkAll refuses what is not served in any of a commit's events; form and
+// repeated identities are judged by the appender.
+func checkAll(events []eventlog.Event) error {
+	for i, e := range events {
+		if err := supported(e); err != nil {
+			return prefixField(err, fmt.Sprintf("events[%d].", i))
+		}
+	}
+	return nil
+}
+
+// alone takes the index out of the field of an error about a commit's only event.
+func alone(err error) error {
+	var f *eventlog.FieldError
+	if errors.As(err, &f) {
+		if rest, ok := strings.CutPrefix(f.Field, "events[0]."); ok {
+			return &eventlog.FieldError{Field: rest, Reason: f.Reason}
+		}
+	}
+	return err
+}

@@ -1,0 +1,93 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"dvr/controller/appender"
+	"dvr/eventlog"
+	"dvr/projector"
+)
+
+// Writer makes an Appender of the real one: it maps requests, and errors to
+// this package's sentinels.
+func Writer(a *appender.Appender) Appender { return &writer{a} }
+
+type writer struct{ a *appender.Appender }
+
+func (w *writer) State() *projector.State { return w.a.State() }
+
+func (w *writer) Wait(ctx context.Context, r eventlog.Revision) error {
+	return waited(w.a.Wait(ctx, r))
+}
+
+func (w *writer) Barrier(ctx context.Context) error { return waited(w.a.Barrier(ctx)) }
+
+func (w *writer) Append(ctx context.Context, c Change) (Appended, error) {
+	return w.appended(w.a.Append(ctx, request(c)))
+}
+
+func (w *writer) Submit(c Change) (Submitted, error) {
+	// A plain commit of an import is never staged, so nothing here waits.
+	p, err := w.a.Submit(context.Background(), request(c))
+	if err != nil {
+		return nil, translate(err)
+	}
+	return &submitted{w, p}, nil
+}
+
+type submitted struct {
+	w *writer
+	p *appender.Pending
+}
+
+func (s *submitted) Wait(ctx context.Context) (Appended, error) { return s.w.appended(s.p.Wait(ctx)) }
+
+func request(c Change) appender.Request {
+	return appender.Request{
+		ID: c.ID, Actor: c.Actor, Source: c.Source, Reason: c.Reason, Hash: c.Request,
+		Events: c.Events, Prepare: c.Decide,
+	}
+}
+
+func (w *writer) appended(r appender.Result, err error) (Appended, error) {
+	out := Appended{ID: r.ID, Replayed: r.Replayed}
+	if err != nil {
+		return out, translate(err)
+	}
+	out.Position = w.a.State().Position()
+	out.Position.Epoch, out.Position.Revision = r.Epoch, r.Revision
+	return out, nil
+}
+
+// translate maps the appender's and the log's errors; what a Decide function
+// returned passes as it is.
+func translate(err error) error {
+	to := error(nil)
+	switch {
+	case errors.Is(err, appender.ErrIdempotencyMismatch):
+		return ErrIDReused // the cause says the same in other words
+	case errors.Is(err, appender.ErrBusy):
+		to = ErrOverloaded
+	case errors.Is(err, appender.ErrTooLarge):
+		to = ErrTooLarge
+	case errors.Is(err, appender.ErrPrecondition):
+		to = ErrPrecondition
+	case errors.Is(err, eventlog.ErrOutcomeUnknown):
+		to = ErrOutcomeUnknown
+	case errors.Is(err, appender.ErrWithdrawn), errors.Is(err, appender.ErrClosed), errors.Is(err, eventlog.ErrUnavailable),
+		errors.Is(err, eventlog.ErrLevel), errors.Is(err, eventlog.ErrHole), errors.Is(err, eventlog.ErrCorrupt), errors.Is(err, eventlog.ErrForeignLog):
+		to = ErrUnavailable
+	default:
+		return err
+	}
+	return fmt.Errorf("%w: %w", to, err)
+}
+
+func waited(err error) error {
+	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return translate(err)
+}
