@@ -1,0 +1,202 @@
+package httpapi
+
+import (
+	"encoding/hex"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"dvr/eventlog"
+)
+
+func (s *Server) postCommit(c echo.Context) error {
+	r := c.Request()
+	q, err := parseQuery(r.URL.RawQuery, writeParams)
+	if err != nil {
+		return err
+	}
+	defer s.bodies.meter(r)()
+	body := getBuffer()
+	defer putBuffer(body)
+	if err := readBody(r, body, maxCommitBody); err != nil {
+		return err
+	}
+	given, err := decodeCommit(body.b)
+	if err != nil {
+		return err
+	}
+	m, err := mutation(r, &q, "/v1/commits", body.b)
+	if err != nil {
+		return err
+	}
+	if given.id != "" {
+		if m.ID != "" && m.ID != given.id {
+			return fieldError("id", "is another one than Idempotency-Key")
+		}
+		if !printable(given.id, 128) {
+			return fieldError("id", "must be 1 to 128 printable ASCII characters")
+		}
+		m.ID = given.id
+	}
+	if given.reason != "" {
+		if m.Reason != "" {
+			return fieldError("reason", "is given twice, in the query and the body")
+		}
+		m.Reason = given.reason
+	}
+	if m.IfMatch.Set() || m.IfNoneMatch.Set() {
+		return fieldError("If-Match", "has no meaning for a commit of several items")
+	}
+	rec, err := s.service.Commit(r.Context(), &m, given.events)
+	if err != nil {
+		return err
+	}
+	b := getBuffer()
+	defer putBuffer(b)
+	o := b.object()
+	o.str("status", "committed")
+	o.str("id", rec.ID)
+	o.uint("events", uint64(len(given.events)))
+	s.receipt(c, o, &rec)
+	o.end()
+	return send(c, codeOf(http.StatusCreated, &rec), b)
+}
+
+var commitsParams = with(readParams, "after", "cursor", "limit")
+
+// commit puts one commit with its events as the log has them.
+func commit(o object, c *eventlog.Commit) {
+	o.uint("revision", uint64(c.Revision))
+	o.str("id", c.ID)
+	o.key("time")
+	o.b = append(eventlog.AppendTime(append(o.b, '"'), c.Time), '"', ',')
+	o.str("actor", c.Actor)
+	o.optional("source", c.Source)
+	o.optional("for", c.For)
+	o.optional("reason", c.Reason)
+	if len(c.Forced) > 0 {
+		strs(o, "forced", c.Forced)
+	}
+	if len(c.Reverts) > 0 {
+		o.list("reverts")
+		for _, r := range c.Reverts {
+			o.num(uint64(r))
+		}
+		o.endList()
+	}
+	if c.Request != (eventlog.RequestHash{}) {
+		o.str("request", hex.EncodeToString(c.Request[:]))
+	}
+	o.uint("n", uint64(len(c.Events)))
+	o.list("events")
+	for _, e := range c.Events {
+		o.b = append(eventlog.AppendEvent(o.b, e), ',')
+	}
+	o.endList()
+}
+
+// listCommits is a page of the log, written as it is read.
+func (s *Server) listCommits(c echo.Context) error {
+	r := c.Request()
+	q, err := parseQuery(r.URL.RawQuery, commitsParams)
+	if err != nil {
+		return err
+	}
+	place, err := q.place()
+	if err != nil {
+		return err
+	}
+	after, err := q.revision(place)
+	if err != nil {
+		return err
+	}
+	limit, err := q.count("limit", 100, 1000)
+	if err != nil {
+		return err
+	}
+	how, err := q.read()
+	if err != nil {
+		return err
+	}
+	v, err := s.service.View(r.Context(), how, false)
+	if err != nil {
+		return err
+	}
+	at := v.State.Position()
+	b := getBuffer()
+	defer putBuffer(b)
+	w := c.Response()
+	// Revisions are dense, so the last of a page is known before it is read.
+	next := ""
+	if n := after + eventlog.Revision(limit); n < at.Revision {
+		next = strconv.FormatUint(uint64(n), 10)
+	}
+	begin := func() {
+		s.setPosition(w.Header(), at)
+		if next != "" {
+			w.Header()[headerCursor] = []string{next}
+		}
+		w.Header()["Content-Type"] = jsonType
+		w.WriteHeader(http.StatusOK)
+	}
+	out := stream{c: c, b: b}
+	b.b = append(b.b, `{"commits":[`...)
+	n := 0
+	err = s.service.Commits(r.Context(), after, limit, func(k *eventlog.Commit) error {
+		if n > 0 {
+			b.next()
+		}
+		n++
+		o := b.object()
+		commit(o, k)
+		o.end()
+		if len(b.b) >= flushAt && !w.Committed {
+			begin()
+		}
+		if !out.step() {
+			return out.ended
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if !w.Committed {
+		begin()
+	}
+	b.b = append(b.b, ']', ',')
+	o := object{b}
+	if next != "" {
+		o.uint("next", uint64(after)+uint64(limit))
+	}
+	o.uint("revision", uint64(at.Revision))
+	o.end()
+	b.b = append(b.b, '\n')
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	out.flush()
+	return out.ended
+}
+
+func (s *Server) getCommit(c echo.Context) error {
+	if _, err := s.view(c); err != nil {
+		return err
+	}
+	n, err := number(c.Param("revision"))
+	if err != nil {
+		return fieldError("revision", "must be a whole number")
+	}
+	b := getBuffer()
+	defer putBuffer(b)
+	if err := s.service.CommitAt(c.Request().Context(), eventlog.Revision(n), func(k *eventlog.Commit) error {
+		o := b.object()
+		commit(o, k)
+		o.end()
+		return nil
+	}); err != nil {
+		return err
+	}
+	return send(c, http.StatusOK, b)
+}

@@ -1,0 +1,226 @@
+package httpapi
+
+import (
+	"mime"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"dvr/controller/service"
+	"dvr/eventlog"
+)
+
+const defaultPage = 1000
+
+var listParams = with(readParams, "router", "within", "covering", "next_hop", "limit", "cursor")
+
+// listRoutes is GET /v1/routes: a page of the stored routes, or all as NDJSON.
+func (s *Server) listRoutes(c echo.Context) error {
+	r := c.Request()
+	q, err := parseQuery(r.URL.RawQuery, listParams)
+	if err != nil {
+		return err
+	}
+	var f service.Query
+	if f.Router, err = q.router(""); err != nil {
+		return err
+	}
+	if f.NextHop, err = q.addr("next_hop"); err != nil {
+		return err
+	}
+	if f.Within, err = q.prefix("within"); err != nil {
+		return err
+	}
+	if f.Covering, err = covering(&q); err != nil {
+		return err
+	}
+	limit, err := q.count("limit", defaultPage, service.MaxPage)
+	if err != nil {
+		return err
+	}
+	how, err := q.read()
+	if err != nil {
+		return err
+	}
+	lines, err := wantsLines(r)
+	if err != nil {
+		return err
+	}
+	if lines && q.has("limit") {
+		return fieldError("limit", "has no meaning for a stream of everything")
+	}
+	p, err := s.service.Page(r.Context(), how, f, q.get("cursor"))
+	if err != nil {
+		return err
+	}
+	s.setView(c.Response().Header(), p.View)
+	if lines {
+		return s.exportRoutes(c, p)
+	}
+	b := getBuffer()
+	defer putBuffer(b)
+	o := b.object()
+	o.list("routes")
+	n, next := 0, ""
+	for cand := range p.Routes() {
+		if n == limit { // one more exists
+			if next, err = p.Next(s.service); err != nil {
+				return err
+			}
+			break
+		}
+		n++
+		e := o.object()
+		route(e, &cand.RouteAnnounced)
+		e.uint("revision", uint64(cand.Revision))
+		e.end()
+		o.next()
+		p.Mark()
+	}
+	o.endList()
+	if next != "" {
+		o.str("next", next)
+		c.Response().Header()[headerCursor] = []string{next}
+	}
+	o.uint("revision", uint64(p.State.Position().Revision))
+	stale(o, p.View)
+	o.end()
+	return send(c, http.StatusOK, b)
+}
+
+// covering takes a prefix or an address.
+func covering(q *query) (netip.Prefix, error) {
+	if v := q.get("covering"); v != "" && !strings.Contains(v, "/") {
+		a, err := q.addr("covering")
+		if err != nil {
+			return netip.Prefix{}, err
+		}
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	return q.prefix("covering")
+}
+
+// wantsLines reads Accept: NDJSON where it is named, JSON else.
+func wantsLines(r *http.Request) (bool, error) {
+	values := r.Header["Accept"]
+	if len(values) == 0 {
+		return false, nil
+	}
+	plain := false
+	for part := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		t, _, err := mime.ParseMediaType(part)
+		if err != nil {
+			continue
+		}
+		switch t {
+		case "application/x-ndjson":
+			return true, nil
+		case "application/json", "application/*", "*/*":
+			plain = true
+		}
+	}
+	if !plain {
+		return false, errNotAccepted
+	}
+	return false, nil
+}
+
+// exportRoutes streams routes as lines that an import takes back.
+func (s *Server) exportRoutes(c echo.Context, p *service.Page) error {
+	w := c.Response()
+	w.Header()["Content-Type"] = ndjsonType
+	w.WriteHeader(http.StatusOK)
+	if c.Request().Method == http.MethodHead {
+		return nil
+	}
+	b := getBuffer()
+	defer putBuffer(b)
+	out := stream{c: c, b: b}
+	for cand := range p.Routes() {
+		b.b = append(eventlog.AppendEvent(b.b, &cand.RouteAnnounced), '\n')
+		if !out.step() {
+			return out.ended
+		}
+	}
+	out.flush()
+	return out.ended
+}
+
+var vectorParams = with(readParams, "limit", "after", "cursor")
+
+// vector is a router's distance vector, in order of prefix; after, or cursor,
+// continues it.
+func (s *Server) vector(c echo.Context) error {
+	r := c.Request()
+	q, err := parseQuery(r.URL.RawQuery, vectorParams)
+	if err != nil {
+		return err
+	}
+	router, err := pathRouter(c, "id")
+	if err != nil {
+		return err
+	}
+	limit, err := q.count("limit", defaultPage, service.MaxPage)
+	if err != nil {
+		return err
+	}
+	place, err := q.place()
+	if err != nil {
+		return err
+	}
+	after, err := q.prefix(place)
+	if err != nil {
+		return err
+	}
+	how, err := q.read()
+	if err != nil {
+		return err
+	}
+	rt, err := s.service.Router(r.Context(), how, router)
+	if err != nil {
+		return err
+	}
+	s.setView(c.Response().Header(), rt.View)
+	b := getBuffer()
+	defer putBuffer(b)
+	o := b.object()
+	o.str("router", string(router))
+	o.list("vector")
+	n := 0
+	var last, next netip.Prefix
+	for d := range rt.State.Vector(router, after) {
+		if n == limit {
+			next = last
+			break
+		}
+		n++
+		last = d.Prefix
+		e := o.object()
+		e.prefix("destination", d.Prefix)
+		e.uint("metric", d.Metric)
+		e.uint("preference", uint64(d.Preference))
+		var via []eventlog.RouterID
+		for _, h := range d.NextHops {
+			if h.Via != "" && (len(via) == 0 || via[len(via)-1] != h.Via) {
+				via = append(via, h.Via)
+			}
+		}
+		strs(e, "via", via)
+		strs(e, "origin", d.Origins)
+		nextHops(e, d.NextHops)
+		e.uint("revision", uint64(d.Revision))
+		e.end()
+		o.next()
+	}
+	o.endList()
+	if next.IsValid() {
+		o.str("next", next.String())
+		c.Response().Header()[headerCursor] = []string{next.String()}
+	}
+	o.uint("revision", uint64(rt.State.Position().Revision))
+	stale(o, rt.View)
+	o.end()
+	return send(c, http.StatusOK, b)
+}

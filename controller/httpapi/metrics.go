@@ -1,0 +1,199 @@
+package httpapi
+
+import (
+	"net/http"
+	"sort"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"dvr/controller/service"
+)
+
+// Metrics is the node's own registry: HTTP, appender, log, data planes, state, Go.
+type Metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	page     http.Handler
+}
+
+// NewMetrics registers everything that is told of the service and the node.
+func NewMetrics(s *service.Service, n Node) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dvr_http_requests_total", Help: "Calls answered."}, []string{"method", "route", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "dvr_http_request_seconds", Help: "Time to answer a call.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"method", "route"}),
+	}
+	m.registry.MustRegister(m.requests, m.duration,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		&stateCollector{s, n})
+	m.page = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	return m
+}
+
+// Registry lets the node's other parts add theirs.
+func (m *Metrics) Registry() prometheus.Registerer { return m.registry }
+
+// routeMetrics are the series of one call, found once and not per request.
+type routeMetrics struct {
+	requests *prometheus.CounterVec
+	duration prometheus.Observer
+	byCode   [600]atomic.Pointer[prometheus.Counter]
+}
+
+func (m *Metrics) route(method, path string) *routeMetrics {
+	return &routeMetrics{
+		requests: m.requests.MustCurryWith(prometheus.Labels{"method": method, "route": path}),
+		duration: m.duration.WithLabelValues(method, path),
+	}
+}
+
+func (r *routeMetrics) observe(code int, d time.Duration) {
+	if code < 0 || code >= len(r.byCode) {
+		code = 0
+	}
+	c := r.byCode[code].Load()
+	if c == nil {
+		found := r.requests.WithLabelValues(strconv.Itoa(code))
+		c = &found
+		r.byCode[code].Store(c)
+	}
+	(*c).Inc()
+	r.duration.Observe(d.Seconds())
+}
+
+func (s *Server) metricsPage(c echo.Context) error {
+	if err := s.plain(c); err != nil {
+		return err
+	}
+	s.metrics.page.ServeHTTP(c.Response(), c.Request())
+	return nil
+}
+
+// stateCollector reads the service and the node when it is scraped.
+type stateCollector struct {
+	service *service.Service
+	node    Node
+}
+
+func (s *stateCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range described {
+		ch <- d
+	}
+}
+
+var described = func() map[string]*prometheus.Desc {
+	m := map[string]*prometheus.Desc{}
+	add := func(name, help string, labels ...string) {
+		m[name] = prometheus.NewDesc("dvr_"+name, help, labels, nil)
+	}
+	add("revision", "Revision of the newest state of this node.")
+	add("epoch", "Epoch of the log.")
+	add("destinations", "Destinations in the state.", "family")
+	add("routes", "Candidates in the state.")
+	add("classes", "Path classes in the state.")
+	add("routers", "Routers known to the state.")
+	add("links", "Links in the state.")
+	add("idempotency_window_commits", "Commits whose ids are remembered.")
+	add("appended_batches_total", "Batches appended by this node.")
+	add("appended_commits_total", "Commits appended by this node.")
+	add("appended_bytes_total", "Bytes appended by this node.")
+	add("requests_refused_total", "Requests that the appender refused.")
+	add("requests_replayed_total", "Requests answered from the idempotency window.")
+	add("requests_busy_total", "Requests refused for back pressure.")
+	add("head_moved_total", "Batches that another node's came before.")
+	add("no_space_total", "Batches refused by a full store.")
+	add("queued_requests", "Requests accepted and not yet answered.")
+	add("queued_bytes", "Bytes of requests accepted and not yet answered.")
+	add("folding", "1 while this node folds the log.")
+	add("quorum", "1 while there is a quorum.")
+	add("leader", "1 while this node leads.")
+	add("raft_term", "Raft term.")
+	add("raft_commit_index", "Raft commit index.")
+	add("raft_applied_index", "Raft applied index.")
+	add("store_bytes", "Size of the log's store.")
+	add("store_quota_bytes", "Size at which the store refuses writes.")
+	add("dataplane_connected", "1 while the router's data plane is connected.", "router")
+	add("dataplane_lag_revisions", "Revisions that the data plane lacks.", "router")
+	add("dataplane_failed_prefixes", "Prefixes that the data plane could not install.", "router")
+	add("dataplane_digest_equal", "1 while what the data plane holds equals the controller's FIB.", "router")
+	return m
+}()
+
+func (s *stateCollector) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(name string, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(described[name], prometheus.GaugeValue, v, labels...)
+	}
+	count := func(name string, v int64) {
+		ch <- prometheus.MustNewConstMetric(described[name], prometheus.CounterValue, float64(v))
+	}
+	flag := func(b bool) float64 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	st := s.service.Status()
+	gauge("revision", float64(st.Position.Revision))
+	gauge("epoch", float64(st.Position.Epoch))
+	gauge("destinations", float64(st.Stats.Destinations4), "ipv4")
+	gauge("destinations", float64(st.Stats.Destinations6), "ipv6")
+	gauge("routes", float64(st.Stats.Routes))
+	gauge("classes", float64(st.Stats.Classes))
+	gauge("routers", float64(st.Stats.Routers))
+	gauge("links", float64(st.Stats.Links))
+	gauge("idempotency_window_commits", float64(st.Window.Commits))
+	a := st.Appender
+	count("appended_batches_total", a.Batches)
+	count("appended_commits_total", a.Commits)
+	count("appended_bytes_total", a.Bytes)
+	count("requests_refused_total", a.Refused)
+	count("requests_replayed_total", a.Replayed)
+	count("requests_busy_total", a.Busy)
+	count("head_moved_total", a.HeadMoved)
+	count("no_space_total", a.NoSpace)
+	gauge("queued_requests", float64(a.Queued))
+	gauge("queued_bytes", float64(a.QueuedBytes))
+	gauge("folding", flag(st.Fault == nil))
+	n := s.node.Status()
+	gauge("quorum", flag(n.Quorum))
+	gauge("leader", flag(n.RaftState == "Leader"))
+	gauge("raft_term", float64(n.Term))
+	gauge("raft_commit_index", float64(n.Committed))
+	gauge("raft_applied_index", float64(n.Applied))
+	gauge("store_bytes", float64(n.DBSize))
+	gauge("store_quota_bytes", float64(n.Quota))
+	for _, d := range s.service.DataPlanes() {
+		r := string(d.Router)
+		gauge("dataplane_connected", flag(d.Connected), r)
+		gauge("dataplane_lag_revisions", float64(d.Lag), r)
+		gauge("dataplane_failed_prefixes", float64(d.Failed), r)
+		gauge("dataplane_digest_equal", flag(d.DigestEqual), r)
+	}
+}
+
+// counters puts a map in the order of its keys.
+func counters(b *buffer, m map[string]uint64) {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	o := b.object()
+	for _, k := range keys {
+		b.text(k)
+		b.b = append(b.b, ':')
+		b.num(m[k])
+	}
+	o.end()
+	b.next()
+}

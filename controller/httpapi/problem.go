@@ -1,0 +1,142 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"dvr/controller/service"
+	"dvr/eventlog"
+)
+
+// kind is a row of the table from errors to answers.
+type kind struct {
+	err    error
+	status int
+	slug   string
+	title  string
+	retry  int // seconds of Retry-After; 0: none
+}
+
+// Errors of this package's own.
+var (
+	errContentType = errors.New("unsupported content type")
+	errBodyTooBig  = errors.New("the body is too large")
+	errForeignHost = errors.New("foreign host")
+	errCrossSite   = errors.New("cross-site request")
+	errNoEncoding  = errors.New("unsupported content encoding")
+	errNotAccepted = errors.New("not acceptable")
+	errPanic       = errors.New("internal error")
+)
+
+// kinds is searched from the top: the first that errors.Is wins.
+var kinds = []kind{
+	{errForeignHost, http.StatusForbidden, "foreign-host", "Foreign host", 0},
+	{errCrossSite, http.StatusForbidden, "cross-site", "Cross-site request", 0},
+	{errContentType, http.StatusUnsupportedMediaType, "content-type", "Unsupported content type", 0},
+	{errNoEncoding, http.StatusUnsupportedMediaType, "content-encoding", "Unsupported content encoding", 0},
+	{errNotAccepted, http.StatusNotAcceptable, "not-acceptable", "Not acceptable", 0},
+	{errBodyTooBig, http.StatusRequestEntityTooLarge, "too-large", "Too large", 0},
+	{service.ErrTooLarge, http.StatusRequestEntityTooLarge, "too-large", "Too large", 0},
+	{service.ErrUnknownRouter, http.StatusNotFound, "unknown-router", "Unknown router", 0},
+	{service.ErrNotFound, http.StatusNotFound, "not-found", "Not found", 0},
+	{service.ErrPrecondition, http.StatusPreconditionFailed, "precondition-failed", "Precondition failed", 0},
+	{service.ErrIDReused, http.StatusUnprocessableEntity, "idempotency-key-reused", "Idempotency key reused", 0},
+	{service.ErrNoDataPlane, http.StatusConflict, "no-dataplane", "No data plane is connected", 0},
+	{service.ErrConflict, http.StatusConflict, "conflict", "Conflict", 0},
+	{service.ErrGone, http.StatusGone, "gone", "No longer retained", 0},
+	{service.ErrOutcomeUnknown, http.StatusGatewayTimeout, "outcome-unknown", "Outcome unknown", 0},
+	{service.ErrOverloaded, http.StatusTooManyRequests, "overloaded", "Overloaded", 1},
+	{service.ErrBehind, http.StatusServiceUnavailable, "behind", "This node is behind", 1},
+	{service.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", "Unavailable", 2},
+	{eventlog.ErrNoSpace, http.StatusServiceUnavailable, "no-space", "The log's store is full", 30},
+	{eventlog.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", "Unavailable", 2},
+	{context.DeadlineExceeded, http.StatusServiceUnavailable, "timeout", "Timed out", 2},
+	{context.Canceled, 499, "cancelled", "The client went away", 0},
+}
+
+// rowOf finds the answer for an error; field is empty unless one is at fault.
+func rowOf(err error) (row kind, field string) {
+	var unsupported *service.UnsupportedError
+	if errors.As(err, &unsupported) {
+		return kind{status: http.StatusBadRequest, slug: "not-supported", title: "Not supported yet"}, unsupported.Field
+	}
+	var f *eventlog.FieldError
+	if errors.As(err, &f) {
+		return kind{status: http.StatusBadRequest, slug: "invalid", title: "Invalid request"}, f.Field
+	}
+	for _, k := range kinds {
+		if errors.Is(err, k.err) {
+			return k, ""
+		}
+	}
+	var h *echo.HTTPError
+	if errors.As(err, &h) {
+		switch h.Code {
+		case http.StatusNotFound:
+			return kind{status: h.Code, slug: "not-found", title: "Not found"}, ""
+		case http.StatusMethodNotAllowed:
+			return kind{status: h.Code, slug: "method-not-allowed", title: "Method not allowed"}, ""
+		}
+		return kind{status: h.Code, slug: "http", title: http.StatusText(h.Code)}, ""
+	}
+	return kind{status: http.StatusInternalServerError, slug: "internal", title: "Internal error"}, ""
+}
+
+// problem answers with err. Nothing may have been written yet.
+func (s *Server) problem(c echo.Context, err error) {
+	row, field := rowOf(err)
+	detail := err.Error()
+	var h *echo.HTTPError
+	switch {
+	case errors.As(err, &h):
+		detail = c.Request().Method + " " + c.Request().URL.Path + ": " + http.StatusText(h.Code)
+	case row.status == http.StatusInternalServerError:
+		s.log.Error("request failed", logRequest(c, err)...)
+		detail = "internal error; the node's log says more"
+	}
+	b := getBuffer()
+	defer putBuffer(b)
+	o := b.object()
+	o.str("type", "/problems/"+row.slug)
+	o.str("title", row.title)
+	o.uint("status", uint64(row.status))
+	o.str("detail", detail)
+	o.str("instance", c.Request().URL.Path)
+	o.str("error", detail)
+	if field != "" {
+		o.str("field", field)
+	}
+	var m *service.MutationError
+	if errors.As(err, &m) && m.ID != "" && row.status >= 500 {
+		o.str("id", m.ID)
+	}
+	var e *extended
+	if errors.As(err, &e) {
+		e.more(b)
+	}
+	o.end()
+	header := c.Response().Header()
+	if row.retry > 0 {
+		header.Set("Retry-After", strconv.Itoa(row.retry))
+	}
+	if header.Get(headerPosition) == "" {
+		s.setPosition(header, s.service.Position())
+	}
+	header["Content-Type"] = problemType
+	c.Response().WriteHeader(row.status)
+	if c.Request().Method != http.MethodHead {
+		_, _ = c.Response().Write(append(b.b, '\n'))
+	}
+}
+
+// extended is an error whose problem has further members.
+type extended struct {
+	error
+	more func(*buffer)
+}
+
+func (e *extended) Unwrap() error { return e.error }

@@ -1,0 +1,46 @@
+package httpapi
+
+import (
+	"net/http"
+)
+
+// routes is the table of calls; docs/decisions/0005-http-api.md describes them.
+func (s *Server) routes() {
+	const get, post, put, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete
+
+	s.add(get, "/health", s.health)
+	s.add(get, "/livez", s.live)
+	s.add(get, "/readyz", s.ready)
+	s.add(get, "/version", s.versionInfo)
+	s.add(get, "/metrics", s.metricsPage)
+	s.add(get, "/cluster/status", s.clusterStatus)
+	s.add(get, "/v1/status", s.status)
+
+	s.add(get, "/routes", s.getTable)
+	s.add(post, "/routes", s.postRoute)
+	s.add(del, "/routes", s.deleteByQuery)
+	s.add(get, "/routes/*", s.getRoute)
+	s.add(put, "/routes/*", s.putRoute)
+	s.add(del, "/routes/*", s.deleteRoute)
+
+	s.add(get, "/v1/routes", s.listRoutes)
+	s.add(post, "/v1/routes/import", s.importRoutes)
+	s.add(get, "/v1/lookup", s.lookup)
+
+	s.add(post, "/v1/commits", s.postCommit)
+	s.add(get, "/v1/commits", s.listCommits)
+	s.add(get, "/v1/commits/:revision", s.getCommit)
+
+	s.add(get, "/v1/routers", s.listRouters)
+	s.add(get, "/v1/routers/:id", s.getRouter)
+	s.add(put, "/v1/routers/:id", s.putRouter)
+	s.add(del, "/v1/routers/:id", s.deleteRouter)
+	s.add(get, "/v1/routers/:id/vector", s.vector)
+
+	s.add(get, "/v1/links", s.listLinks)
+	s.add(get, "/v1/links/:a/:b", s.getLink)
+	s.add(put, "/v1/links/:a/:b", s.putLink)
+	s.add(del, "/v1/links/:a/:b", s.deleteLink)
+
+	s.add(get, "/v1/dataplanes", s.dataPlanes)
+}

@@ -1,0 +1,284 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"go.uber.org/zap"
+
+	"dvr/controller/service"
+	"dvr/eventlog"
+)
+
+// Node is what the API tells of the node beyond the service.
+type Node interface {
+	// Status is cheap; it is asked by every probe.
+	Status() NodeStatus
+}
+
+// NodeStatus describes the node and its store.
+type NodeStatus struct {
+	NodeID    string
+	RaftState string // Leader, Follower, Learner, Candidate, Shutdown; External with an external etcd
+	Quorum    bool
+	Term      uint64
+	Committed uint64 // Raft index
+	Applied   uint64
+	Peers     int // other voters
+	Leader    string
+	Etcd      string // embedded or external
+	DBSize    int64
+	Quota     int64
+	API, FIB  string // advertised
+	Raft      string
+	Client    string // of the embedded etcd, for reading the log
+	Started   time.Time
+}
+
+// Config of a Server.
+type Config struct {
+	Service *service.Service
+	Node    Node
+	// Hosts are the names and addresses beside loopback that requests may be
+	// addressed to, without port.
+	Hosts   []string
+	Version string
+	Logger  *zap.Logger // nil: none
+	Metrics *Metrics    // nil: a fresh one
+}
+
+// Server is the HTTP API. Serve may be called once.
+type Server struct {
+	service *service.Service
+	node    Node
+	hosts   map[string]struct{} // as they come in the Host header, lower case
+	version string
+	log     *zap.Logger
+	metrics *Metrics
+	echo    *echo.Echo
+	http    *http.Server
+	prefix  atomic.Pointer[positionPrefix]
+	bodies  budget
+	writing time.Duration // limit of one write
+}
+
+// positionPrefix is the part of DVR-Position that rarely changes.
+type positionPrefix struct {
+	logID string
+	epoch uint64
+	text  string
+}
+
+// Headers of ours, in canonical form.
+const (
+	headerPosition = "Dvr-Position"
+	headerStale    = "Dvr-Stale"
+	headerReplayed = "Dvr-Replayed"
+	headerCursor   = "Dvr-Next-Cursor"
+)
+
+// Values that are set without allocation; never changed.
+var (
+	jsonType    = []string{"application/json"}
+	ndjsonType  = []string{"application/x-ndjson"}
+	problemType = []string{"application/problem+json"}
+	yes         = []string{"true"}
+)
+
+// New makes the server and its routes.
+func New(c Config) *Server {
+	s := &Server{service: c.Service, node: c.Node, version: c.Version, log: c.Logger, metrics: c.Metrics, hosts: map[string]struct{}{}, writing: writeLimit}
+	s.bodies.give(bodyBudget)
+	if s.log == nil {
+		s.log = zap.NewNop()
+	}
+	if s.metrics == nil {
+		s.metrics = NewMetrics(c.Service, c.Node)
+	}
+	for _, h := range append([]string{"localhost", "127.0.0.1", "::1"}, c.Hosts...) {
+		s.hosts[strings.ToLower(strings.TrimSuffix(h, "."))] = struct{}{}
+	}
+	s.echo = echo.New()
+	s.echo.HideBanner, s.echo.HidePort = true, true
+	s.echo.HTTPErrorHandler = func(err error, c echo.Context) {
+		if !c.Response().Committed {
+			if e := s.admit(c.Request()); e != nil {
+				err = e
+			}
+			s.problem(c, err)
+		}
+	}
+	s.routes()
+	s.http = &http.Server{
+		Handler:           s.echo,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute, // a slow body holds no handler for longer; imports set their own
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          zap.NewStdLog(s.log.Named("http")),
+	}
+	return s
+}
+
+// Handler is the API as an http.Handler.
+func (s *Server) Handler() http.Handler { return s.echo }
+
+// Serve answers on l until Shutdown.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.http.Serve(&limited{l, s.writing}); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	return nil
+}
+
+// Shutdown waits for calls in progress until ctx ends, then cuts them.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if err := s.http.Shutdown(ctx); err != nil {
+		_ = s.http.Close()
+		return fmt.Errorf("stop HTTP: %w", err)
+	}
+	return nil
+}
+
+// handler answers a call or returns the error to answer with.
+type handler func(c echo.Context) error
+
+// add registers a call, and HEAD beside GET.
+func (s *Server) add(method, path string, h handler) {
+	m := s.metrics.route(method, path)
+	wrapped := func(c echo.Context) error {
+		start := time.Now()
+		err := s.guarded(c, h)
+		if err != nil && !c.Response().Committed {
+			s.problem(c, err)
+		} else if err != nil {
+			// The answer has begun: only cutting it tells the client.
+			s.log.Warn("answer cut", logRequest(c, err)...)
+			m.observe(499, time.Since(start))
+			panic(http.ErrAbortHandler)
+		}
+		m.observe(c.Response().Status, time.Since(start))
+		return nil
+	}
+	s.echo.Add(method, path, wrapped)
+	if method == http.MethodGet {
+		s.echo.Add(http.MethodHead, path, wrapped)
+	}
+}
+
+// guarded admits the request and turns a panic into an error.
+func (s *Server) guarded(c echo.Context, h handler) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			s.log.Error("panic in a handler", zap.Any("panic", p), zap.String("path", c.Request().URL.Path), zap.ByteString("stack", debug.Stack()))
+			err = errPanic
+		}
+	}()
+	if err := s.admit(c.Request()); err != nil {
+		return err
+	}
+	return h(c)
+}
+
+// admit refuses requests for a foreign host and those of foreign sites.
+func (s *Server) admit(r *http.Request) error {
+	host := r.Host
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && strings.IndexByte(host[i:], ']') < 0 {
+		host = host[:i]
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if _, ok := s.hosts[host]; !ok && !s.knownHost(host) {
+		return fmt.Errorf("%w %q: this node answers to loopback and its advertised names; set API_ADVERTISE to be reached by another", errForeignHost, r.Host)
+	}
+	if site := r.Header["Sec-Fetch-Site"]; len(site) > 0 && site[0] != "same-origin" && site[0] != "none" {
+		return fmt.Errorf("%w: Sec-Fetch-Site is %q", errCrossSite, site[0])
+	}
+	if origin := r.Header["Origin"]; len(origin) > 0 {
+		_, host, ok := strings.Cut(origin[0], "://")
+		if !ok || !strings.EqualFold(host, r.Host) {
+			return fmt.Errorf("%w: Origin is %q", errCrossSite, origin[0])
+		}
+	}
+	return nil
+}
+
+// knownHost is the slow part of admit: another spelling, any loopback address.
+func (s *Server) knownHost(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if _, ok := s.hosts[host]; ok {
+		return true
+	}
+	ip := net.ParseIP(host)
+	if ip == nil {
+		return false
+	}
+	if _, ok := s.hosts[ip.String()]; ok {
+		return true
+	}
+	return ip.IsLoopback()
+}
+
+// setPosition puts DVR-Position.
+func (s *Server) setPosition(h http.Header, p eventlog.Position) {
+	cached := s.prefix.Load()
+	if cached == nil || cached.epoch != p.Epoch || cached.logID != p.LogID {
+		cached = &positionPrefix{p.LogID, p.Epoch, p.LogID + "/" + strconv.FormatUint(p.Epoch, 10) + "/"}
+		s.prefix.Store(cached)
+	}
+	var b [96]byte
+	h[headerPosition] = []string{string(strconv.AppendUint(append(b[:0], cached.text...), uint64(p.Revision), 10))}
+}
+
+func (s *Server) setView(h http.Header, v service.View) {
+	s.setPosition(h, v.State.Position())
+	if v.Stale {
+		h[headerStale] = yes
+	}
+}
+
+// etag is "<epoch>-<revision of the last change>-<hash of what is shown>".
+func etag(t service.Tag, shown []byte) string {
+	b := append(make([]byte, 0, 64), '"')
+	b = append(strconv.AppendUint(b, t.Epoch, 10), '-')
+	b = append(strconv.AppendUint(b, uint64(t.Revision), 10), '-')
+	return string(append(hex.AppendEncode(b, shown), '"'))
+}
+
+// send answers with the JSON in b and a newline.
+func send(c echo.Context, status int, b *buffer) error {
+	b.b = append(b.b, '\n')
+	w := c.Response()
+	w.Header()["Content-Type"] = jsonType
+	w.WriteHeader(status)
+	if c.Request().Method == http.MethodHead {
+		return nil
+	}
+	_, err := w.Write(b.b)
+	return err
+}
+
+func logRequest(c echo.Context, err error) []zap.Field {
+	r := c.Request()
+	return []zap.Field{zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.String("source", source(r)), zap.Error(err)}
+}
+
+// source is the address of the peer without its port.
+func source(r *http.Request) string {
+	if i := strings.LastIndexByte(r.RemoteAddr, ':'); i > 0 {
+		return strings.Trim(r.RemoteAddr[:i], "[]")
+	}
+	return r.RemoteAddr
+}

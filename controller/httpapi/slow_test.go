@@ -1,0 +1,186 @@
+package httpapi
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestSlowImportIsCutAtItsTimeout: a body that stops coming ends at the call's
+// own timeout with what was stored, not with the connection's.
+func TestSlowImportIsCutAtItsTimeout(t *testing.T) {
+	a := newAPI(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- a.server.Serve(l) }()
+	defer func() {
+		_ = a.server.http.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	fmt.Fprintf(conn, "POST /v1/routes/import?timeout=300ms HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-ndjson\r\nContent-Length: 1000000\r\n\r\n%s", l.Addr(), manyRoutes(1200))
+	r, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if r.StatusCode/100 == 2 {
+		t.Errorf("%d", r.StatusCode)
+	}
+	if a.revision() != 2 {
+		t.Errorf("revision %d: the first thousand lines are a commit, the rest is none", a.revision())
+	}
+}
+
+// pipes is a listener of connections without buffers: a write ends when it was read.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+func (p *pipes) dial() net.Conn {
+	here, there := net.Pipe()
+	p.conns <- there
+	return here
+}
+
+// TestStalledReaderIsCut: a client that stops reading in the middle of a
+// stream or before a small answer loses its connection; one that reads on does
+// not, however long the whole takes.
+func TestStalledReaderIsCut(t *testing.T) {
+	a := newAPI(t)
+	a.importLines("/v1/routes/import", manyRoutes(3000))
+	const limit = 300 * time.Millisecond
+	a.server.writing = limit
+	closed := make(chan net.Conn, 16)
+	a.server.http.ConnState = func(c net.Conn, s http.ConnState) {
+		if s == http.StateClosed {
+			closed <- c
+		}
+	}
+	p := newPipes()
+	done := make(chan error, 1)
+	go func() { done <- a.server.Serve(p) }()
+	defer func() {
+		_ = a.server.http.Close()
+		if err := <-done; err != nil && !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+	}()
+	for _, c := range []struct {
+		target string
+		read   int
+	}{{"/routes", 50000}, {"/v1/routes?limit=3000", 50000}, {"/health", 0}, {"/nothing", 0}, {"/metrics", 10}} {
+		conn := p.dial()
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", c.target)
+		if _, err := io.ReadFull(conn, make([]byte, c.read)); err != nil {
+			t.Errorf("GET %s: %v", c.target, err)
+		}
+		select {
+		case <-closed:
+		case <-time.After(10 * time.Second):
+			t.Errorf("GET %s: the connection of a stalled reader is still open", c.target)
+		}
+		_ = conn.Close()
+	}
+	// Slow is not stalled: each read comes in time, the whole takes longer than the limit.
+	conn := p.dial()
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	fmt.Fprintf(conn, "GET /v1/routes HTTP/1.1\r\nHost: localhost\r\nAccept: application/x-ndjson\r\nConnection: close\r\n\r\n")
+	r, err := http.ReadResponse(bufio.NewReaderSize(&slow{conn, limit / 10}, 32<<10), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	text, err := io.ReadAll(r.Body)
+	if err != nil || strings.Count(string(text), "\n") != 3000 || time.Since(begun) < limit {
+		t.Errorf("a slow reader: %d bytes in %s, %v", len(text), time.Since(begun), err)
+	}
+}
+
+// slow waits before each read.
+type slow struct {
+	r     io.Reader
+	pause time.Duration
+}
+
+func (s *slow) Read(p []byte) (int, error) {
+	time.Sleep(s.pause) // the slowness itself, nothing is awaited
+	return s.r.Read(p)
+}
+
+// TestBodiesShareABudget: what calls in progress hold in memory is bounded;
+// past the bound a call is refused at once, and what ended is given back.
+func TestBodiesShareABudget(t *testing.T) {
+	a := newAPI(t)
+	refused := func(what string, r answer) {
+		t.Helper()
+		if r.Code != 429 || r.Header.Get("Retry-After") == "" || r.json(t)["type"] != "/problems/overloaded" {
+			t.Errorf("%s: %d %s", what, r.Code, r.Body)
+		}
+	}
+	const commit, put = `{"events":[{"kind":"router.set","router":"r1"}]}`, `{"next_hop":"192.0.2.1"}`
+	const hold = bodyBudget - 20
+	if err := a.server.bodies.take(hold); err != nil {
+		t.Fatal(err)
+	}
+	at := a.revision()
+	refused("a commit", a.do("POST", "/v1/commits", commit))
+	refused("candidates", a.do("PUT", "/routes/10.1.0.0/16", put))
+	refused("an import", a.importLines("/v1/routes/import", manyRoutes(1)))
+	refused("a body without length", a.send("POST", "/v1/commits", io.MultiReader(strings.NewReader(commit)), "Content-Type: application/json"))
+	if a.revision() != at {
+		t.Error("something was stored")
+	}
+	a.add("10.9.0.0/16", "192.0.2.1", 1) // small ones are not counted
+	a.server.bodies.give(hold)
+	a.must("POST", "/v1/commits", commit)
+	a.must("PUT", "/routes/10.1.0.0/16", put)
+	if r := a.importLines("/v1/routes/import", manyRoutes(1)); r.Code != 200 {
+		t.Errorf("an import: %d %s", r.Code, r.Body)
+	}
+	if r := a.do("PUT", "/routes/10.1.0.0/16", `{"next_hop":"192.0.2.1"`+strings.Repeat(" ", maxCandidatesBody)+`}`); r.Code != 413 {
+		t.Errorf("more than a destination can need: %d", r.Code)
+	}
+	if left := a.server.bodies.left.Load(); left != bodyBudget {
+		t.Errorf("%d bytes were not given back", bodyBudget-left)
+	}
+}
