@@ -1,0 +1,35 @@
+package node
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"dvr/controller/settings"
+)
+
+// newLogger writes JSON or lines for people, to out or standard error.
+func newLogger(s *settings.Settings, out io.Writer) (*zap.Logger, error) {
+	level, err := zapcore.ParseLevel(s.LogLevel)
+	if err != nil {
+		return nil, fmt.Errorf("LOG_LEVEL: %w", err)
+	}
+	if out == nil {
+		out = os.Stderr
+	}
+	c := zap.NewProductionEncoderConfig()
+	c.EncodeTime = zapcore.ISO8601TimeEncoder
+	c.EncodeDuration = zapcore.StringDurationEncoder
+	var encoder zapcore.Encoder
+	if s.LogFormat == "json" {
+		c.TimeKey = "time"
+		encoder = zapcore.NewJSONEncoder(c)
+	} else {
+		c.EncodeLevel = zapcore.CapitalLevelEncoder
+		encoder = zapcore.NewConsoleEncoder(c)
+	}
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), level)), nil
+}

@@ -1,0 +1,390 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+
+	"dvr/controller/appender"
+	"dvr/controller/etcdserver"
+	"dvr/controller/fibstream"
+	"dvr/controller/httpapi"
+	"dvr/controller/service"
+	"dvr/controller/settings"
+	"dvr/eventlog/etcdlog"
+)
+
+// Options of Start and Run.
+type Options struct {
+	Version string
+	// Out gets the one line that says where the node listens; nil: none.
+	Out io.Writer
+	// Logs is where the log lines go; nil: standard error.
+	Logs io.Writer
+}
+
+// Limits of the stop, summing up to about 5 s.
+const (
+	drainHTTP = 2 * time.Second
+	drainGRPC = time.Second
+)
+
+// The log that makes a snapshot due and that is retained; less under a small quota.
+const (
+	snapshotBytes = 64 << 20
+	retainBytes   = 2 << 30
+)
+
+// Node is a running node.
+type Node struct {
+	settings *settings.Settings
+	log      *zap.Logger
+	started  time.Time
+
+	lock     *dirLock
+	api, fib net.Listener
+	etcd     *etcdserver.Server // nil with an external one
+	client   *clientv3.Client
+	store    *etcdlog.Log
+	appender *appender.Appender
+	planes   *fibstream.Server
+	grpc     *grpc.Server
+	http     *httpapi.Server
+	health   *health
+	pressure *pressure
+	keeper   atomic.Pointer[appender.Keeper] // set when the log is folded
+
+	cancel context.CancelFunc // of the background work
+	work   sync.WaitGroup
+	failed chan error // the first part that ended by itself
+	once   sync.Once
+	err    error
+}
+
+// Run starts a node and serves until ctx ends or a part fails; then it stops
+// everything. The error says what failed; nil after an ordinary stop.
+func Run(ctx context.Context, s *settings.Settings, o Options) error {
+	spareProcessor()
+	if os.Getenv("GOGC") == "" {
+		defer KeepHeapFloor(HeapFloor)()
+	}
+	n, err := Start(ctx, s, o)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop while starting
+		}
+		return err
+	}
+	var failure error
+	select {
+	case <-ctx.Done():
+		n.log.Info("stopping")
+	case failure = <-n.failed:
+		n.log.Error("a part of the node ended", zap.Error(failure))
+	}
+	return errors.Join(failure, n.Close())
+}
+
+// Start returns when the node has folded the log and answers on every port.
+// ctx bounds the start. What was opened is closed again when it fails.
+func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err error) {
+	n := &Node{settings: s, started: time.Now(), failed: make(chan error, 8)}
+	if n.log, err = newLogger(s, o.Logs); err != nil {
+		return nil, err
+	}
+	n.log = n.log.With(zap.String("node", s.NodeID))
+	defer func() {
+		if err != nil {
+			if closing := n.Close(); closing != nil {
+				n.log.Warn("after a failed start", zap.Error(closing))
+			}
+		}
+	}()
+	if n.lock, err = lockDir(s.DataDir); err != nil {
+		return nil, err
+	}
+	if n.api, err = listen("API_ADDR", s.API.Listen); err != nil {
+		return nil, err
+	}
+	if n.fib, err = listen("FIB_ADDR", s.FIB.Listen); err != nil {
+		return nil, err
+	}
+	limitMemory(s.MemoryLimit, n.log)
+
+	background, cancel := context.WithCancel(context.Background())
+	n.cancel = cancel
+	if err = n.openStore(ctx); err != nil {
+		return nil, err
+	}
+	n.health = newHealth(n)
+	n.pressure = &pressure{log: n.log, recover: n.recoverSpace, now: time.Now}
+	n.appender, err = appender.Open(ctx, n.store, appender.Options{
+		Node:      s.NodeID,
+		Judge:     n.pressure.judge,
+		Ready:     n.health.writable,
+		OnNoSpace: n.recoverSpace,
+		OnDamage:  func(err error) { n.log.Error("damage to the log", zap.Error(err)) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("fold the log: %w", err)
+	}
+	n.planes = fibstream.New(n.appender, fibstream.Options{Node: s.NodeID, Controllers: []string{n.advertised(s.FIB, n.fib)}})
+	n.grpc = grpc.NewServer(fibstream.ServerOptions()...)
+	n.planes.Register(n.grpc)
+	svc := service.New(service.Writer(n.appender), service.Planes(n.planes, s.NodeID), n.store)
+	n.http = httpapi.New(httpapi.Config{
+		Service: svc, Node: n.health, Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log,
+	})
+
+	quota := s.EtcdQuota
+	if quota <= 0 || n.etcd == nil {
+		quota = etcdserver.DefaultQuota // an external etcd's is not known before it is asked
+	}
+	keeper := appender.NewKeeper(n.store, n.appender, &upkeep{store: n.store}, appender.KeeperOptions{
+		Bytes:       min(snapshotBytes, quota/16),
+		RetainBytes: min(retainBytes, quota/4),
+		Active:      n.health.leads,
+		OnError:     func(err error) { n.log.Warn("keeping the log short", zap.Error(err)) },
+	})
+	n.keeper.Store(keeper)
+	n.run(func() { keeper.Run(background) })
+	n.run(func() { n.health.watch(background) })
+	n.serve("HTTP", func() error { return n.http.Serve(n.api) })
+	n.serve("the FIB stream", func() error { return n.grpc.Serve(n.fib) })
+	if n.etcd != nil {
+		n.run(func() {
+			select {
+			case <-n.etcd.Done():
+				if err := n.etcd.Err(); err != nil {
+					n.fail(fmt.Errorf("etcd: %w", err))
+				}
+			case <-background.Done():
+			}
+		})
+	}
+	n.announce(o.Out)
+	return n, nil
+}
+
+// recoverSpace makes room in the store: what the log can spare is deleted, then
+// the space goes back to the file and the file shrinks. What stops the first
+// does not stop the second.
+func (n *Node) recoverSpace(ctx context.Context) error {
+	if k := n.keeper.Load(); k != nil {
+		if err := k.Free(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn("shortening the log to make room", zap.Error(err))
+		}
+	}
+	return n.store.RecoverSpace(ctx)
+}
+
+func (n *Node) run(f func()) {
+	n.work.Add(1)
+	go func() {
+		defer n.work.Done()
+		f()
+	}()
+}
+
+func (n *Node) serve(what string, f func() error) {
+	n.run(func() {
+		if err := f(); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			n.fail(fmt.Errorf("%s: %w", what, err))
+		}
+	})
+}
+
+func (n *Node) fail(err error) {
+	select {
+	case n.failed <- err:
+	default:
+	}
+}
+
+// Failed tells of the first part that ended by itself.
+func (n *Node) Failed() <-chan error { return n.failed }
+
+// APIAddr is where HTTP listens, with the real port.
+func (n *Node) APIAddr() string { return n.api.Addr().String() }
+
+// FIBAddr is where data planes connect, with the real port.
+func (n *Node) FIBAddr() string { return n.fib.Addr().String() }
+
+func (n *Node) openStore(ctx context.Context) error {
+	s := n.settings
+	if len(s.EtcdEndpoints) > 0 {
+		c, err := clientv3.New(clientv3.Config{
+			Endpoints: s.EtcdEndpoints, DialTimeout: 5 * time.Second, Logger: n.log.Named("etcd-client").WithOptions(zap.IncreaseLevel(zap.WarnLevel)),
+			MaxCallSendMsgSize: 4 << 20, MaxCallRecvMsgSize: 64 << 20,
+		})
+		if err != nil {
+			return fmt.Errorf("ETCD_ENDPOINTS: %w", err)
+		}
+		n.client = c
+	} else {
+		e, err := etcdserver.Start(ctx, etcdserver.Config{
+			Name: s.NodeID, DataDir: s.DataDir,
+			PeerListen: s.Raft.Listen, PeerAdvertise: s.Raft.Advertise,
+			ClientListen: s.Client.Listen, ClientAdvertise: s.Client.Advertise,
+			Quota: s.EtcdQuota, Writable: s.EtcdWritable, Hosts: hostsOf(s.Client),
+			Logger: n.log.Named("etcd").WithOptions(zap.IncreaseLevel(zap.WarnLevel)),
+		})
+		if err != nil {
+			return storeError(s, err)
+		}
+		n.etcd, n.client = e, e.Client()
+		if err := e.WaitReady(ctx); err != nil {
+			return fmt.Errorf("embedded etcd: %w", err)
+		}
+	}
+	var err error
+	options := etcdlog.Options{Node: s.NodeID, Logger: n.log.Named("log")}
+	if n.etcd != nil {
+		options.Defragment = n.etcd.Defragment
+	}
+	if n.store, err = etcdlog.Open(ctx, n.client, options); err != nil {
+		return err
+	}
+	return nil
+}
+
+// hostsOf are the names that a listener answers to beyond loopback.
+func hostsOf(a settings.Address) []string {
+	var out []string
+	for _, v := range []string{a.Advertise, a.Listen} {
+		if h, _, err := net.SplitHostPort(v); err == nil && h != "0.0.0.0" && h != "::" {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// advertised is the address that others are told, with the real port where 0 was asked for.
+func (n *Node) advertised(a settings.Address, l net.Listener) string {
+	host, port, err := net.SplitHostPort(a.Advertise)
+	if err == nil && port == "0" {
+		if _, real, err := net.SplitHostPort(l.Addr().String()); err == nil {
+			return net.JoinHostPort(host, real)
+		}
+	}
+	return a.Advertise
+}
+
+func (n *Node) announce(out io.Writer) {
+	s := n.settings
+	api, fib := n.advertised(s.API, n.api), n.advertised(s.FIB, n.fib)
+	at := n.appender.State().Position()
+	store := "etcd clients " + s.Client.Advertise
+	if n.etcd == nil {
+		store = fmt.Sprintf("external etcd %v", s.EtcdEndpoints)
+	}
+	n.log.Info("serving", zap.String("api", api), zap.String("fib", fib), zap.String("log_id", at.LogID),
+		zap.Uint64("revision", uint64(at.Revision)), zap.String("data_dir", s.DataDir), zap.Duration("took", time.Since(n.started)))
+	if s.Insecure {
+		n.log.Warn("INSECURE: whoever reaches these addresses controls the routes")
+	}
+	if out != nil {
+		fmt.Fprintf(out, "dvr node %s: API http://%s, data planes %s, %s, revision %d\n", s.NodeID, api, fib, store, at.Revision)
+	}
+}
+
+// Close stops the node in order: calls that wait for data planes end, no new
+// calls, calls in progress end or are cut after 2 s, the appender ends, then etcd. The error names every part that did not stop well.
+func (n *Node) Close() error {
+	n.once.Do(func() { n.err = n.stop() })
+	return n.err
+}
+
+func (n *Node) stop() error {
+	var errs []error
+	note := func(what string, err error) {
+		if err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, fmt.Errorf("%s: %w", what, err))
+		}
+	}
+	if n.planes != nil {
+		n.planes.Close() // ends the calls that wait for data planes, too
+	}
+	if n.http != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), drainHTTP)
+		switch err := n.http.Shutdown(ctx); {
+		case errors.Is(err, context.DeadlineExceeded):
+			n.log.Info("calls that were still in progress were cut", zap.Duration("after", drainHTTP))
+		default:
+			note("HTTP", err)
+		}
+		cancel()
+	}
+	if n.api != nil {
+		note("API listener", n.api.Close())
+	}
+	if n.grpc != nil {
+		stopGRPC(n.grpc)
+	}
+	if n.fib != nil {
+		note("FIB listener", n.fib.Close())
+	}
+	if n.cancel != nil {
+		n.cancel()
+	}
+	n.work.Wait()
+	if n.appender != nil {
+		note("appender", n.appender.Close())
+	}
+	switch {
+	case n.etcd != nil:
+		n.etcd.Close()
+	case n.client != nil:
+		note("etcd client", n.client.Close())
+	}
+	if n.lock != nil {
+		note("data directory", n.lock.release())
+	}
+	if n.log != nil {
+		n.log.Info("stopped")
+		_ = n.log.Sync() // a terminal cannot be synced
+	}
+	return errors.Join(errs...)
+}
+
+// stopGRPC ends streams gently and, when that takes too long, at once.
+func stopGRPC(g *grpc.Server) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		g.GracefulStop()
+	}()
+	t := time.NewTimer(drainGRPC)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+		g.Stop()
+		<-done
+	}
+}
+
+// limitMemory sets the soft limit of the heap, unless the environment did.
+func limitMemory(limit int64, log *zap.Logger) {
+	if os.Getenv("GOMEMLIMIT") != "" && limit == 0 {
+		return
+	}
+	if limit == 0 {
+		limit = machineMemory() / 4 * 3
+	}
+	if limit > 0 {
+		debug.SetMemoryLimit(limit)
+		log.Debug("memory limit", zap.String("limit", settings.FormatSize(limit)))
+	}
+}

@@ -1,0 +1,93 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"dvr/eventlog"
+	"dvr/eventlog/etcdlog"
+	"dvr/projector"
+)
+
+// Shares of etcd's quota, in percent of the database file. Beyond the quota
+// etcd refuses every write, compaction's bookkeeping included, until it is
+// repaired; so writes stop here before.
+const (
+	warnPercent   = 70
+	refusePercent = 90
+	// A file that is mostly free pages is made smaller from this share on.
+	shrinkPercent = 50
+)
+
+// recoverPause is between two attempts to make space while writes are refused.
+const recoverPause = 30 * time.Second
+
+// pressure watches how full the store is: it warns, refuses writes with
+// eventlog.ErrNoSpace before etcd would, and has space made. judge is called
+// by the appender's loop, observe by one goroutine.
+type pressure struct {
+	log     *zap.Logger
+	recover func(context.Context) error
+	now     func() time.Time
+
+	full   atomic.Int64 // percent when writes are refused, else 0
+	warned bool
+	tried  time.Time
+}
+
+// judge refuses every commit while the store is nearly full.
+func (p *pressure) judge(*projector.State, *eventlog.Commit) error {
+	if percent := p.full.Load(); percent != 0 {
+		return fmt.Errorf("%w: %d %% of the quota are used, writes resume below %d %%", eventlog.ErrNoSpace, percent, refusePercent)
+	}
+	return nil
+}
+
+// observe takes in a reading of the members and, where writes are refused,
+// tries to make space, which blocks.
+func (p *pressure) observe(ctx context.Context, members []etcdlog.MemberStatus) {
+	var percent, free int64
+	for _, m := range members {
+		if m.Quota <= 0 {
+			continue
+		}
+		if v := m.Size * 100 / m.Quota; v >= percent {
+			percent, free = v, (m.Size-m.InUse)*100/max(m.Size, 1)
+		}
+	}
+	switch {
+	case percent < warnPercent:
+		p.warned = false
+	case !p.warned:
+		p.warned = true
+		p.log.Warn("the store fills up: shorten the retention or raise ETCD_QUOTA", zap.Int64("percent_of_quota", percent), zap.Int64("percent_free_in_file", free))
+	}
+	if percent < refusePercent {
+		if p.full.Swap(0) != 0 {
+			p.log.Info("the store has room again, writes resume", zap.Int64("percent_of_quota", percent))
+		}
+		return
+	}
+	if p.full.Swap(percent) == 0 {
+		p.log.Error("the store is nearly full, writes are refused until there is room", zap.Int64("percent_of_quota", percent))
+	}
+	if now := p.now(); now.Sub(p.tried) >= recoverPause {
+		p.tried = now
+		if err := p.recover(ctx); err != nil && ctx.Err() == nil {
+			p.log.Error("making room in the store", zap.Error(err))
+		}
+	}
+}
+
+// shrinks says whether defragmenting a member's file is worth the pause.
+func shrinks(m etcdlog.MemberStatus) bool {
+	free := (m.Size - m.InUse) * 100 / max(m.Size, 1)
+	if m.Quota > 0 && m.Size*100/m.Quota >= warnPercent {
+		return free >= 100-warnPercent
+	}
+	return m.Size > defragAbove && free >= shrinkPercent
+}
