@@ -1,0 +1,320 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"dvr/cmd/internal/client"
+)
+
+// exchange is one request as the fake node saw it and what it answers.
+type exchange struct {
+	request string // "METHOD path?query body"
+	header  http.Header
+	code    int
+	answer  string
+}
+
+func (e *exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	e.request = strings.TrimSpace(r.Method + " " + r.URL.RequestURI() + " " + string(body))
+	e.header = r.Header
+	w.WriteHeader(e.code)
+	io.WriteString(w, e.answer)
+}
+
+// run executes the verbs of this package against e.
+func run(t *testing.T, e *exchange, args ...string) (stdout string, err error) {
+	t.Helper()
+	s := httptest.NewServer(e)
+	t.Cleanup(s.Close)
+	var out, errOut bytes.Buffer
+	root := Root(Streams{In: strings.NewReader("line 1\nline 2\n"), Out: &out, Err: &errOut})
+	root.SetArgs(append([]string{"--endpoint", s.URL, "--timeout", "5s"}, args...))
+	err = root.ExecuteContext(context.Background())
+	return out.String(), err
+}
+
+func TestRequests(t *testing.T) {
+	for _, test := range []struct {
+		args string
+		want string
+	}{
+		{"route add 10.1.0.0/16 192.168.1.1 --metric 100", `POST /routes?timeout=5s {"destination":"10.1.0.0/16","metric":100,"next_hop":"192.168.1.1"}`},
+		{"route add 10.9.0.0/16 --type blackhole --router r1 --tag a --tag b --reason scan", `POST /routes?reason=scan&timeout=5s {"destination":"10.9.0.0/16","metric":0,"router":"r1","tags":["a","b"],"type":"blackhole"}`},
+		{"route add ::/0 fe80::1 --interface eth0 --preference 5 --weight 3 --wait installed --require r1,r2", `POST /routes?require=r1%2Cr2&timeout=5s&wait=installed {"destination":"::/0","interface":"eth0","metric":0,"next_hop":"fe80::1","preference":5,"weight":3}`},
+		{"route set 10.1.0.0/16 192.168.1.1", `PUT /routes/10.1.0.0/16?timeout=5s {"metric":0,"next_hop":"192.168.1.1"}`},
+		{"route delete 2001:db8::/32 --next-hop fd00::1 --router r2", `DELETE /routes/2001:db8::/32?next_hop=fd00%3A%3A1&router=r2&timeout=5s`},
+		{"route get 10.1.0.0/16", `GET /routes/10.1.0.0/16`},
+		{"route list --within 10.0.0.0/8 --limit 5", `GET /v1/routes?limit=5&within=10.0.0.0%2F8`},
+		{"route lookup 10.1.2.3 --router r1 --source dataplane", `GET /v1/lookup?address=10.1.2.3&router=r1&source=dataplane`},
+		{"route import -", "POST /v1/routes/import?timeout=5s line 1\nline 2"},
+		{"router set r1 --description core", `PUT /v1/routers/r1?timeout=5s {"description":"core"}`},
+		{"router add r1", `PUT /v1/routers/r1?timeout=5s {}`},
+		{"link add r1 r2 --cost 10", `PUT /v1/links/r1/r2?timeout=5s {"cost_ab":10,"cost_ba":10}`},
+		{"router delete r1", `DELETE /v1/routers/r1?timeout=5s`},
+		{"link set r1 r2 --cost 10 --address-a 10.0.0.1,fd00::1", `PUT /v1/links/r1/r2?timeout=5s {"address_a":["10.0.0.1","fd00::1"],"cost_ab":10,"cost_ba":10}`},
+		{"link set r1 r2 --name spare --cost 10 --cost-ba 30 --down", `PUT /v1/links/r1/r2?name=spare&timeout=5s {"cost_ab":10,"cost_ba":30,"down":true}`},
+		{"link delete r1 r2 --name spare", `DELETE /v1/links/r1/r2?name=spare&timeout=5s`},
+		{"vector r1", `GET /v1/routers/r1/vector?limit=100`},
+		{"log list --after 7", `GET /v1/commits?after=7&limit=100`},
+		{"log list --limit 5", `GET /v1/commits?after=0&limit=5`},
+		{"log show 8", `GET /v1/commits/8`},
+		{"dataplane list", `GET /v1/dataplanes`},
+		{"dataplane lookup 10.0.0.1 --router r1", `GET /v1/lookup?address=10.0.0.1&router=r1&source=dataplane`},
+		{"status", `GET /v1/status`},
+	} {
+		e := &exchange{code: 200, answer: `{}`}
+		if _, err := run(t, e, strings.Fields(test.args)...); err != nil {
+			t.Errorf("%s: %v", test.args, err)
+		}
+		if e.request != test.want {
+			t.Errorf("%s:\n got %s\nwant %s", test.args, e.request, test.want)
+		}
+	}
+}
+
+func TestTables(t *testing.T) {
+	for _, test := range []struct{ args, answer, want string }{
+		{"route add 10.1.0.0/16 192.168.1.1", `{"destination":"10.1.0.0/16","status":"route added","revision":12,"installed":["r1"]}`,
+			"10.1.0.0/16: route added at revision 12\ninstalled r1\n"},
+		{"route list", `{"routes":[{"router":"*","destination":"10.1.0.0/16","next_hop":"192.168.1.1","metric":100,"preference":1,"weight":1,"revision":2},{"router":"r1","destination":"::/0","next_hop":"fe80::1","interface":"eth0","weight":3,"metric":0,"preference":5,"revision":3},{"router":"*","destination":"10.9.0.0/16","type":"blackhole","metric":0,"preference":1,"weight":1,"revision":4}],"next":"x"}`,
+			"DESTINATION ROUTER NEXT HOP PREF METRIC REVISION\n10.1.0.0/16 * 192.168.1.1 1 100 2\n::/0 r1 fe80::1 dev eth0 weight 3 5 0 3\n10.9.0.0/16 * blackhole 1 0 4\n(the first 100; --limit for more, `dvr route export` for all)\n"},
+		{"route get 10.1.0.0/16", `{"destination":"10.1.0.0/16","candidates":[{"router":"*","next_hop":"192.168.1.1","metric":100,"metric_here":110,"preference":1,"weight":1,"chosen":true,"revision":2},{"router":"r1","type":"prohibit","metric":1,"metric_here":1,"preference":9,"chosen":false,"why":"preference 9 is behind 1","revision":3}]}`,
+			"CHOSEN ROUTER NEXT HOP PREF METRIC REVISION WHY\n* * 192.168.1.1 1 110 2 -\n- r1 prohibit 9 1 3 preference 9 is behind 1\n"},
+		{"vector r1", `{"vector":[{"destination":"10.1.0.0/16","preference":1,"metric":120,"via":["r2"],"origin":["r3"]}]}`,
+			"DESTINATION PREF METRIC VIA ORIGIN\n10.1.0.0/16 1 120 r2 r3\n"},
+		{"log list", `{"commits":[{"revision":3,"time":"2026-11-21T22:00:00.000Z","actor":"alice","n":2,"reason":"peer","id":"k"}]}`,
+			"REVISION  TIME                      ACTOR  EVENTS  REASON  ID\n3         2026-11-21T22:00:00.000Z  alice  2       peer    k\n"},
+		{"log show 3", `{"revision":3,"id":"k","time":"2026-11-21T22:00:00.000Z","actor":"alice","n":1,"events":[{"kind":"route.withdrawn","destination":"10.1.0.0/16","next_hop":"192.168.1.1"}]}`,
+			"revision 3\ntime 2026-11-21T22:00:00.000Z\nactor alice\nid k\nevent route.withdrawn destination=10.1.0.0/16 next_hop=192.168.1.1\n"},
+		{"-o json status", `{"revision":3}`, "{\n  \"revision\": 3\n}\n"},
+		{"log list", `{"commits":[{"revision":3}],"revision":500}`,
+			"REVISION TIME ACTOR EVENTS REASON ID\n3 - - - - -\n(the newest 100; --limit for more, --after 0 from the beginning)\n"},
+		{"log list --after 2 --limit 1", `{"commits":[{"revision":3}],"next":3,"revision":500}`,
+			"REVISION TIME ACTOR EVENTS REASON ID\n3 - - - - -\n(more: --after 3)\n"},
+		{"-o yaml version", "", "go: "}, // a prefix
+		{"-o yaml status", `{"bytes":123456789012,"most":18446744073709551615,"share":0.5}`, "bytes: 123456789012\nmost: 18446744073709551615\nshare: 0.5\n"},
+		{"status", `{"bytes":18446744073709551615}`, "bytes 18446744073709551615\n"},
+		{"-o yaml status", `{"revision":3,"a":[1]}`, "a:\n  - 1\nrevision: 3\n"},
+	} {
+		got, err := run(t, &exchange{code: 200, answer: test.answer}, strings.Fields(test.args)...)
+		if err != nil {
+			t.Errorf("%s: %v", test.args, err)
+		}
+		if test.answer == "" && strings.HasPrefix(got, test.want) {
+			continue
+		}
+		if squeeze(got) != squeeze(test.want) {
+			t.Errorf("%s:\n%s\nwant\n%s", test.args, got, test.want)
+		}
+	}
+}
+
+// squeeze makes the alignment of columns irrelevant.
+func squeeze(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		lines[i] = strings.Join(strings.Fields(l), " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestExitCodes(t *testing.T) {
+	for _, test := range []struct {
+		args string
+		code int
+		want int
+	}{
+		{"status", 200, ExitOK},
+		{"status", 400, ExitUsage},
+		{"status", 404, ExitNotFound},
+		{"status", 410, ExitNotFound},
+		{"status", 409, ExitConflict},
+		{"status", 412, ExitConflict},
+		{"status", 422, ExitConflict},
+		{"status", 500, ExitFailure},
+		{"--timeout 50ms status", 503, ExitUnavailable},
+		{"--timeout 50ms status", 504, ExitUnavailable},
+		{"route add 10.0.0.0/8 10.1.1.1 --wait installed", 202, ExitUnavailable},
+		{"-o xml status", 200, ExitUsage},
+		{"log show last", 200, ExitUsage},
+		{"nonsense", 200, ExitUsage},
+		{"route nonsense", 200, ExitUsage},
+		{"route add", 200, ExitUsage},
+		{"status --nonsense", 200, ExitUsage},
+		{"node", 200, ExitUsage}, // with --endpoint, which it does not take
+		{"route", 200, ExitOK},
+		{"version", 200, ExitOK},
+		{"route import /does/not/exist", 200, ExitUsage},
+		{"dataplane lookup 10.0.0.1", 200, ExitUsage},
+		{"dataplane lookup 10.0.0.1 --router r1 --at 127.0.0.1:1", 200, ExitUsage},
+		{"dataplane lookup ten --at 127.0.0.1:1", 200, ExitUsage},
+		{"dataplane lookup 10.0.0.1 --at 127.0.0.1:1", 200, ExitUnavailable},
+		{"dataplane show --at 127.0.0.1:1", 200, ExitUnavailable},
+		{"log verify --etcd a:1 --data-dir /tmp", 200, ExitUsage},
+		{"route add 10.0.0.0/8 10.1.1.1 --metric -1", 200, ExitUsage},
+		{"route add 10.0.0.0/8 10.1.1.1 --weight 257", 200, ExitUsage},
+	} {
+		_, err := run(t, &exchange{code: test.code, answer: `{"title":"x"}`}, strings.Fields(test.args)...)
+		if got := ExitCode(err); got != test.want {
+			t.Errorf("%s answered %d: exit %d (%v), want %d", test.args, test.code, got, err, test.want)
+		}
+	}
+	if ExitCode(client.ErrUnreachable) != ExitUnavailable || ExitCode(errors.New("x")) != ExitFailure {
+		t.Error("codes of plain errors")
+	}
+}
+
+func TestImportNamesEncodingAndRefusals(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "table.ndjson.zst")
+	if err := os.WriteFile(file, []byte("compressed"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := &exchange{code: 200, answer: `{"accepted":1,"refused":[{"line":2,"field":"metric","reason":"too large"}],"first_revision":2,"last_revision":2}`}
+	out, err := run(t, e, "route", "import", file, "--idempotency-key", "k1")
+	if e.header.Get("Content-Encoding") != "zstd" || e.header.Get("Content-Type") != "application/x-ndjson" || e.header.Get("Idempotency-Key") != "k1" {
+		t.Errorf("headers %v", e.header)
+	}
+	if !strings.Contains(out, "line 2: metric: too large") || ExitCode(err) != ExitUsage {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// Where every line is refused the answer is an error, which has the list.
+func TestImportNamesAllRefusals(t *testing.T) {
+	s := httptest.NewServer(&exchange{code: 400, answer: `{"title":"Invalid request","detail":"line 1: no","accepted":0,"refused":[{"line":1,"reason":"no"},{"line":2,"field":"metric","reason":"too large"}],"refused_count":7}`})
+	defer s.Close()
+	var out, errOut bytes.Buffer
+	root := Root(Streams{In: strings.NewReader("a\nb\n"), Out: &out, Err: &errOut})
+	root.SetArgs([]string{"--endpoint", s.URL, "route", "import", "-"})
+	err := root.Execute()
+	if ExitCode(err) != ExitUsage {
+		t.Errorf("%v", err)
+	}
+	for _, want := range []string{"line 1: no", "line 2: metric: too large", "7 lines in all"} {
+		if !strings.Contains(errOut.String(), want) {
+			t.Errorf("%q is not in\n%s", want, errOut.String())
+		}
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	_, err := run(t, &exchange{code: 200, answer: "{}"}, "route", "add", "10.0.0.0/8", "10.1.1.1", "--metric", "-1")
+	if err == nil || !strings.Contains(err.Error(), "--metric") || !strings.Contains(err.Error(), "a whole number from 0 to 4294967295") {
+		t.Errorf("%v", err)
+	}
+}
+
+// The etcd of a log is asked for at the node: what it says, else what follows
+// from its Raft address.
+func TestEtcdOfANode(t *testing.T) {
+	for _, test := range []struct{ etcd, raft, want string }{
+		{"", "127.0.0.1:8300", "127.0.0.1:2379"},
+		{"", "[::1]:8302", "[::1]:2381"},
+		{"10.0.0.1:4001", "127.0.0.1:8300", "10.0.0.1:4001"},
+		{"", "", ""}, {"", "x", ""}, {"", "127.0.0.1:1", ""},
+	} {
+		if got := (nodeAddresses{test.etcd, test.raft}).clients(); got != test.want {
+			t.Errorf("%+v: %q", test, got)
+		}
+	}
+}
+
+func TestHelpNamesTheExitCodes(t *testing.T) {
+	var out bytes.Buffer
+	root := Root(Streams{Out: &out, Err: &out})
+	root.SetArgs([]string{"--help"})
+	if err := root.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	for _, code := range []int{ExitOK, ExitFailure, ExitUsage, ExitNotFound, ExitConflict, ExitUnavailable, ExitInterrupted} {
+		if !strings.Contains(out.String(), fmt.Sprintf("\n  %-4d ", code)) {
+			t.Errorf("code %d is not in\n%s", code, out.String())
+		}
+	}
+}
+
+func TestExportToFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "table.ndjson")
+	e := &exchange{code: 200, answer: "{\"destination\":\"10.0.0.0/8\"}\n"}
+	if _, err := run(t, e, "route", "export", "-f", file); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(file)
+	if err != nil || string(got) != e.answer || e.header.Get("Accept") != "application/x-ndjson" {
+		t.Errorf("%q %v %v", got, err, e.header)
+	}
+}
+
+func TestProgressOnTerminalsOnly(t *testing.T) {
+	for _, terminal := range []bool{false, true} {
+		var drawn bytes.Buffer
+		p := startProgress(&connection{errOut: &drawn, terminal: terminal, output: "table"}, 1000)
+		p.sent.Add(500)
+		p.stop()
+		if got := drawn.Len() > 0; got != terminal {
+			t.Errorf("terminal %v: drew %q", terminal, drawn.String())
+		}
+	}
+	var drawn bytes.Buffer
+	p := &progress{w: &drawn, total: 1000}
+	p.sent.Add(500)
+	p.draw()
+	if want := "\r[" + strings.Repeat("=", 20) + strings.Repeat(" ", 20) + "]  50 %"; drawn.String() != want {
+		t.Errorf("drew %q, want %q", drawn.String(), want)
+	}
+}
+
+func TestMessages(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{errors.New("plain"), "plain"},
+		{&client.Problem{Detail: "metric: too large", Field: "metric"}, "metric: too large"},
+		{&client.Problem{Detail: "too large", Field: "metric"}, "metric: too large"},
+		{&client.Problem{Detail: "outcome unknown", ID: "k"}, "outcome unknown\nRepeat it safely with --idempotency-key k"},
+	} {
+		if got := message(test.err); got != test.want {
+			t.Errorf("%v: %q, want %q", test.err, got, test.want)
+		}
+	}
+}
+
+func TestEveryCommandExplainsItself(t *testing.T) {
+	var walk func(*cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		if cmd.Short == "" {
+			t.Errorf("%s has no help", cmd.CommandPath())
+		}
+		for _, child := range cmd.Commands() {
+			walk(child)
+		}
+	}
+	var out bytes.Buffer
+	root := Root(Streams{Out: &out, Err: &out})
+	walk(root)
+	for _, args := range []string{"completion bash", "completion zsh", "node --help", "version -o json"} {
+		out.Reset()
+		root := Root(Streams{Out: &out, Err: &out})
+		root.SetArgs(strings.Fields(args))
+		if err := root.Execute(); err != nil || out.Len() < 50 {
+			t.Errorf("%s: %v %q", args, err, out.String())
+		}
+		if args == "node --help" && (!strings.Contains(out.String(), "--raft-addr") || strings.Contains(out.String(), "--endpoint ")) {
+			t.Errorf("help of node:\n%s", out.String())
+		}
+	}
+}

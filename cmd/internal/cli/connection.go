@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dvr/cmd/internal/client"
+)
+
+// connection is what every verb that talks to a cluster shares: the flags that
+// say where and as whom, and the output format.
+type connection struct {
+	endpoints []string
+	actor     string
+	timeout   time.Duration
+	output    string
+	out       io.Writer
+	errOut    io.Writer
+	in        io.Reader
+	terminal  bool // errOut is a terminal: progress may be drawn
+}
+
+// bind adds the shared flags to cmd and its children, and gives their names.
+func (c *connection) bind(cmd *cobra.Command) (names []string) {
+	endpoints := []string{"127.0.0.1:9090"}
+	if env := os.Getenv("DVR_ENDPOINTS"); env != "" {
+		endpoints = strings.Split(env, ",")
+	}
+	f := cmd.PersistentFlags()
+	f.StringSliceVar(&c.endpoints, "endpoint", endpoints, "API address of a node, repeatable; the next one is asked when one fails (DVR_ENDPOINTS)")
+	f.StringVar(&c.actor, "actor", os.Getenv("DVR_ACTOR"), "who makes the change, as kept in the log (DVR_ACTOR)")
+	f.DurationVar(&c.timeout, "timeout", 30*time.Second, "give up after this time")
+	f.StringVarP(&c.output, "output", "o", "table", "table, json or yaml")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
+	return []string{"endpoint", "actor", "timeout", "output"}
+}
+
+func (c *connection) checkOutput() error {
+	switch c.output {
+	case "table", "json", "yaml":
+		return nil
+	}
+	return usageError{fmt.Errorf("--output %q: want table, json or yaml", c.output)}
+}
+
+func (c *connection) open() (*client.Client, error) {
+	if err := c.checkOutput(); err != nil {
+		return nil, err
+	}
+	cl, err := client.New(c.endpoints, c.actor)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return cl, nil
+}
+
+// answerTime is what a node gets beyond the timeout it was told, to say what
+// has come of the change by then.
+const answerTime = 2 * time.Second
+
+// deadline bounds a call: where the node knows the timeout, it answers first.
+func (c *connection) deadline(call client.Call) time.Duration {
+	if call.Query.Has("timeout") {
+		return c.timeout + answerTime
+	}
+	return c.timeout
+}
+
+// call does one call within the timeout and decodes its answer into out.
+func (c *connection) call(ctx context.Context, call client.Call, out any) (*client.Answer, error) {
+	cl, err := c.open()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.deadline(call))
+	defer cancel()
+	return cl.Do(ctx, call, out)
+}
+
+// show does one call and prints the answer: as it came for json, converted for
+// yaml, by table otherwise.
+func (c *connection) show(ctx context.Context, call client.Call, table func(w *table, body any)) error {
+	var body any
+	answer, err := c.call(ctx, call, &body)
+	if err != nil {
+		return err
+	}
+	return c.print(answer.Body, body, table)
+}
+
+// mutation is the flags that every change takes.
+type mutation struct {
+	wait, require, key, reason, ifMatch string
+}
+
+func (m *mutation) bind(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&m.wait, "wait", "", "answer when logged, projected (default) or installed")
+	f.StringVar(&m.require, "require", "", "routers that must have installed it, comma-separated")
+	f.StringVar(&m.key, "idempotency-key", "", "repeat a change safely under the same key")
+	f.StringVar(&m.reason, "reason", "", "why, as kept in the log")
+	f.StringVar(&m.ifMatch, "if-match", "", "only if the item still has this ETag")
+}
+
+// call completes a mutating call with the flags.
+func (m *mutation) call(method, path string, query url.Values, body []byte, timeout time.Duration) client.Call {
+	if query == nil {
+		query = url.Values{}
+	}
+	set := func(k, v string) {
+		if v != "" {
+			query.Set(k, v)
+		}
+	}
+	set("wait", m.wait)
+	set("require", m.require)
+	set("reason", m.reason)
+	set("timeout", timeout.String())
+	call := client.Call{Method: method, Path: path, Query: query, Body: body, IdempotencyKey: m.key, Header: map[string][]string{}}
+	if m.ifMatch != "" {
+		tag := m.ifMatch
+		if tag != "*" && !strings.HasPrefix(tag, `"`) {
+			tag = `"` + tag + `"` // shells eat the quotes that the API gives
+		}
+		call.Header.Set("If-Match", tag)
+	}
+	return call
+}

@@ -1,0 +1,203 @@
+package cli
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"dvr/cmd/internal/client"
+	"dvr/controller/fibpb"
+)
+
+// ownService is where a data plane serves operators unless it is told otherwise.
+const ownService = "127.0.0.1:9290"
+
+func dataplaneCommand(c *connection) *cobra.Command {
+	cmd := &cobra.Command{Use: "dataplane", Short: "The data planes: what they have installed", Args: cobra.NoArgs}
+	all := &cobra.Command{
+		Use: "list", Short: "All data planes of the node", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/dataplanes"}, func(t *table, body any) {
+				t.head("ROUTER", "NODE", "SINK", "CONNECTED", "REVISION", "LAG", "EQUAL", "FAILED", "SINCE")
+				for _, d := range list(body, "dataplanes") {
+					t.row(member(d, "router"), member(d, "node"), member(d, "sink"), member(d, "connected"), member(member(d, "position"), "revision"), member(d, "lag"), member(d, "digest_equal"), member(d, "failed"), member(d, "since"))
+				}
+			})
+		},
+	}
+	cmd.AddCommand(all, dataplaneLookup(c), dataplaneShow(c))
+	return cmd
+}
+
+func dataplaneLookup(c *connection) *cobra.Command {
+	var router, at string
+	cmd := &cobra.Command{
+		Use: "lookup ADDRESS", Short: "Ask a router's data plane itself", Args: cobra.ExactArgs(1),
+		Long: "Ask a router's data plane which route an address takes: by --router through the node it is\n" +
+			"connected to, or by --at on the data plane's own loopback service, which needs no node.",
+		Example: "  dvr dataplane lookup 10.1.2.3 --router r1\n  dvr dataplane lookup 10.1.2.3 --at " + ownService,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if at == "" {
+				q := filters("address", args[0], "router", router, "source", "dataplane")
+				return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/lookup", Query: q}, members)
+			}
+			address, err := netip.ParseAddr(args[0])
+			if err != nil || address.Zone() != "" {
+				return usageError{fmt.Errorf("%q is not an IP address", args[0])}
+			}
+			return c.direct(cmd.Context(), at, func(ctx context.Context, d fibpb.DataPlaneClient) (map[string]any, error) {
+				answer, err := d.Lookup(ctx, &fibpb.LookupRequest{Address: address.AsSlice()})
+				if err != nil {
+					return nil, err
+				}
+				if !answer.Found {
+					return nil, &client.Problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("the data plane at %s has no route to %s", at, address), Endpoint: at}
+				}
+				return found(address, answer)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&router, "router", "", "router whose data plane is asked")
+	cmd.Flags().StringVar(&at, "at", "", "address of the data plane's own service (its --listen), asked without a node")
+	cmd.MarkFlagsOneRequired("router", "at")
+	cmd.MarkFlagsMutuallyExclusive("router", "at")
+	return cmd
+}
+
+func dataplaneShow(c *connection) *cobra.Command {
+	at := ownService
+	if env := os.Getenv("DVR_LISTEN"); env != "" {
+		at = env
+	}
+	cmd := &cobra.Command{
+		Use: "show", Short: "What a data plane says of itself: health, position, table, counters", Args: cobra.NoArgs,
+		Long: "Ask a data plane on its own loopback service, which needs no node.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.direct(cmd.Context(), at, func(ctx context.Context, d fibpb.DataPlaneClient) (map[string]any, error) {
+				stats, err := d.GetStats(ctx, &fibpb.StatsRequest{})
+				if err != nil {
+					return nil, err
+				}
+				health, err := d.HealthCheck(ctx, &fibpb.HealthRequest{})
+				if err != nil {
+					return nil, err
+				}
+				return described(stats, health), nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&at, "at", at, "address of the data plane's own service, its --listen (DVR_LISTEN)")
+	return cmd
+}
+
+// direct asks the data plane that serves at the address and prints the object.
+func (c *connection) direct(ctx context.Context, at string, ask func(context.Context, fibpb.DataPlaneClient) (map[string]any, error)) error {
+	if err := c.checkOutput(); err != nil {
+		return err
+	}
+	target := at
+	switch {
+	case strings.HasPrefix(at, ":"):
+		target = "127.0.0.1" + at
+	case !strings.Contains(at, ":"):
+		target = "127.0.0.1:" + at
+	}
+	if !strings.HasPrefix(target, "unix:") {
+		target = "passthrough:///" + target // no proxy and no resolver: it is this machine's
+	}
+	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy())
+	if err != nil {
+		return usageError{fmt.Errorf("--at %q: %w", at, err)}
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	object, err := ask(ctx, fibpb.NewDataPlaneClient(conn))
+	if err != nil {
+		return directError(at, err)
+	}
+	raw, err := json.Marshal(object)
+	if err != nil {
+		return err
+	}
+	body, err := decode(raw)
+	if err != nil {
+		return err
+	}
+	return c.print(raw, body, members)
+}
+
+func directError(at string, err error) error {
+	var p *client.Problem
+	if errors.As(err, &p) {
+		return err
+	}
+	s := status.Convert(err)
+	switch s.Code() {
+	case codes.Unavailable, codes.DeadlineExceeded:
+		return fmt.Errorf("data plane at %s: %w: %s", at, client.ErrUnreachable, s.Message())
+	case codes.Canceled:
+		return context.Canceled
+	}
+	return fmt.Errorf("data plane at %s: %s", at, s.Message())
+}
+
+// found is a lookup's answer in the API's form.
+func found(address netip.Addr, answer *fibpb.LookupAnswer) (map[string]any, error) {
+	base, ok := netip.AddrFromSlice(answer.Prefix)
+	if !ok {
+		return nil, fmt.Errorf("the answer's prefix %x is no address", answer.Prefix)
+	}
+	hops := make([]any, len(answer.NextHops))
+	for i, h := range answer.NextHops {
+		hop := map[string]any{"weight": h.Weight}
+		if a, ok := netip.AddrFromSlice(h.Address); ok {
+			hop["next_hop"] = a.String()
+		}
+		if h.Type != fibpb.NextHop_UNICAST {
+			hop["type"] = strings.ToLower(h.Type.String())
+		}
+		for k, v := range map[string]string{"interface": h.Interface, "via": h.Via} {
+			if v != "" {
+				hop[k] = v
+			}
+		}
+		hops[i] = hop
+	}
+	return map[string]any{
+		"address": address.String(), "destination": netip.PrefixFrom(base, int(answer.Length)).String(),
+		"class": hex.EncodeToString(answer.ClassId), "next_hops": hops, "revision": answer.Position.GetRevision(), "source": "dataplane",
+	}, nil
+}
+
+// described is what a data plane says of itself.
+func described(s *fibpb.Stats, h *fibpb.Health) map[string]any {
+	sinks := make([]any, len(s.Sinks))
+	for i, k := range s.Sinks {
+		sinks[i] = map[string]any{"name": k.Name, "entries": k.Entries, "failed": k.Failed, "repaired": k.Repaired}
+	}
+	object := map[string]any{
+		"router": s.Router, "instance": s.Instance, "healthy": h.Healthy, "status": h.Status,
+		"connected": s.Connected, "controller": s.Controller,
+		"log_id": s.Position.GetLogId(), "epoch": s.Position.GetEpoch(), "revision": s.Position.GetRevision(), "digest": hex.EncodeToString(s.Digest),
+		"prefixes4": s.Prefixes4, "prefixes6": s.Prefixes6, "classes": s.Classes, "engine_bytes": s.EngineBytes,
+		"lookups": s.Counters.GetLookups(), "resident_bytes": s.Counters.GetResidentBytes(), "sinks": sinks,
+	}
+	if s.SinceMs > 0 {
+		object["since"] = time.UnixMilli(int64(s.SinceMs)).UTC().Format("2006-01-02T15:04:05.000Z")
+	}
+	return object
+}

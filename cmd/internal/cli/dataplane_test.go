@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+
+	"dvr/controller/fibpb"
+)
+
+// ownPlane is a data plane's loopback service that knows 10.1.0.0/16 and ::/0.
+type ownPlane struct {
+	fibpb.UnimplementedDataPlaneServer
+}
+
+func (ownPlane) Lookup(_ context.Context, r *fibpb.LookupRequest) (*fibpb.LookupAnswer, error) {
+	at := &fibpb.Position{Revision: 1 << 60}
+	switch {
+	case len(r.Address) == 16:
+		return &fibpb.LookupAnswer{Found: true, Prefix: make([]byte, 16), ClassId: []byte{0xab}, Position: at,
+			NextHops: []*fibpb.NextHop{{Type: fibpb.NextHop_BLACKHOLE, Weight: 1}}}, nil
+	case r.Address[0] == 10:
+		return &fibpb.LookupAnswer{Found: true, Prefix: []byte{10, 1, 0, 0}, Length: 16, ClassId: []byte{0xab}, Position: at,
+			NextHops: []*fibpb.NextHop{{Address: []byte{192, 168, 1, 1}, Interface: "eth0", Weight: 3, Via: "r2"}, {Address: []byte{192, 168, 1, 2}, Weight: 1}}}, nil
+	}
+	return &fibpb.LookupAnswer{}, nil
+}
+
+func (ownPlane) GetStats(context.Context, *fibpb.StatsRequest) (*fibpb.Stats, error) {
+	return &fibpb.Stats{Router: "r1", Position: &fibpb.Position{Revision: 7}, Prefixes4: 2, SinceMs: 1, Sinks: []*fibpb.SinkStatus{{Name: "memory", Entries: 2}}}, nil
+}
+
+func (ownPlane) HealthCheck(context.Context, *fibpb.HealthRequest) (*fibpb.Health, error) {
+	return &fibpb.Health{Status: "stale: no controller"}, nil
+}
+
+func serveOwnPlane(t *testing.T, network, address string) string {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := grpc.NewServer()
+	fibpb.RegisterDataPlaneServer(s, ownPlane{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = s.Serve(l) // ends by Stop
+	}()
+	t.Cleanup(func() { s.Stop(); <-done })
+	return l.Addr().String()
+}
+
+func TestDataPlaneIsAskedDirectly(t *testing.T) {
+	at := serveOwnPlane(t, "tcp", "127.0.0.1:0")
+	_, port, _ := strings.Cut(at, ":")
+	socket := "unix:" + serveOwnPlane(t, "unix", filepath.Join(t.TempDir(), "s"))
+	for _, test := range []struct {
+		args string
+		want string
+		code int
+	}{
+		{"lookup 10.1.2.3 --at " + at, "address 10.1.2.3\nclass ab\ndestination 10.1.0.0/16\nnext_hops 192.168.1.1 dev eth0 via r2 weight 3\nnext_hops 192.168.1.2\nrevision 1152921504606846976\nsource dataplane\n", ExitOK},
+		{"lookup 2001:db8::1 --at " + socket, "address 2001:db8::1\nclass ab\ndestination ::/0\nnext_hops type=blackhole weight=1\nrevision 1152921504606846976\nsource dataplane\n", ExitOK},
+		{"lookup 99.0.0.1 --at :" + port, "", ExitNotFound},
+		{"show -o yaml --at " + port, "classes: 0\nconnected: false\ncontroller: \"\"\ndigest: \"\"\nengine_bytes: 0\nepoch: 0\nhealthy: false\ninstance: \"\"\nlog_id: \"\"\nlookups: 0\nprefixes4: 2\nprefixes6: 0\nresident_bytes: 0\nrevision: 7\nrouter: r1\nsince: \"1970-01-01T00:00:00.001Z\"\nsinks:\n- entries: 2\nfailed: 0\nname: memory\nrepaired: 0\nstatus: 'stale: no controller'\n", ExitOK},
+	} {
+		var out bytes.Buffer
+		root := Root(Streams{Out: &out, Err: &out})
+		root.SetArgs(append([]string{"--endpoint", "127.0.0.1:1", "dataplane"}, strings.Fields(test.args)...)) // no node is there
+		err := root.Execute()
+		if ExitCode(err) != test.code || squeeze(out.String()) != test.want {
+			t.Errorf("%s: %v\n%s\nwant\n%s", test.args, err, out.String(), test.want)
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"dvr/cmd/internal/client"
+	"dvr/eventlog"
+)
+
+// Exit codes of the dvr command.
+const (
+	ExitOK          = 0
+	ExitFailure     = 1 // anything else
+	ExitUsage       = 2 // wrong flags or arguments, input that the API calls malformed
+	ExitNotFound    = 3
+	ExitConflict    = 4   // precondition failed, conflict, idempotency key reused
+	ExitUnavailable = 5   // no node answered, no quorum, outcome unknown, not installed in time
+	ExitInterrupted = 130 // SIGINT or SIGTERM ended the command
+)
+
+// exitCodes is the same for the help.
+const exitCodes = `Exit codes:
+  0    done
+  1    failed otherwise
+  2    wrong flags or arguments, or malformed input; some lines of an import were refused
+  3    not found
+  4    conflict: precondition failed, idempotency key used for another request
+  5    unavailable: no node or data plane answered, no quorum, outcome unknown, not installed in time
+  130  ended by SIGINT or SIGTERM`
+
+// usageError marks errors of how the command was called.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// errNotInstalled: the commit stands, but data planes had not confirmed it in time.
+var errNotInstalled = errors.New("committed, but not installed everywhere in time")
+
+// ExitCode is the process's exit code for a command's error.
+func ExitCode(err error) int {
+	var usage usageError
+	var p *client.Problem
+	switch {
+	case err == nil:
+		return ExitOK
+	case errors.As(err, &usage), errors.Is(err, client.ErrBadEndpoint):
+		return ExitUsage
+	case errors.Is(err, client.ErrUnreachable), errors.Is(err, errNotInstalled), errors.Is(err, context.DeadlineExceeded),
+		errors.Is(err, eventlog.ErrUnavailable):
+		return ExitUnavailable
+	case errors.As(err, &p):
+		switch p.Status {
+		case http.StatusNotFound, http.StatusGone:
+			return ExitNotFound
+		case http.StatusConflict, http.StatusPreconditionFailed, http.StatusUnprocessableEntity:
+			return ExitConflict
+		case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+			return ExitUnavailable
+		case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType:
+			return ExitUsage
+		}
+	}
+	return ExitFailure
+}

@@ -1,0 +1,187 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"sort"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// table writes aligned columns; a cell is any JSON value.
+type table struct {
+	w    *tabwriter.Writer
+	rows int
+}
+
+func (t *table) head(columns ...string) { fmt.Fprintln(t.w, strings.Join(columns, "\t")) }
+
+func (t *table) row(cells ...any) {
+	t.rows++
+	for i, cell := range cells {
+		if i > 0 {
+			fmt.Fprint(t.w, "\t")
+		}
+		fmt.Fprint(t.w, text(cell))
+	}
+	fmt.Fprintln(t.w)
+}
+
+// text is a JSON value for a reader: lists joined, objects as k=v, absent as "-".
+func text(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "-"
+	case string:
+		if v == "" {
+			return "-"
+		}
+		return v
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	case json.Number:
+		return v.String()
+	case []any:
+		if len(v) == 0 {
+			return "-"
+		}
+		parts := make([]string, len(v))
+		for i, e := range v {
+			parts[i] = text(e)
+		}
+		return strings.Join(parts, ", ")
+	case map[string]any:
+		if hop, ok := v["next_hop"]; ok {
+			return nextHop(hop, v)
+		}
+		keys := make([]string, 0, len(v))
+		for k := range v {
+			keys = append(keys, k)
+		}
+		sort.Strings(keys)
+		parts := make([]string, len(keys))
+		for i, k := range keys {
+			parts[i] = k + "=" + text(v[k])
+		}
+		return strings.Join(parts, " ")
+	}
+	return fmt.Sprint(v)
+}
+
+// nextHop is "192.168.1.1 dev eth0 via r2 weight 3" as far as the members are there.
+func nextHop(address any, v map[string]any) string {
+	parts := []string{text(address)}
+	for _, m := range []struct{ key, word string }{{"type", ""}, {"interface", "dev "}, {"via", "via "}} {
+		if s, ok := v[m.key].(string); ok && s != "" && s != "unicast" {
+			parts = append(parts, m.word+s)
+		}
+	}
+	if w := text(v["weight"]); w != "-" && w != "1" {
+		parts = append(parts, "weight "+w)
+	}
+	return strings.Join(parts, " ")
+}
+
+// member is body[key] where body is a JSON object, else nil.
+func member(body any, key string) any {
+	m, _ := body.(map[string]any)
+	return m[key]
+}
+
+// list is body[key] as a list; an object becomes its values in key order.
+func list(body any, key string) []any {
+	switch v := member(body, key).(type) {
+	case []any:
+		return v
+	case map[string]any:
+		keys := make([]string, 0, len(v))
+		for k := range v {
+			keys = append(keys, k)
+		}
+		sort.Strings(keys)
+		values := make([]any, len(keys))
+		for i, k := range keys {
+			values[i] = v[k]
+		}
+		return values
+	}
+	return nil
+}
+
+// print writes raw (json, yaml) or the table of body.
+func (c *connection) print(raw []byte, body any, fill func(*table, any)) error {
+	switch c.output {
+	case "json":
+		var b bytes.Buffer
+		if err := json.Indent(&b, bytes.TrimSpace(raw), "", "  "); err != nil {
+			return fmt.Errorf("answer is not JSON: %w", err)
+		}
+		_, err := fmt.Fprintln(c.out, b.String())
+		return err
+	case "yaml":
+		e := yaml.NewEncoder(c.out)
+		e.SetIndent(2)
+		if err := e.Encode(numbers(body)); err != nil {
+			return err
+		}
+		return e.Close()
+	}
+	t := newTable(c.out)
+	fill(t, body)
+	return t.w.Flush()
+}
+
+// decode reads a JSON document with its numbers as they are written.
+func decode(raw []byte) (any, error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	var body any
+	if err := d.Decode(&body); err != nil {
+		return nil, fmt.Errorf("answer is not JSON: %w", err)
+	}
+	return body, nil
+}
+
+// numbers gives a decoded document to YAML, which would quote a json.Number.
+func numbers(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if i, err := strconv.ParseInt(v.String(), 10, 64); err == nil {
+			return i
+		}
+		if u, err := strconv.ParseUint(v.String(), 10, 64); err == nil {
+			return u
+		}
+		f, _ := v.Float64() // a JSON number always is one
+		return f
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = numbers(v[i])
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k := range v {
+			out[k] = numbers(v[k])
+		}
+		return out
+	}
+	return v
+}
+
+// count is a JSON number as an integer, 0 where it is none.
+func count(v any) int64 {
+	n, _ := v.(json.Number)
+	i, _ := n.Int64() // "" is none
+	return i
+}
+
+func newTable(w io.Writer) *table {
+	return &table{w: tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)}
+}

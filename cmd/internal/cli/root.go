@@ -1,0 +1,152 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"dvr/cmd/internal/client"
+)
+
+// Streams are what a command reads and writes.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+	// Terminal says that Err is one: progress may be drawn on it.
+	Terminal bool
+}
+
+// Root is the whole command tree on the streams.
+func Root(s Streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "dvr",
+		Short:         "A distributed distance-vector router",
+		Long:          "A distributed distance-vector router: a node, and the command line of a cluster.\n\n" + exitCodes,
+		Version:       version(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetIn(s.In)
+	root.SetOut(s.Out)
+	root.SetErr(s.Err)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	c := &connection{in: s.In, out: s.Out, errOut: s.Err, terminal: s.Terminal}
+	shared := c.bind(root)
+	node := nodeCommand(s.Out, s.Err)
+	withoutShared(node, shared)
+	root.AddCommand(node, routeCommand(c), routerCommand(c), linkCommand(c), vectorCommand(c), logCommand(c),
+		statusCommand(c), dataplaneCommand(c), versionCommand(c))
+	root.InitDefaultCompletionCmd()
+	strict(root)
+	return root
+}
+
+// strict makes every wrong number of arguments, every flag that is missing and
+// every unknown verb a usage error, in cmd and below.
+func strict(cmd *cobra.Command) {
+	if !cmd.Runnable() { // a group: alone it explains itself
+		cmd.Args = cobra.NoArgs
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			for _, check := range []func() error{
+				func() error { return check(cmd, args) },
+				cmd.ValidateRequiredFlags, cmd.ValidateFlagGroups, // cobra asks again, but does not say of what kind the error is
+			} {
+				if err := check(); err != nil {
+					return usageError{err}
+				}
+			}
+			return nil
+		}
+	}
+	for _, child := range cmd.Commands() {
+		strict(child)
+	}
+}
+
+// withoutShared hides the flags of clients from a command that calls nobody,
+// and refuses them there.
+func withoutShared(cmd *cobra.Command, names []string) {
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		for _, name := range names {
+			if cmd.Flags().Changed(name) {
+				return usageError{fmt.Errorf("--%s has no meaning for %s", name, cmd.CommandPath())}
+			}
+		}
+		return nil
+	}
+	cmd.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		for _, name := range names {
+			_ = cmd.InheritedFlags().MarkHidden(name)
+		}
+		cmd.Parent().HelpFunc()(cmd, args)
+	})
+}
+
+// ended is a context that the first signal ends; impatient is called at the
+// second SIGINT. A SIGTERM after a SIGINT is no second wish: who starts a group
+// of processes sends it to those that the terminal may not have reached.
+func ended(signals <-chan os.Signal, impatient func()) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { // ends with the process, whose signals it takes
+		interrupts := 0
+		for s := range signals {
+			cancel()
+			if s == os.Interrupt {
+				if interrupts++; interrupts > 1 {
+					impatient()
+				}
+			}
+		}
+	}()
+	return ctx, cancel
+}
+
+// Main runs the command and gives the process's exit code; see ExitCode. SIGINT
+// and SIGTERM end it in order, a second SIGINT at once.
+func Main(args []string) int {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer close(signals)
+	defer signal.Stop(signals)
+	ctx, cancel := ended(signals, func() { os.Exit(ExitInterrupted) })
+	defer cancel()
+	root := Root(Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd()))})
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return ExitOK
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return ExitInterrupted
+	}
+	fmt.Fprintln(os.Stderr, "dvr: "+message(err))
+	return ExitCode(err)
+}
+
+// message is an error as the terminal shows it: the field at fault first, and
+// under which key a change whose outcome is unknown may be repeated.
+func message(err error) string {
+	text := err.Error()
+	var p *client.Problem
+	if !errors.As(err, &p) {
+		return text
+	}
+	if p.Field != "" && !strings.Contains(text, p.Field) {
+		text = p.Field + ": " + text
+	}
+	if p.ID != "" {
+		text += "\nRepeat it safely with --idempotency-key " + p.ID
+	}
+	return text
+}

@@ -1,0 +1,247 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"dvr/cmd/internal/client"
+)
+
+// routeFlags are the members of a route beside its destination.
+type routeFlags struct {
+	router, routeType, iface string
+	metric                   uint32
+	preference               uint8
+	weight                   uint16
+	recursive, viaDefault    bool
+	tags                     []string
+}
+
+func (r *routeFlags) bind(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&r.router, "router", "", "router that has the route (default: every router)")
+	f.StringVar(&r.routeType, "type", "", "unicast, blackhole, unreachable or prohibit")
+	f.StringVar(&r.iface, "interface", "", "outgoing interface")
+	numberVar(f, &r.metric, "metric", 0, 0, math.MaxUint32, "lower wins")
+	numberVar(f, &r.preference, "preference", 1, 0, math.MaxUint8, "lower wins, before the metric")
+	numberVar(f, &r.weight, "weight", 1, 1, 256, "share among equal next hops")
+	f.BoolVar(&r.recursive, "recursive", false, "resolve the next hop through the routing table")
+	f.BoolVar(&r.viaDefault, "via-default", false, "let a recursive next hop resolve through a default route")
+	f.StringSliceVar(&r.tags, "tag", nil, "tag, repeatable")
+}
+
+// object is the JSON object of the route as far as flags were given.
+func (r *routeFlags) object(cmd *cobra.Command, destination, nextHop string) map[string]any {
+	o := map[string]any{"metric": r.metric}
+	if destination != "" {
+		o["destination"] = destination
+	}
+	if nextHop != "" {
+		o["next_hop"] = nextHop
+	}
+	for _, m := range []struct {
+		flag, member string
+		value        any
+	}{
+		{"router", "router", r.router}, {"type", "type", r.routeType}, {"interface", "interface", r.iface},
+		{"preference", "preference", r.preference}, {"weight", "weight", r.weight},
+		{"recursive", "recursive", r.recursive}, {"via-default", "via_default", r.viaDefault}, {"tag", "tags", r.tags},
+	} {
+		if cmd.Flags().Changed(m.flag) {
+			o[m.member] = m.value
+		}
+	}
+	return o
+}
+
+func routeCommand(c *connection) *cobra.Command {
+	cmd := &cobra.Command{Use: "route", Short: "Add, withdraw, list, import and look up routes", Args: cobra.NoArgs}
+	cmd.AddCommand(routeAdd(c), routeSet(c), routeDelete(c), routeGet(c), routeList(c), routeImport(c), routeExport(c), routeLookup(c))
+	return cmd
+}
+
+// changed prints the answer of a mutation and turns 202 into an error.
+func changed(c *connection, answer *client.Answer, body any) error {
+	if err := c.print(answer.Body, body, func(t *table, body any) {
+		t.row(fmt.Sprintf("%s: %s at revision %s", text(member(body, "destination")), text(member(body, "status")), text(member(body, "revision"))))
+		if installed := member(body, "installed"); installed != nil {
+			t.row("installed", installed)
+		}
+		for _, k := range []string{"pending", "failed", "disconnected"} {
+			if l := list(body, k); len(l) > 0 {
+				t.row(k, l)
+			}
+		}
+	}); err != nil {
+		return err
+	}
+	if answer.Status == http.StatusAccepted {
+		return errNotInstalled
+	}
+	return nil
+}
+
+func routeAdd(c *connection) *cobra.Command {
+	var r routeFlags
+	var m mutation
+	cmd := &cobra.Command{
+		Use: "add DESTINATION [NEXT_HOP]", Short: "Add a candidate, or replace its attributes", Args: cobra.RangeArgs(1, 2),
+		Example: "  dvr route add 10.1.0.0/16 192.168.1.1 --metric 100 --wait installed\n  dvr route add 10.9.0.0/16 --type blackhole --reason 'scanner'",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body, err := json.Marshal(r.object(cmd, args[0], strings.Join(args[1:], "")))
+			if err != nil {
+				return err
+			}
+			var out any
+			answer, err := c.call(cmd.Context(), m.call(http.MethodPost, "/routes", nil, body, c.timeout), &out)
+			if err != nil {
+				return err
+			}
+			return changed(c, answer, out)
+		},
+	}
+	r.bind(cmd)
+	m.bind(cmd)
+	return cmd
+}
+
+func routeSet(c *connection) *cobra.Command {
+	var r routeFlags
+	var m mutation
+	cmd := &cobra.Command{
+		Use: "set DESTINATION [NEXT_HOP]", Short: "Make this the only candidate of the router for the destination", Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body, err := json.Marshal(r.object(cmd, "", strings.Join(args[1:], "")))
+			if err != nil {
+				return err
+			}
+			var out any
+			answer, err := c.call(cmd.Context(), m.call(http.MethodPut, "/routes/"+args[0], nil, body, c.timeout), &out)
+			if err != nil {
+				return err
+			}
+			return changed(c, answer, out)
+		},
+	}
+	r.bind(cmd)
+	m.bind(cmd)
+	return cmd
+}
+
+func routeDelete(c *connection) *cobra.Command {
+	var m mutation
+	var nextHop, router string
+	cmd := &cobra.Command{
+		Use: "delete DESTINATION", Aliases: []string{"withdraw"}, Short: "Withdraw a destination, or one candidate of it", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var out any
+			answer, err := c.call(cmd.Context(), m.call(http.MethodDelete, "/routes/"+args[0], filters("next_hop", nextHop, "router", router), nil, c.timeout), &out)
+			if err != nil {
+				return err
+			}
+			return changed(c, answer, out)
+		},
+	}
+	cmd.Flags().StringVar(&nextHop, "next-hop", "", "only the candidate with this next hop")
+	cmd.Flags().StringVar(&router, "router", "", "only the candidates of this router")
+	m.bind(cmd)
+	return cmd
+}
+
+func routeGet(c *connection) *cobra.Command {
+	var router string
+	cmd := &cobra.Command{
+		Use: "get DESTINATION", Short: "The candidates of a destination, which are chosen and why", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/routes/" + args[0], Query: filters("router", router)}, func(t *table, body any) {
+				t.head("CHOSEN", "ROUTER", "NEXT HOP", "PREF", "METRIC", "REVISION", "WHY")
+				for _, r := range list(body, "candidates") {
+					chosen := ""
+					if member(r, "chosen") == true {
+						chosen = "*"
+					}
+					t.row(chosen, member(r, "router"), hopOf(r), member(r, "preference"), member(r, "metric_here"), member(r, "revision"), member(r, "why"))
+				}
+			})
+		},
+	}
+	cmd.Flags().StringVar(&router, "router", "", "as this router decides (default: by the routes of every router)")
+	return cmd
+}
+
+// filters builds query values from key, value pairs, empty values left out.
+func filters(pairs ...string) url.Values {
+	q := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			q.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return q
+}
+
+func routeList(c *connection) *cobra.Command {
+	var router, within, covering, nextHop string
+	var limit int
+	cmd := &cobra.Command{
+		Use: "list", Short: "The routes as they are stored, every candidate", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q := filters("router", router, "within", within, "covering", covering, "next_hop", nextHop, "limit", strconv.Itoa(limit))
+			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/routes", Query: q}, func(t *table, body any) {
+				t.head("DESTINATION", "ROUTER", "NEXT HOP", "PREF", "METRIC", "REVISION")
+				for _, r := range list(body, "routes") {
+					t.row(member(r, "destination"), member(r, "router"), hopOf(r), member(r, "preference"), member(r, "metric"), member(r, "revision"))
+				}
+				if next := member(body, "next"); next != nil {
+					t.row(fmt.Sprintf("(the first %d; --limit for more, `dvr route export` for all)", limit))
+				}
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&router, "router", "", "only routes that are this router's own (* for those that every router has; default: all)")
+	f.StringVar(&within, "within", "", "only destinations inside this prefix, itself included")
+	f.StringVar(&covering, "covering", "", "only destinations that contain this prefix or address")
+	f.StringVar(&nextHop, "next-hop", "", "only routes with this next hop")
+	f.IntVar(&limit, "limit", 100, "at most so many")
+	return cmd
+}
+
+// hopOf is a candidate's next hop, its type where it has none.
+func hopOf(r any) string {
+	m, _ := r.(map[string]any)
+	if m["next_hop"] == nil {
+		parts := []string{text(m["type"])}
+		if i, ok := m["interface"].(string); ok {
+			parts = append(parts, "dev "+i)
+		}
+		return strings.Join(parts, " ")
+	}
+	return nextHop(m["next_hop"], m)
+}
+
+func routeLookup(c *connection) *cobra.Command {
+	var router, source string
+	cmd := &cobra.Command{
+		Use: "lookup ADDRESS", Short: "The longest match of an address", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q := filters("address", args[0], "router", router, "source", source)
+			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/lookup", Query: q}, func(t *table, body any) {
+				t.row("destination", member(body, "destination"))
+				t.row("next hops", list(body, "next_hops"))
+				t.row("class", member(body, "class"))
+				t.row("source", fmt.Sprintf("%s at revision %s", text(member(body, "source")), text(member(body, "revision"))))
+			})
+		},
+	}
+	cmd.Flags().StringVar(&router, "router", "", "router that is asked about (default: the routes of every router)")
+	cmd.Flags().StringVar(&source, "source", "", "controller (default) or dataplane")
+	return cmd
+}

@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"encoding/json"
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"dvr/cmd/internal/client"
+)
+
+func routerCommand(c *connection) *cobra.Command {
+	cmd := &cobra.Command{Use: "router", Short: "Declare, show and remove routers", Args: cobra.NoArgs}
+	var m, d mutation
+	var description string
+	var tags []string
+	set := &cobra.Command{
+		Use: "set ROUTER", Aliases: []string{"add"}, Short: "Declare a router or replace its attributes", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o := map[string]any{}
+			if description != "" {
+				o["description"] = description
+			}
+			if len(tags) > 0 {
+				o["tags"] = tags
+			}
+			return c.change(cmd, &m, http.MethodPut, "/v1/routers/"+url.PathEscape(args[0]), nil, o)
+		},
+	}
+	set.Flags().StringVar(&description, "description", "", "free text")
+	set.Flags().StringSliceVar(&tags, "tag", nil, "tag, repeatable")
+	m.bind(set)
+	remove := &cobra.Command{
+		Use: "delete ROUTER", Short: "Remove a router's declaration", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.change(cmd, &d, http.MethodDelete, "/v1/routers/"+url.PathEscape(args[0]), nil, nil)
+		},
+	}
+	d.bind(remove)
+	get := &cobra.Command{
+		Use: "get ROUTER", Short: "One router", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/routers/" + url.PathEscape(args[0])}, members)
+		},
+	}
+	all := &cobra.Command{
+		Use: "list", Short: "All routers that are known", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/routers"}, func(t *table, body any) {
+				t.head("ROUTER", "DECLARED", "DESCRIPTION", "TAGS", "REVISION")
+				for _, r := range list(body, "routers") {
+					t.row(member(r, "router"), member(r, "declared"), member(r, "description"), member(r, "tags"), member(r, "revision"))
+				}
+			})
+		},
+	}
+	cmd.AddCommand(set, remove, get, all)
+	return cmd
+}
+
+func linkCommand(c *connection) *cobra.Command {
+	cmd := &cobra.Command{Use: "link", Short: "Declare, show and remove links between routers", Args: cobra.NoArgs}
+	var m, d mutation
+	var name, interfaceA, interfaceB, deleteName, getName string
+	var cost, costAB, costBA uint32
+	var addressA, addressB, tags []string
+	var down bool
+	set := &cobra.Command{
+		Use: "set A B", Aliases: []string{"add"}, Short: "Declare a link or replace its attributes", Args: cobra.ExactArgs(2),
+		Example: "  dvr link set r1 r2 --cost 10 --address-a 10.0.12.1 --address-b 10.0.12.2",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o := map[string]any{}
+			changed := cmd.Flags().Changed
+			if changed("cost") {
+				o["cost_ab"], o["cost_ba"] = cost, cost
+			}
+			for _, f := range []struct {
+				flag, member string
+				value        any
+			}{
+				{"cost-ab", "cost_ab", costAB}, {"cost-ba", "cost_ba", costBA},
+				{"address-a", "address_a", addressA}, {"address-b", "address_b", addressB},
+				{"interface-a", "interface_a", interfaceA}, {"interface-b", "interface_b", interfaceB},
+				{"down", "down", down}, {"tag", "tags", tags},
+			} {
+				if changed(f.flag) {
+					o[f.member] = f.value
+				}
+			}
+			return c.change(cmd, &m, http.MethodPut, linkPath(args), filters("name", name), o)
+		},
+	}
+	f := set.Flags()
+	f.StringVar(&name, "name", "", "distinguishes parallel links")
+	numberVar(f, &cost, "cost", 1, 0, math.MaxUint32, "cost in both directions")
+	numberVar(f, &costAB, "cost-ab", 1, 0, math.MaxUint32, "cost from A to B")
+	numberVar(f, &costBA, "cost-ba", 1, 0, math.MaxUint32, "cost from B to A")
+	f.StringSliceVar(&addressA, "address-a", nil, "A's address on the link (one IPv4, one IPv6)")
+	f.StringSliceVar(&addressB, "address-b", nil, "B's address on the link")
+	f.StringVar(&interfaceA, "interface-a", "", "A's interface")
+	f.StringVar(&interfaceB, "interface-b", "", "B's interface")
+	f.BoolVar(&down, "down", false, "administratively down")
+	f.StringSliceVar(&tags, "tag", nil, "tag, repeatable")
+	m.bind(set)
+	remove := &cobra.Command{
+		Use: "delete A B", Short: "Remove a link", Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.change(cmd, &d, http.MethodDelete, linkPath(args), filters("name", deleteName), nil)
+		},
+	}
+	remove.Flags().StringVar(&deleteName, "name", "", "of the parallel link")
+	d.bind(remove)
+	get := &cobra.Command{
+		Use: "get A B", Short: "One link", Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: linkPath(args), Query: filters("name", getName)}, members)
+		},
+	}
+	get.Flags().StringVar(&getName, "name", "", "of the parallel link")
+	all := &cobra.Command{
+		Use: "list", Short: "All links", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/links"}, func(t *table, body any) {
+				t.head("A", "B", "NAME", "COST A>B", "COST B>A", "ADDRESS A", "ADDRESS B", "DOWN", "REVISION")
+				for _, l := range list(body, "links") {
+					t.row(member(l, "a"), member(l, "b"), member(l, "name"), member(l, "cost_ab"), member(l, "cost_ba"), member(l, "address_a"), member(l, "address_b"), member(l, "down"), member(l, "revision"))
+				}
+			})
+		},
+	}
+	cmd.AddCommand(set, remove, get, all)
+	return cmd
+}
+
+func linkPath(args []string) string {
+	return "/v1/links/" + url.PathEscape(args[0]) + "/" + url.PathEscape(args[1])
+}
+
+func vectorCommand(c *connection) *cobra.Command {
+	var limit int
+	cmd := &cobra.Command{
+		Use: "vector ROUTER", Short: "A router's distance vector", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			call := client.Call{Method: http.MethodGet, Path: "/v1/routers/" + url.PathEscape(args[0]) + "/vector", Query: filters("limit", strconv.Itoa(limit))}
+			return c.show(cmd.Context(), call, func(t *table, body any) {
+				t.head("DESTINATION", "PREF", "METRIC", "VIA", "ORIGIN")
+				for _, e := range list(body, "vector") {
+					t.row(member(e, "destination"), member(e, "preference"), member(e, "metric"), member(e, "via"), member(e, "origin"))
+				}
+			})
+		},
+	}
+	cmd.Flags().IntVar(&limit, "limit", 100, "at most so many")
+	return cmd
+}
+
+// change does a mutation with an optional JSON body and prints what came of it.
+func (c *connection) change(cmd *cobra.Command, m *mutation, method, path string, query url.Values, object map[string]any) error {
+	var body []byte
+	if object != nil {
+		var err error
+		if body, err = json.Marshal(object); err != nil {
+			return err
+		}
+	}
+	var out any
+	answer, err := c.call(cmd.Context(), m.call(method, path, query, body, c.timeout), &out)
+	if err != nil {
+		return err
+	}
+	if err := c.print(answer.Body, out, members); err != nil {
+		return err
+	}
+	if answer.Status == http.StatusAccepted {
+		return errNotInstalled
+	}
+	return nil
+}
+
+// members prints an object, a member a line, lists of objects a row each.
+func members(t *table, body any) {
+	object, _ := body.(map[string]any)
+	for _, k := range sortedKeys(object) {
+		rows, _ := object[k].([]any)
+		if len(rows) == 0 {
+			t.row(k, object[k])
+			continue
+		}
+		for _, r := range rows {
+			t.row(k, r)
+		}
+	}
+}

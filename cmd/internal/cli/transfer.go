@@ -1,0 +1,275 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dvr/cmd/internal/client"
+)
+
+// importTimeout is for an import that is given none: the API's largest.
+const importTimeout = 5 * time.Minute
+
+// errRefusedLines: an import stored what was good and refused the rest.
+var errRefusedLines = errors.New("some lines were refused")
+
+func routeImport(c *connection) *cobra.Command {
+	var m mutation
+	cmd := &cobra.Command{
+		Use: "import FILE|-", Short: "Import routes, one JSON object a line (.gz and .zst as they are)", Args: cobra.ExactArgs(1),
+		Long: "Import routes from NDJSON: one route object a line, as `dvr route export` writes them.\n" +
+			"The routes are committed in order, 1,000 at a time: an import is not one change. Lines that are refused are\n" +
+			"named and left out, the others are committed (exit code 2); an import that is cut off has committed what came\n" +
+			"before, and is resumed by repeating it under the same --idempotency-key. A file is sent to the next --endpoint\n" +
+			"by itself when one fails.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in, size, encoding, err := openImport(args[0], c.in)
+			if err != nil {
+				return usageError{err}
+			}
+			defer in.Close()
+			if m.key == "" {
+				m.key = client.NewKey()
+			}
+			if !cmd.Flags().Changed("timeout") {
+				c.timeout = importTimeout
+			}
+			call := m.call(http.MethodPost, "/v1/routes/import", nil, nil, c.timeout)
+			call.Header.Set("Content-Type", "application/x-ndjson")
+			if encoding != "" {
+				call.Header.Set("Content-Encoding", encoding)
+			}
+			cl, err := c.open()
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), c.deadline(call))
+			defer cancel()
+			progress := startProgress(c, size)
+			var body any
+			answer, err := cl.Upload(ctx, call, &counted{in, progress}, &body)
+			progress.stop()
+			if err != nil {
+				var p *client.Problem
+				if errors.As(err, &p) {
+					c.refusedLines(p)
+				}
+				if errors.Is(err, client.ErrUnreachable) {
+					return fmt.Errorf("%w\nResume with: dvr route import --idempotency-key %s %s", err, m.key, args[0])
+				}
+				return err
+			}
+			refused := list(body, "refused")
+			if err := c.print(answer.Body, body, func(t *table, body any) {
+				t.row("accepted", member(body, "accepted"))
+				t.row("revisions", text(member(body, "first_revision"))+" to "+text(member(body, "last_revision")))
+				refusals(t, body)
+			}); err != nil {
+				return err
+			}
+			if answer.Status == http.StatusAccepted {
+				return errNotInstalled
+			}
+			if len(refused) > 0 {
+				return usageError{errRefusedLines}
+			}
+			return nil
+		},
+	}
+	m.bind(cmd)
+	return cmd
+}
+
+// refusals prints the refused lines that an import names, and how many there are.
+func refusals(t *table, body any) {
+	refused := list(body, "refused")
+	for _, r := range refused {
+		t.row("refused", refusal(r))
+	}
+	if n := count(member(body, "refused_count")); n > int64(len(refused)) {
+		t.row("refused", fmt.Sprintf("%d lines in all", n))
+	}
+}
+
+// refusedLines prints what an import that failed says of its lines, on errOut:
+// the answer is an error.
+func (c *connection) refusedLines(p *client.Problem) {
+	body, err := decode(p.Body)
+	if err != nil || len(list(body, "refused")) == 0 {
+		return
+	}
+	t := newTable(c.errOut)
+	if n := count(member(body, "accepted")); n > 0 {
+		t.row("accepted", fmt.Sprintf("%d before it failed, up to revision %s", n, text(member(body, "last_revision"))))
+	}
+	refusals(t, body)
+	_ = t.w.Flush() // the error that follows says that it failed
+}
+
+// counted is an upload's body, counted as it is read; it seeks where its
+// source does, so that it can be sent again.
+type counted struct {
+	in       io.Reader
+	progress *progress
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.in.Read(b)
+	c.progress.sent.Add(int64(n))
+	return n, err
+}
+
+func (c *counted) Seek(offset int64, whence int) (int64, error) {
+	s, ok := c.in.(io.Seeker)
+	if !ok {
+		return 0, errors.ErrUnsupported
+	}
+	at, err := s.Seek(offset, whence)
+	if err == nil {
+		c.progress.sent.Store(at)
+	}
+	return at, err
+}
+
+// refusal is a refused line for a reader.
+func refusal(r any) string {
+	where := "line " + text(member(r, "line")) + ": "
+	if field, _ := member(r, "field").(string); field != "" {
+		where += field + ": "
+	}
+	return where + text(member(r, "reason"))
+}
+
+// standardInput is not closed; it seeks where it is a file.
+type standardInput struct{ io.Reader }
+
+func (standardInput) Close() error { return nil }
+
+func (s standardInput) Seek(offset int64, whence int) (int64, error) {
+	if seeker, ok := s.Reader.(io.Seeker); ok {
+		return seeker.Seek(offset, whence)
+	}
+	return 0, errors.ErrUnsupported
+}
+
+// openImport opens a file or standard input; the encoding follows from the name.
+func openImport(name string, stdin io.Reader) (in io.ReadCloser, size int64, encoding string, err error) {
+	if name == "-" {
+		return standardInput{stdin}, 0, "", nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, 0, "", err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, 0, "", err
+	}
+	switch filepath.Ext(name) {
+	case ".gz":
+		encoding = "gzip"
+	case ".zst":
+		encoding = "zstd"
+	}
+	return f, info.Size(), encoding, nil
+}
+
+// progress draws how much of an upload was sent, on terminals only.
+type progress struct {
+	sent  atomic.Int64
+	total int64
+	w     io.Writer
+	quit  chan struct{}
+	ended chan struct{}
+}
+
+func startProgress(c *connection, total int64) *progress {
+	p := &progress{total: total, w: c.errOut, quit: make(chan struct{}), ended: make(chan struct{})}
+	if !c.terminal || c.output != "table" {
+		close(p.ended)
+		return p
+	}
+	go func() {
+		defer close(p.ended)
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-p.quit:
+				fmt.Fprint(p.w, "\r\033[K")
+				return
+			case <-tick.C:
+				p.draw()
+			}
+		}
+	}()
+	return p
+}
+
+func (p *progress) draw() {
+	sent := p.sent.Load()
+	if p.total == 0 {
+		fmt.Fprintf(p.w, "\r%8.1f MiB sent", float64(sent)/(1<<20))
+		return
+	}
+	const width = 40
+	done := int(min(sent*width/p.total, width))
+	fmt.Fprintf(p.w, "\r[%s%s] %3d %%", strings.Repeat("=", done), strings.Repeat(" ", width-done), min(sent*100/p.total, 100))
+}
+
+func (p *progress) stop() {
+	close(p.quit)
+	<-p.ended
+}
+
+func routeExport(c *connection) *cobra.Command {
+	var router, within, file string
+	cmd := &cobra.Command{
+		Use: "export", Short: "Write all routes as NDJSON, one revision throughout", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			cl, err := c.open()
+			if err != nil {
+				return err
+			}
+			call := client.Call{
+				Method: http.MethodGet, Path: "/v1/routes", Query: filters("router", router, "within", within),
+				Header: http.Header{"Accept": {"application/x-ndjson"}},
+			}
+			body, _, err := cl.Stream(cmd.Context(), call)
+			if err != nil {
+				return err
+			}
+			defer body.Close()
+			w := c.out
+			if file != "" && file != "-" {
+				f, err := os.Create(file)
+				if err != nil {
+					return err
+				}
+				defer func() { err = errors.Join(err, f.Close()) }()
+				w = f
+			}
+			buffered := bufio.NewWriterSize(w, 1<<16)
+			if _, err := io.Copy(buffered, body); err != nil {
+				return fmt.Errorf("export: %w", err)
+			}
+			return buffered.Flush()
+		},
+	}
+	cmd.Flags().StringVar(&router, "router", "", "only routes that are this router's own (* for those that every router has; default: all)")
+	cmd.Flags().StringVar(&within, "within", "", "only destinations inside this prefix, itself included")
+	cmd.Flags().StringVarP(&file, "file", "f", "", "write to this file")
+	return cmd
+}

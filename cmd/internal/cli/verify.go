@@ -1,0 +1,282 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"dvr/cmd/internal/client"
+	"dvr/controller/etcdserver"
+	"dvr/eventlog"
+	"dvr/eventlog/etcdlog"
+	"dvr/projector"
+)
+
+// store says where the log lies: in a running etcd, or in the directory of a
+// node that does not run.
+type store struct {
+	etcd    []string
+	dataDir string
+}
+
+func (s *store) bind(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&s.etcd, "etcd", nil, "client address of the etcd that holds the log (default: that of the node at --endpoint, else "+defaultEtcd+")")
+	cmd.Flags().StringVar(&s.dataDir, "data-dir", "", "data directory of a node that does not run, instead of --etcd")
+	cmd.MarkFlagsMutuallyExclusive("etcd", "data-dir")
+}
+
+// defaultEtcd is the client address of a node with its defaults.
+const defaultEtcd = "127.0.0.1:2379"
+
+// ask fills in etcd's address by the node at --endpoint, where none is given.
+// Without a node, which may be why somebody looks at the log, it is the default.
+func (s *store) ask(ctx context.Context, c *connection) {
+	if len(s.etcd) > 0 || s.dataDir != "" {
+		return
+	}
+	s.etcd = []string{defaultEtcd}
+	ctx, cancel := context.WithTimeout(ctx, min(c.timeout, reachTimeout))
+	defer cancel()
+	var status struct{ Addresses nodeAddresses }
+	if _, err := c.call(ctx, client.Call{Method: http.MethodGet, Path: "/v1/status"}, &status); err == nil {
+		if etcd := status.Addresses.clients(); etcd != "" {
+			s.etcd = strings.Split(etcd, ",")
+		}
+	}
+}
+
+// nodeAddresses is what a node says in GET /v1/status.
+type nodeAddresses struct{ Etcd, Raft string }
+
+// clients is the etcd client address; a node that tells only its Raft address
+// has the one that follows from it, unless CLIENT_ADDR is set.
+func (a nodeAddresses) clients() string {
+	if a.Etcd != "" {
+		return a.Etcd
+	}
+	host, port, err := net.SplitHostPort(a.Raft)
+	if err != nil {
+		return ""
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n < 8300-2379 {
+		return ""
+	}
+	return net.JoinHostPort(host, strconv.FormatUint(n-8300+2379, 10))
+}
+
+// reachTimeout is for a first answer of a program that runs.
+const reachTimeout = 5 * time.Second
+
+// openTimeout bounds the connection, not the work.
+const openTimeout = 15 * time.Second
+
+// open gives a client of the store and what ends it.
+func (s *store) open(ctx context.Context) (*clientv3.Client, func(), error) {
+	if s.dataDir != "" {
+		return s.openDir(ctx)
+	}
+	etcd, err := clientv3.New(clientv3.Config{
+		Endpoints: s.etcd, DialTimeout: openTimeout, Logger: zap.NewNop(), MaxCallRecvMsgSize: 256 << 20, MaxCallSendMsgSize: 4 << 20,
+	})
+	if err != nil {
+		return nil, nil, usageError{fmt.Errorf("--etcd: %w", err)}
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	if _, err := etcd.Get(ctx, "/dvr/log/head", clientv3.WithCountOnly()); err != nil {
+		_ = etcd.Close()
+		return nil, nil, fmt.Errorf("etcd at %s: %w: %w\n(--etcd names another one, --data-dir the directory of a stopped node)", strings.Join(s.etcd, ","), client.ErrUnreachable, err)
+	}
+	return etcd, func() { _ = etcd.Close() }, nil
+}
+
+// openDir starts the member on loopback ports that nobody knows.
+func (s *store) openDir(ctx context.Context) (*clientv3.Client, func(), error) {
+	config := etcdserver.Config{Name: "dvr-log", DataDir: s.dataDir, PeerListen: "127.0.0.1:0", ClientListen: "127.0.0.1:0"}
+	if !config.Initialized() {
+		return nil, nil, usageError{fmt.Errorf("--data-dir: %s holds no node's data", s.dataDir)}
+	}
+	lock, err := os.OpenFile(filepath.Join(s.dataDir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--data-dir: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		lock.Close()
+		return nil, nil, fmt.Errorf("--data-dir: %s is in use: stop the node, or use --etcd", s.dataDir)
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	server, err := etcdserver.Start(ctx, config)
+	if err == nil {
+		if err = server.WaitReady(ctx); err != nil {
+			server.Close()
+		}
+	}
+	if err != nil {
+		lock.Close()
+		return nil, nil, fmt.Errorf("--data-dir: %s (a member of a cluster needs the others: use --etcd): %w", s.dataDir, err)
+	}
+	return server.Client(), func() {
+		server.Close()
+		lock.Close()
+	}, nil
+}
+
+func logVerify(c *connection) *cobra.Command {
+	var s store
+	cmd := &cobra.Command{
+		Use: "verify", Short: "Check the stored log: form, density, hash chain, head, staged parts, snapshots", Args: cobra.NoArgs,
+		Long: "Read the whole log from etcd and check all that it promises: form, density, the SHA-256 chain\n" +
+			"up to the head, staged parts, the snapshots' checksums and digests, and that nothing foreign lies\n" +
+			"beside it. Nothing is written. The first defect is named and the exit code is 1.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.checkOutput(); err != nil {
+				return err
+			}
+			s.ask(cmd.Context(), c)
+			etcd, done, err := s.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer done()
+			var r replay
+			v, err := etcdlog.Verify(cmd.Context(), etcd, r.visitor())
+			if err != nil {
+				return err
+			}
+			return c.verified(v, r.digest())
+		},
+	}
+	s.bind(cmd)
+	return cmd
+}
+
+func (c *connection) verified(v etcdlog.Verification, digest projector.Digest) error {
+	raw, err := json.Marshal(map[string]any{
+		"log_id": v.LogID, "first_revision": v.Low, "revision": v.Head.Revision, "epoch": v.Head.Epoch,
+		"hash": fmt.Sprintf("%x", v.Head.Hash), "digest": digest.String(), "batches": v.Batches, "commits": v.Commits,
+		"events": v.Events, "staged_commits": v.Stages, "bytes": v.Bytes, "snapshots": len(v.Snapshots),
+	})
+	if err != nil {
+		return err
+	}
+	body, err := decode(raw)
+	if err != nil {
+		return err
+	}
+	return c.print(raw, body, members)
+}
+
+// replay folds a log while it is verified, beginning at the oldest snapshot
+// where the log was truncated, and compares every snapshot's digest with the
+// fold's at that revision.
+type replay struct {
+	fold    *projector.Fold
+	low     eventlog.Revision
+	digests map[eventlog.Revision]string // of the snapshots
+}
+
+var errDigest = errors.New("the snapshot's digest is not that of the log folded up to it")
+
+func (r *replay) visitor() etcdlog.Visitor {
+	return etcdlog.Visitor{
+		Begin: func(v etcdlog.Verification) error {
+			r.low, r.digests = v.Low, map[eventlog.Revision]string{}
+			if v.Low == 1 {
+				r.fold = projector.NewFold(v.LogID)
+			}
+			return nil
+		},
+		Snapshot: r.snapshot,
+		Batch:    r.batch,
+	}
+}
+
+func (r *replay) snapshot(info eventlog.SnapshotInfo, in io.Reader) error {
+	fold, err := projector.Load(in)
+	if err != nil {
+		return err
+	}
+	state := fold.Current()
+	if at := state.Position(); at.Revision != info.Revision || state.Digest().String() != info.Digest {
+		return fmt.Errorf("%w: it holds revision %d, digest %s; its manifest says %d, %s", eventlog.ErrCorrupt, at.Revision, state.Digest(), info.Revision, info.Digest)
+	}
+	r.digests[info.Revision] = info.Digest
+	if r.fold == nil && info.Revision+1 >= r.low {
+		r.fold = fold
+	}
+	return nil
+}
+
+func (r *replay) batch(b *eventlog.Batch) error {
+	if r.fold == nil {
+		return fmt.Errorf("%w: the log begins at revision %d and no snapshot says what went before", eventlog.ErrHole, r.low)
+	}
+	for i := range b.Commits {
+		k := &b.Commits[i]
+		if k.Revision <= r.fold.Current().Position().Revision {
+			continue
+		}
+		if err := r.fold.Apply(k, b.Hash); err != nil {
+			return err
+		}
+		if want, ok := r.digests[k.Revision]; ok && want != r.digest().String() {
+			return fmt.Errorf("revision %d: %w: %w: %s, not %s", k.Revision, eventlog.ErrCorrupt, errDigest, want, r.digest())
+		}
+	}
+	return nil
+}
+
+func (r *replay) digest() projector.Digest {
+	if r.fold == nil {
+		return projector.Digest{}
+	}
+	return r.fold.Current().Digest()
+}
+
+func logRepair(c *connection) *cobra.Command {
+	var s store
+	cmd := &cobra.Command{
+		Use: "repair", Short: "Rebuild the head of the log from its batches", Args: cobra.NoArgs,
+		Long: "Rebuild /dvr/log/head where it is missing, unreadable or does not fit the batches. Stop every node\n" +
+			"first. With --etcd, etcd must admit writes. Refused where a batch is damaged, and where the head is good.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.checkOutput(); err != nil {
+				return err
+			}
+			s.ask(cmd.Context(), c)
+			etcd, done, err := s.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer done()
+			head, err := etcdlog.RebuildHead(cmd.Context(), etcd)
+			if err != nil {
+				return err
+			}
+			raw := eventlog.AppendHead(nil, head)
+			body, err := decode(raw)
+			if err != nil {
+				return err
+			}
+			return c.print(raw, body, members)
+		},
+	}
+	s.bind(cmd)
+	return cmd
+}

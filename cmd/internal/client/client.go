@@ -1,0 +1,314 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Errors that a call can end with, besides *Problem.
+var (
+	// ErrUnreachable: no endpoint answered before the context ended.
+	ErrUnreachable = errors.New("no endpoint answered")
+	// ErrBadEndpoint: an endpoint is not host:port or an http(s) URL.
+	ErrBadEndpoint = errors.New("endpoint")
+)
+
+// Problem is an error answer of the API (RFC 9457).
+type Problem struct {
+	Status   int    `json:"status"`
+	Title    string `json:"title"`
+	Detail   string `json:"detail"`
+	Field    string `json:"field"`
+	ID       string `json:"id"`
+	Endpoint string `json:"-"`
+	// Body is the whole answer: some problems have members of their own.
+	Body json.RawMessage `json:"-"`
+}
+
+func (p *Problem) Error() string {
+	switch {
+	case p.Detail != "":
+		return p.Detail
+	case p.Title != "":
+		return p.Title
+	}
+	return http.StatusText(p.Status)
+}
+
+// dialTimeout bounds a connection's start, so that an address behind which
+// nothing answers does not use up a long call's time.
+const dialTimeout = 5 * time.Second
+
+// attemptTime is the least that one endpoint gets before the next one is asked.
+const attemptTime = 2 * time.Second
+
+// Client calls a cluster. It is safe for concurrent use.
+type Client struct {
+	endpoints []string
+	http      *http.Client
+	actor     string
+	preferred atomic.Int32 // endpoint that answered last
+	// pause before an endpoint that failed is asked again, and the least time of
+	// an attempt; tests shorten them.
+	pause, attempt time.Duration
+}
+
+// New is a client of the nodes at endpoints (host:port or URL, at least one).
+// actor, if not empty, is sent as X-DVR-Actor.
+func New(endpoints []string, actor string) (*Client, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.DialContext = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
+	c := &Client{http: &http.Client{Transport: transport}, actor: actor, pause: 200 * time.Millisecond, attempt: attemptTime}
+	for _, e := range endpoints {
+		if e = strings.TrimSpace(e); e == "" {
+			continue
+		}
+		if strings.HasPrefix(e, ":") {
+			e = "127.0.0.1" + e
+		}
+		if !strings.Contains(e, "://") {
+			e = "http://" + e
+		}
+		u, err := url.Parse(e)
+		if err != nil || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.Trim(u.Path, "/") != "" {
+			return nil, fmt.Errorf("%w %q: want host:port or a URL", ErrBadEndpoint, e)
+		}
+		e = u.Scheme + "://" + u.Host
+		c.endpoints = append(c.endpoints, e)
+	}
+	if len(c.endpoints) == 0 {
+		return nil, fmt.Errorf("%w: none given", ErrBadEndpoint)
+	}
+	return c, nil
+}
+
+// Call is one request. A mutation without IdempotencyKey gets one, so that a
+// retry at another node cannot apply it twice.
+type Call struct {
+	Method, Path   string
+	Query          url.Values
+	Header         http.Header
+	Body           []byte
+	IdempotencyKey string
+}
+
+// Answer is a 2xx or 304 answer, its body open when Stream was used.
+type Answer struct {
+	Status   int
+	Header   http.Header
+	Body     []byte
+	Endpoint string
+}
+
+// Do sends the call until a node gives an answer that is not "try elsewhere"
+// (no connection, 429, 503, 504) or ctx ends. An endpoint that is silent gets
+// its share of the time that is left, one that says Retry-After is left alone
+// until then. out, if not nil, receives the JSON body, numbers of an `any` as
+// json.Number. Errors: *Problem, ErrUnreachable.
+func (c *Client) Do(ctx context.Context, call Call, out any) (*Answer, error) {
+	resp, endpoint, err := c.send(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	return finish(resp, endpoint, out)
+}
+
+// finish reads a good answer to its end.
+func finish(resp *http.Response, endpoint string, out any) (*Answer, error) {
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("%w: read answer of %s: %w", ErrUnreachable, endpoint, err)
+	}
+	if out != nil && len(body) > 0 {
+		d := json.NewDecoder(bytes.NewReader(body))
+		d.UseNumber()
+		if err := d.Decode(out); err != nil {
+			return nil, fmt.Errorf("answer of %s is not what was expected: %w", endpoint, err)
+		}
+	}
+	return &Answer{resp.StatusCode, resp.Header, body, endpoint}, nil
+}
+
+// Stream is Do for answers that are read as they come; the caller closes the body.
+func (c *Client) Stream(ctx context.Context, call Call) (io.ReadCloser, http.Header, error) {
+	resp, _, err := c.send(ctx, call)
+	if err != nil {
+		return nil, nil, err
+	}
+	return resp.Body, resp.Header, nil
+}
+
+// elsewhere says that another node may answer what this one did not.
+func elsewhere(status int) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
+}
+
+func (c *Client) send(ctx context.Context, call Call) (*http.Response, string, error) {
+	if call.Method != http.MethodGet && call.Method != http.MethodHead && call.IdempotencyKey == "" {
+		call.IdempotencyKey = NewKey()
+	}
+	var last error
+	ready := make([]time.Time, len(c.endpoints)) // when an endpoint may be asked again
+	for round := 0; ; round++ {
+		first := int(c.preferred.Load())
+		for i := range c.endpoints {
+			n := (first + i) % len(c.endpoints)
+			endpoint := c.endpoints[n]
+			if time.Now().Before(ready[n]) {
+				continue
+			}
+			resp, err := c.try(ctx, endpoint, call, c.share(ctx, len(c.endpoints)-i))
+			if err != nil {
+				last, ready[n] = err, time.Now().Add(c.pause)
+				continue
+			}
+			if resp.StatusCode < 400 {
+				c.preferred.Store(int32(n))
+				return resp, endpoint, nil
+			}
+			last = refusal(resp, endpoint)
+			if !elsewhere(resp.StatusCode) {
+				return nil, endpoint, last
+			}
+			ready[n] = time.Now().Add(max(c.pause, retryAfter(resp)))
+		}
+		var p *Problem
+		if round >= 1 && len(c.endpoints) == 1 && !errors.As(last, &p) {
+			// Nothing listens there: say so at once instead of waiting for the deadline.
+			return nil, "", fmt.Errorf("%w: %w", ErrUnreachable, last)
+		}
+		next := slices.MinFunc(ready, time.Time.Compare)
+		over := ctx.Err() != nil
+		if deadline, ok := ctx.Deadline(); !over && (!ok || next.Before(deadline)) {
+			select {
+			case <-ctx.Done():
+				over = true
+			case <-time.After(time.Until(next)):
+			}
+		} else {
+			over = true // waiting longer cannot help
+		}
+		if over {
+			if errors.As(last, &p) {
+				return nil, "", last
+			}
+			return nil, "", fmt.Errorf("%w: %w", ErrUnreachable, last)
+		}
+	}
+}
+
+// share is the time of an attempt when so many endpoints are left to be asked:
+// an equal part of what remains, attempt at least. 0: as long as the call has.
+func (c *Client) share(ctx context.Context, left int) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok || left <= 1 {
+		return 0
+	}
+	return max(time.Until(deadline)/time.Duration(left), c.attempt)
+}
+
+// errSilent: an endpoint took the call and did not begin to answer in its share
+// of the time.
+var errSilent = errors.New("no answer in time")
+
+// try asks one endpoint, which must begin to answer within limit (0: none).
+func (c *Client) try(ctx context.Context, endpoint string, call Call, limit time.Duration) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if limit > 0 {
+		timer := time.AfterFunc(limit, func() { cancel(fmt.Errorf("%s: %w", endpoint, errSilent)) })
+		defer timer.Stop()
+	}
+	req, err := c.request(ctx, endpoint, call, bytes.NewReader(call.Body))
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if cause := context.Cause(ctx); errors.Is(cause, errSilent) {
+			err = cause
+		}
+		cancel(nil)
+		return nil, err
+	}
+	resp.Body = &answerBody{resp.Body, func() { cancel(nil) }}
+	return resp, nil
+}
+
+// answerBody ends its request's context when it is closed.
+type answerBody struct {
+	io.ReadCloser
+	end func()
+}
+
+func (b *answerBody) Close() error {
+	defer b.end()
+	return b.ReadCloser.Close()
+}
+
+func (c *Client) request(ctx context.Context, endpoint string, call Call, body io.Reader) (*http.Request, error) {
+	target := endpoint + call.Path
+	if len(call.Query) > 0 {
+		target += "?" + call.Query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, call.Method, target, body)
+	if err != nil {
+		return nil, fmt.Errorf("request: %w", err)
+	}
+	for k, v := range call.Header {
+		req.Header[k] = v
+	}
+	if len(call.Body) > 0 && req.Header.Get("Content-Type") == "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if call.IdempotencyKey != "" {
+		req.Header.Set("Idempotency-Key", call.IdempotencyKey)
+	}
+	if c.actor != "" {
+		req.Header.Set("X-DVR-Actor", c.actor)
+	}
+	return req, nil
+}
+
+// retryAfter is what the answer says in seconds; dates are not used by the API.
+func retryAfter(resp *http.Response) time.Duration {
+	seconds, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// refusal reads an answer of 400 or more and closes it.
+func refusal(resp *http.Response, endpoint string) error {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20)) // what came says enough
+	resp.Body.Close()
+	p := &Problem{Status: resp.StatusCode, Endpoint: endpoint, Body: body}
+	if json.Unmarshal(body, p) != nil || p.Title+p.Detail == "" {
+		p.Detail = strings.TrimSpace(strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode) + " from " + endpoint)
+	}
+	p.Status = resp.StatusCode
+	return p
+}
+
+// NewKey is a fresh idempotency key.
+func NewKey() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand since Go 1.24)
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,273 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// record is a node that answers with the given codes in turn, the last for ever.
+type record struct {
+	mu    sync.Mutex
+	codes []int
+	keys  []string
+	actor string
+	body  string
+}
+
+func (r *record) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keys = append(r.keys, req.Header.Get("Idempotency-Key"))
+	r.actor = req.Header.Get("X-DVR-Actor")
+	b, _ := io.ReadAll(req.Body)
+	r.body = string(b)
+	code := r.codes[0]
+	if len(r.codes) > 1 {
+		r.codes = r.codes[1:]
+	}
+	w.WriteHeader(code)
+	if code >= 400 {
+		io.WriteString(w, `{"title":"t","detail":"said so","field":"metric","id":"x1"}`)
+		return
+	}
+	io.WriteString(w, `{"revision":7}`)
+}
+
+func node(t *testing.T, codes ...int) (*record, string) {
+	t.Helper()
+	r := &record{codes: codes}
+	s := httptest.NewServer(r)
+	t.Cleanup(s.Close)
+	return r, s.URL
+}
+
+func dial(t *testing.T, endpoints ...string) *Client {
+	t.Helper()
+	c, err := New(endpoints, "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.pause = time.Millisecond
+	return c
+}
+
+func TestFailOverKeepsTheKey(t *testing.T) {
+	for _, code := range []int{429, 503, 504} {
+		a, urlA := node(t, code)
+		b, urlB := node(t, 201)
+		var out struct{ Revision int }
+		answer, err := dial(t, urlA, urlB).Do(t.Context(), Call{Method: "POST", Path: "/routes", Body: []byte("{}")}, &out)
+		if err != nil {
+			t.Fatalf("%d: %v", code, err)
+		}
+		if out.Revision != 7 || answer.Endpoint != urlB || b.actor != "alice" || b.body != "{}" {
+			t.Errorf("%d: got %+v from %s, actor %q, body %q", code, out, answer.Endpoint, b.actor, b.body)
+		}
+		if a.keys[0] == "" || a.keys[0] != b.keys[0] {
+			t.Errorf("%d: keys %q and %q must be equal and not empty", code, a.keys, b.keys)
+		}
+	}
+}
+
+func TestARefusalIsNotRetried(t *testing.T) {
+	a, urlA := node(t, 400)
+	b, urlB := node(t, 201)
+	_, err := dial(t, urlA, urlB).Do(t.Context(), Call{Method: "POST", Path: "/routes"}, nil)
+	var p *Problem
+	if !errors.As(err, &p) || p.Status != 400 || p.Field != "metric" || p.Error() != "said so" {
+		t.Fatalf("got %v", err)
+	}
+	if len(a.keys) != 1 || len(b.keys) != 0 {
+		t.Errorf("%d and %d calls, want 1 and 0", len(a.keys), len(b.keys))
+	}
+}
+
+func TestTheNodeThatAnsweredIsPreferred(t *testing.T) {
+	a, urlA := node(t, 503)
+	_, urlB := node(t, 200)
+	c := dial(t, urlA, urlB)
+	for range 3 {
+		if _, err := c.Do(t.Context(), Call{Method: "GET", Path: "/health"}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(a.keys) != 1 {
+		t.Errorf("the failing node was asked %d times, want once", len(a.keys))
+	}
+	if a.keys[0] != "" {
+		t.Error("a GET must not carry an idempotency key")
+	}
+}
+
+func TestUntilTheDeadline(t *testing.T) {
+	_, urlA := node(t, 503, 503, 503, 200)
+	if _, err := dial(t, urlA).Do(t.Context(), Call{Method: "GET", Path: "/"}, nil); err != nil {
+		t.Errorf("the fourth answer was good, got %v", err)
+	}
+	_, urlB := node(t, 503)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	var p *Problem
+	if _, err := dial(t, urlB).Do(ctx, Call{Method: "GET", Path: "/"}, nil); !errors.As(err, &p) && !errors.Is(err, ErrUnreachable) {
+		t.Errorf("got %v, want the problem or unreachable", err)
+	}
+}
+
+func TestNobodyThere(t *testing.T) {
+	s := httptest.NewServer(http.NotFoundHandler())
+	url := s.URL
+	s.Close()
+	if _, err := dial(t, url).Do(t.Context(), Call{Method: "GET", Path: "/"}, nil); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestEndpoints(t *testing.T) {
+	for _, bad := range []string{"", "ftp://x", "http://"} {
+		if _, err := New([]string{bad}, ""); !errors.Is(err, ErrBadEndpoint) {
+			t.Errorf("%q: got %v", bad, err)
+		}
+	}
+	c, err := New([]string{":9090", "node-2:9091", "https://n3/"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(c.endpoints, " "); got != "http://127.0.0.1:9090 http://node-2:9091 https://n3" {
+		t.Error(got)
+	}
+}
+
+func TestUpload(t *testing.T) {
+	r, url := node(t, 200)
+	var out struct{ Revision int }
+	if _, err := dial(t, url).Upload(t.Context(), Call{Method: "POST", Path: "/v1/routes/import", IdempotencyKey: "k"}, strings.NewReader("a\nb\n"), &out); err != nil {
+		t.Fatal(err)
+	}
+	if out.Revision != 7 || r.body != "a\nb\n" || r.keys[0] != "k" {
+		t.Errorf("%+v %q %q", out, r.body, r.keys)
+	}
+}
+
+// A node that takes a call and says nothing gets its share of the time only.
+func TestASilentNodeDoesNotUseUpTheTime(t *testing.T) {
+	release := make(chan struct{})
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(silent.Close)
+	t.Cleanup(func() { close(release) })
+	b, urlB := node(t, 201)
+	c := dial(t, silent.URL, urlB)
+	c.attempt = time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	answer, err := c.Do(ctx, Call{Method: "POST", Path: "/routes", Body: []byte("{}")}, nil)
+	if err != nil || answer.Endpoint != urlB || len(b.keys) != 1 {
+		t.Fatalf("%+v %v", answer, err)
+	}
+	// Without another node it has all the time there is.
+	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := dial(t, silent.URL).Do(ctx, Call{Method: "GET", Path: "/"}, nil); !errors.Is(err, ErrUnreachable) || errors.Is(err, errSilent) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What is read after the answer began is not cut by the attempt's limit.
+func TestALongAnswerIsReadToItsEnd(t *testing.T) {
+	more := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(200)
+		w.(http.Flusher).Flush()
+		<-more
+		io.WriteString(w, "end")
+	}))
+	t.Cleanup(s.Close)
+	_, other := node(t, 200)
+	c := dial(t, s.URL, other)
+	c.attempt = 300 * time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	body, _, err := c.Stream(ctx, Call{Method: "GET", Path: "/v1/routes"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	close(more)
+	if got, err := io.ReadAll(body); err != nil || string(got) != "end" {
+		t.Errorf("%q %v", got, err)
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	asked := 0
+	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(503)
+	}))
+	t.Cleanup(busy.Close)
+	_, flaky := node(t, 503, 503, 503, 200)
+	answer, err := dial(t, busy.URL, flaky).Do(t.Context(), Call{Method: "GET", Path: "/"}, nil)
+	if err != nil || answer.Endpoint != flaky || asked != 1 {
+		t.Errorf("%v: asked %d times within its second", err, asked)
+	}
+	// It says that waiting for the deadline cannot help: the answer comes at once.
+	ctx, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
+	defer cancel()
+	var p *Problem
+	if _, err := dial(t, busy.URL).Do(ctx, Call{Method: "GET", Path: "/"}, nil); !errors.As(err, &p) || p.Status != 503 || ctx.Err() != nil {
+		t.Errorf("got %v, deadline %v", err, ctx.Err())
+	}
+}
+
+// An upload that can be read again goes to the next node whole, others do not.
+func TestUploadElsewhere(t *testing.T) {
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	for _, test := range []struct {
+		name string
+		body io.Reader
+		want int // calls of the good node
+	}{
+		{"seekable", strings.NewReader("xx12345"), 1},
+		{"pipe", io.MultiReader(strings.NewReader("12345")), 0},
+	} {
+		full, urlFull := node(t, 503)
+		good, urlGood := node(t, 200)
+		if test.want > 0 { // it goes on from where it stood
+			if _, err := io.CopyN(io.Discard, test.body, 2); err != nil {
+				t.Fatal(err)
+			}
+		}
+		answer, err := dial(t, urlFull, gone.URL, urlGood).Upload(t.Context(), Call{Method: "POST", Path: "/v1/routes/import", IdempotencyKey: "k"}, test.body, nil)
+		if len(full.keys) != 1 || len(good.keys) != test.want {
+			t.Errorf("%s: %d and %d calls", test.name, len(full.keys), len(good.keys))
+		}
+		var p *Problem
+		if test.want == 0 {
+			if !errors.As(err, &p) || p.Status != 503 || !strings.Contains(string(p.Body), "said so") {
+				t.Errorf("%s: %v", test.name, err)
+			}
+			continue
+		}
+		if err != nil || answer.Endpoint != urlGood || good.body != "12345" || good.keys[0] != "k" {
+			t.Errorf("%s: %+v %v %q %q", test.name, answer, err, good.body, good.keys)
+		}
+	}
+	refusing, urlRefusing := node(t, 400)
+	good, urlGood := node(t, 200)
+	if _, err := dial(t, urlRefusing, urlGood).Upload(t.Context(), Call{Method: "POST"}, strings.NewReader("1"), nil); err == nil || len(refusing.keys) != 1 || len(good.keys) != 0 {
+		t.Errorf("a refusal: %v, %d and %d calls", err, len(refusing.keys), len(good.keys))
+	}
+}
