@@ -1,0 +1,48 @@
+// A growing array of 32-bit words that never moves, cut into small blocks.
+//
+// The address space for the limit is reserved once and made usable as it
+// fills, so readers index it with a plain base pointer. Blocks have 2, 4, 8 or
+// 16 words and do not cross a cache line. Freed blocks are given again by size.
+// One thread allocates and frees; contents are atomics for the readers.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace dvr {
+
+class WordArena {
+ public:
+  using Word = std::atomic<std::uint32_t>;
+
+  // Reserves `limit` bytes of address space. Throws std::bad_alloc when refused.
+  explicit WordArena(std::size_t limit);
+  ~WordArena();
+  WordArena(const WordArena&) = delete;
+  WordArena& operator=(const WordArena&) = delete;
+
+  // A block of 2^bits words, 1 <= bits <= 4, aligned to its size. The handle
+  // counts units of 2 words. 0: the limit is reached (no block has handle 0).
+  std::uint32_t allocate(int bits);
+  void release(std::uint32_t handle, int bits);
+
+  [[nodiscard]] Word* at(std::uint32_t handle) const { return words_ + std::size_t{handle} * 2; }
+  // Bytes in use by blocks, free ones included.
+  [[nodiscard]] std::size_t bytes() const { return used_ * sizeof(Word); }
+
+ private:
+  static constexpr std::size_t kLine = 16;  // words
+
+  bool grow();
+
+  Word* words_ = nullptr;
+  std::size_t limit_ = 0;   // words
+  std::size_t usable_ = 0;  // words
+  std::size_t used_ = 0;    // words
+  std::array<std::vector<std::uint32_t>, 5> free_;
+};
+
+}  // namespace dvr

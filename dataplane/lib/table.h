@@ -1,0 +1,163 @@
+// The prefix table: every prefix of a family and its class.
+//
+// Open addressing with linear probing in two columns (key; id, length and
+// mark in one word): 8 bytes a slot for IPv4, 20 for IPv6, at most 4/5 full.
+// Removal shifts back, so there are no tombstones. Writer's thread only.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <random>
+#include <vector>
+
+#include "lib/prefix.h"
+
+namespace dvr {
+
+template <class P>
+class PrefixTable {
+ public:
+  using Address = typename P::Address;
+  static constexpr std::size_t kNone = ~std::size_t{0};
+
+  PrefixTable() { resize(kSmallest); }
+
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] std::size_t slots() const { return meta_.size(); }
+  [[nodiscard]] std::size_t bytes() const {
+    return slots() * (sizeof(Key) + sizeof(std::uint32_t));
+  }
+  [[nodiscard]] bool occupied(std::size_t slot) const { return meta_[slot] != 0; }
+  [[nodiscard]] std::uint32_t id(std::size_t slot) const { return meta_[slot] & kId; }
+  [[nodiscard]] bool mark(std::size_t slot) const { return (meta_[slot] & kMark) != 0; }
+  [[nodiscard]] P prefix(std::size_t slot) const {
+    return {unpack(keys_[slot]), static_cast<std::uint8_t>(meta_[slot] >> kLengthShift)};
+  }
+  // How many prefixes have this length.
+  [[nodiscard]] std::size_t count(int length) const {
+    return lengths_[static_cast<std::size_t>(length)];
+  }
+
+  void set_id(std::size_t slot, std::uint32_t id) { meta_[slot] = (meta_[slot] & ~kId) | id; }
+  void set_mark(std::size_t slot, bool mark) {
+    meta_[slot] = (meta_[slot] & ~kMark) | (mark ? kMark : 0);
+  }
+
+  [[nodiscard]] std::size_t find(const P& p) const {
+    const Key key = pack(p.address);
+    for (std::size_t i = home(p);; i = (i + 1) & mask()) {
+      if (meta_[i] == 0) return kNone;
+      if (keys_[i] == key && meta_[i] >> kLengthShift == p.length) return i;
+    }
+  }
+
+  // p must not be there; id >= 1. Slots move when the table grows.
+  void insert(const P& p, std::uint32_t id, bool mark) {
+    if ((size_ + 1) * 5 > slots() * 4) resize(slots() * 2);
+    place(p, std::uint32_t{p.length} << kLengthShift | (mark ? kMark : 0) | id);
+    ++size_;
+    ++lengths_[p.length];
+  }
+
+  // Frees a slot; an element of a later slot may move into it.
+  void erase(std::size_t slot) {
+    --size_;
+    --lengths_[meta_[slot] >> kLengthShift];
+    std::size_t hole = slot;
+    for (std::size_t i = (hole + 1) & mask(); meta_[i] != 0; i = (i + 1) & mask()) {
+      const std::size_t from_home = (i - home(prefix(i))) & mask();
+      if (from_home >= ((i - hole) & mask())) {
+        keys_[hole] = keys_[i];
+        meta_[hole] = meta_[i];
+        hole = i;
+      }
+    }
+    meta_[hole] = 0;
+  }
+
+  void reserve(std::size_t n) {
+    std::size_t slots_needed = slots();
+    while (n * 5 > slots_needed * 4) slots_needed *= 2;
+    if (slots_needed != slots()) resize(slots_needed);
+  }
+
+ private:
+  static constexpr std::size_t kSmallest = 64;
+  static constexpr std::uint32_t kId = (1u << 23) - 1;
+  static constexpr std::uint32_t kMark = 1u << 23;
+  static constexpr int kLengthShift = 24;
+
+  // IPv6 keys are packed as two halves, which need no padding to 16-byte alignment.
+  using Key = std::conditional_t<P::kWidth == 32, std::uint32_t, std::array<std::uint64_t, 2>>;
+
+  static Key pack(Address a) {
+    if constexpr (P::kWidth == 32) {
+      return a;
+    } else {
+      return {static_cast<std::uint64_t>(a >> 64), static_cast<std::uint64_t>(a)};
+    }
+  }
+  static Address unpack(const Key& k) {
+    if constexpr (P::kWidth == 32) {
+      return k;
+    } else {
+      return static_cast<Address>(k[0]) << 64 | k[1];
+    }
+  }
+
+  [[nodiscard]] std::size_t mask() const { return meta_.size() - 1; }
+
+  [[nodiscard]] std::size_t home(const P& p) const {
+    std::uint64_t h;
+    if constexpr (P::kWidth == 32) {
+      h = (std::uint64_t{p.address} << 8 | p.length) ^ seed_;
+    } else {
+      // The seed comes before the halves meet: who does not know it cannot make them cancel.
+      h = (static_cast<std::uint64_t>(p.address >> 64) ^ p.length ^ seed_) * 0xff51afd7ed558ccdULL;
+      h ^= h >> 32;
+      h = (h ^ static_cast<std::uint64_t>(p.address)) + seed_;
+    }
+    h *= 0x9e3779b97f4a7c15ULL;
+    h ^= h >> 32;
+    h *= 0xd6e8feb86659fd93ULL;
+    return static_cast<std::size_t>(h >> shift_);
+  }
+
+  void place(const P& p, std::uint32_t meta) {
+    std::size_t i = home(p);
+    while (meta_[i] != 0) i = (i + 1) & mask();
+    keys_[i] = pack(p.address);
+    meta_[i] = meta;
+  }
+
+  void resize(std::size_t n) {
+    std::vector<Key> keys(n);
+    std::vector<std::uint32_t> meta(n);
+    keys.swap(keys_);
+    meta.swap(meta_);
+    shift_ = 64 - std::countr_zero(n);
+    for (std::size_t i = 0; i < meta.size(); ++i) {
+      if (meta[i] != 0) {
+        place({unpack(keys[i]), static_cast<std::uint8_t>(meta[i] >> kLengthShift)}, meta[i]);
+      }
+    }
+  }
+
+  std::vector<Key> keys_;
+  std::vector<std::uint32_t> meta_;  // 0: empty
+  std::array<std::size_t, P::kWidth + 1> lengths_{};
+  std::size_t size_ = 0;
+  int shift_ = 0;
+  // Drawn once a process: prefixes come from outside and could be chosen to collide.
+  static std::uint64_t process_seed() {
+    static const std::uint64_t seed = [] {
+      std::random_device random;
+      return std::uint64_t{random()} << 32 | random();
+    }();
+    return seed;
+  }
+  std::uint64_t seed_ = process_seed();
+};
+
+}  // namespace dvr
