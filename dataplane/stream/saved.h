@@ -1,0 +1,36 @@
+// Saved: what the stream keeps over restarts beside the FIB: the controllers'
+// addresses and the inverses of unconfirmed commits, as blobs of the state
+// directory.
+//
+// A blob that is absent, damaged or not understood counts as empty: each can be
+// had again from a controller, and a data plane that refused to start over it
+// would forward nothing. Without a directory nothing is kept and every save
+// succeeds. Threading: one thread at a time.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "fib.pb.h"
+#include "lib/checkpoint.h"
+#include "lib/status.h"
+
+namespace dvr::stream {
+
+class Saved {
+ public:
+  // directory may be null; it must outlive this.
+  explicit Saved(StateDirectory* directory) : directory_(directory) {}
+
+  [[nodiscard]] std::vector<std::string> load_controllers() const;
+  Status save_controllers(const std::vector<std::string>& addresses);
+
+  // deadline_ms of each is this machine's wall clock's.
+  [[nodiscard]] std::vector<dvr::fib::v1::Unconfirmed> load_unconfirmed() const;
+  Status save_unconfirmed(const std::vector<const dvr::fib::v1::Unconfirmed*>& pending);
+
+ private:
+  StateDirectory* directory_;
+};
+
+}  // namespace dvr::stream
