@@ -1,0 +1,1 @@
+// Empty: the object that the tests' precompiled headers belong to.

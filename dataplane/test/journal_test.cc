@@ -1,0 +1,191 @@
+// Images and journals as bytes: round trips, torn tails, flipped bits.
+#include <gtest/gtest.h>
+
+#include "lib/delta_journal.h"
+#include "lib/fib_image.h"
+#include "test/fib_model.h"
+
+namespace dvr::test {
+namespace {
+
+std::map<ClassId, std::uint32_t> local_ids(const Fib& fib) {
+  std::map<ClassId, std::uint32_t> m;
+  for (const StoredClass& c : fib.classes()) m[c.class_id] = c.id;
+  return m;
+}
+
+// Writes every delta of a Fib into a journal.
+class Recorder final : public FibRecorder {
+ public:
+  void begun(DeltaKind kind, const BucketBitmap* b) override { encoder_.begin(kind, b); }
+  void class_defined(std::uint32_t i, const ClassId& id, std::uint32_t local) override {
+    encoder_.define_class(i, id, local);
+  }
+  void group_set(std::uint32_t i, std::span<const NextHop> h) override { encoder_.set_group(i, h); }
+  void set(const Columns& c) override { encoder_.set(c); }
+  void removed(const Columns& c) override { encoder_.remove(c); }
+  void withdrawn(const ClassId& id) override { encoder_.withdraw(id); }
+  void ended(const Position& p, std::string_view n, const Digest& d) override {
+    encoder_.end(p, n, d);
+    journal_ += encoder_.take();
+    ends_.push_back(journal_.size());
+    digests_.push_back(d);
+  }
+  void aborted() override { encoder_.clear(); }
+
+  std::string journal_ = journal_header({});
+  std::vector<std::size_t> ends_;  // journal sizes after each delta
+  std::vector<Digest> digests_;
+  DeltaEncoder encoder_;
+};
+
+TEST(Image, RoundTrip) {
+  Random r(1);
+  for (const std::size_t n : {0u, 1u, 500u}) {
+    Fib fib, copy;
+    const Reference want = random_reference(r, n, 30);
+    send_full(&fib, want, 7);
+    const std::string image = encode_image(fib);
+    const Status s = load_image(image, &copy);
+    ASSERT_TRUE(s.ok()) << s.message();
+    expect_equal(copy, want, r);
+    EXPECT_EQ(copy.summary().position, at(7));
+    EXPECT_EQ(copy.summary().epoch_nonce, "nonce");
+    EXPECT_EQ(local_ids(copy), local_ids(fib));
+    EXPECT_EQ(image_checksum(encode_image(copy)).hex().size(), 32u);
+  }
+}
+
+TEST(Image, KeepsIdsWithHoles) {
+  Random r(2);
+  Fib fib, copy;
+  send_full(&fib, random_reference(r, 300, 40), 1);
+  Reference want = contents(fib);
+  ASSERT_TRUE(fib.begin(DeltaKind::kIncremental).ok());
+  for (int i = 0; i < 10; ++i) {
+    const ClassId id = want.groups.begin()->first;
+    ASSERT_TRUE(fib.withdraw_group(id).ok());
+    want.withdraw(id);
+  }
+  ASSERT_TRUE(fib.end(at(2), "nonce").ok());
+  ASSERT_TRUE(load_image(encode_image(fib), &copy).ok());  // while withdrawn ones are pending
+  EXPECT_EQ(local_ids(copy), local_ids(fib));
+  expect_equal(copy, want, r);
+  const Reference next = random_reference(r, 300, 60);  // the holes are used again
+  send_full(&copy, next, 3);
+  expect_equal(copy, next, r);
+}
+
+TEST(Image, EveryTruncationAndFlipIsSeen) {
+  Random r(3);
+  Fib fib;
+  send_full(&fib, random_reference(r, 20, 3), 1);
+  const std::string image = encode_image(fib);
+  Fib copy;
+  for (std::size_t n = 0; n < image.size(); ++n) {
+    ASSERT_EQ(load_image(std::string_view(image).substr(0, n), &copy).code(), Code::kCorrupt);
+  }
+  for (std::size_t n = 0; n < image.size(); ++n) {
+    std::string bad = image;
+    bad[n] = static_cast<char>(bad[n] ^ (1 << (n % 8)));
+    ASSERT_EQ(load_image(bad, &copy).code(), Code::kCorrupt) << n;
+  }
+  EXPECT_EQ(copy.digest(), Digest{});
+  ASSERT_TRUE(load_image(image, &copy).ok());
+}
+
+// Bytes under a right checksum that make no sense: refused, and the Fib is empty.
+TEST(Image, RightChecksumWrongContent) {
+  Random r(4);
+  Fib fib;
+  send_full(&fib, random_reference(r, 40, 3), 1);
+  const std::string image = encode_image(fib);
+  Fib copy;
+  int refused = 0;
+  for (std::size_t n = 8; n < image.size() - 16; ++n) {
+    std::string bad = image.substr(0, image.size() - 16);
+    bad[n] = static_cast<char>(bad[n] ^ (1 << below(r, 8)));
+    bad += murmur3(bad.data(), bad.size()).bytes();
+    Fib target;
+    const Status s = load_image(bad, &target);
+    if (s.ok()) continue;  // the position and the nonce are free text
+    ++refused;
+    ASSERT_EQ(s.code(), Code::kCorrupt);
+    ASSERT_EQ(target.digest(), Digest{});
+    ASSERT_EQ(target.installed_entries(), 0u);
+  }
+  EXPECT_GT(refused, 500);
+}
+
+class JournalTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    Random r(5);
+    fib_.set_recorder(&recorder_);
+    for (std::uint64_t i = 1; i <= 6; ++i) {
+      if (i == 4) {
+        ASSERT_TRUE(fib_.begin(DeltaKind::kIncremental).ok());
+        const ClassId id = contents(fib_).groups.begin()->first;
+        ASSERT_TRUE(fib_.withdraw_group(id).ok());
+        ASSERT_TRUE(fib_.end(at(i), "nonce").ok());
+        while (fib_.step(9)) {
+        }
+        continue;
+      }
+      BucketBitmap some{};
+      for (std::uint32_t b = 0; b < kBuckets; b += 2) set_bucket(some, b);
+      send_full(&fib_, random_reference(r, 12, 4), i, i == 5 ? &some : nullptr);
+    }
+  }
+  Fib fib_;
+  Recorder recorder_;
+};
+
+TEST_F(JournalTest, ReplaysAll) {
+  Fib copy;
+  const Replay replay = replay_journal(recorder_.journal_, &copy);
+  EXPECT_EQ(replay.error, "");
+  EXPECT_EQ(replay.deltas, 6u);
+  EXPECT_EQ(replay.good_bytes, recorder_.journal_.size());
+  EXPECT_EQ(copy.digest(), fib_.digest());
+  EXPECT_EQ(contents(copy).prefixes, contents(fib_).prefixes);
+  EXPECT_EQ(copy.summary().position, at(6));
+  EXPECT_EQ(local_ids(copy), local_ids(fib_));
+}
+
+TEST_F(JournalTest, TornAtEveryByte) {
+  for (std::size_t n = kJournalHeader; n < recorder_.journal_.size(); ++n) {
+    Fib copy;
+    const Replay replay = replay_journal(std::string_view(recorder_.journal_).substr(0, n), &copy);
+    std::size_t whole = 0;
+    while (whole < recorder_.ends_.size() && recorder_.ends_[whole] <= n) ++whole;
+    ASSERT_EQ(replay.deltas, whole);
+    ASSERT_EQ(replay.good_bytes, whole == 0 ? kJournalHeader : recorder_.ends_[whole - 1]);
+    ASSERT_EQ(replay.error, "");
+    ASSERT_EQ(copy.digest(), whole == 0 ? Digest{} : recorder_.digests_[whole - 1]);
+    ASSERT_FALSE(copy.summary().partial);
+  }
+}
+
+TEST_F(JournalTest, EveryFlipEndsIt) {
+  for (std::size_t n = kJournalHeader; n < recorder_.journal_.size(); ++n) {
+    std::string bad = recorder_.journal_;
+    bad[n] = static_cast<char>(bad[n] ^ (1 << (n % 8)));
+    Fib copy;
+    const Replay replay = replay_journal(bad, &copy);
+    std::size_t before = 0;
+    while (recorder_.ends_[before] <= n) ++before;
+    ASSERT_EQ(replay.deltas, before) << n;
+    ASSERT_EQ(copy.digest(), before == 0 ? Digest{} : recorder_.digests_[before - 1]);
+  }
+}
+
+TEST_F(JournalTest, ContinuesOnlyItsCheckpoint) {
+  EXPECT_TRUE(continues(recorder_.journal_, {}));
+  EXPECT_FALSE(continues(recorder_.journal_, {1, 0}));
+  EXPECT_FALSE(continues("", {}));
+  EXPECT_FALSE(continues("DVRJNL", {}));
+}
+
+}  // namespace
+}  // namespace dvr::test
