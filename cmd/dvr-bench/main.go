@@ -1,0 +1,139 @@
+// Command dvr-bench measures DVR against baselines in the same run and prints
+// the ratios that docs/performance.md records. It starts the real binaries
+// (make build) on free loopback ports and data in a temporary directory.
+//
+//	dvr-bench [flags] [post single append replay full memory durability]
+//	dvr-bench table [-next-hops N]     the full Internet table as NDJSON routes
+//
+// The exit status is 1 where a benchmark failed or a figure that must be
+// reached was missed.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// bench is one measurement; it prints its rows through r.
+type bench struct {
+	name string
+	run  func(ctx context.Context, r *report) error
+}
+
+var benches = []bench{
+	{"post", benchPost},
+	{"single", benchSingle},
+	{"append", benchAppend},
+	{"replay", benchReplay},
+	{"full", benchFull},
+	{"memory", benchMemory},
+	{"durability", benchDurability},
+}
+
+func main() {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "table":
+			exit(printTable(os.Args[2:], os.Stdout))
+		case "echo-server": // the baseline of post, in a process of its own
+			exit(serveEcho(os.Args[2:]))
+		}
+	}
+	os.Exit(measure())
+}
+
+// measure runs the chosen benchmarks and gives the exit code.
+func measure() int {
+	names := make([]string, len(benches))
+	for i, b := range benches {
+		names[i] = b.name
+	}
+	flags := flag.NewFlagSet("dvr-bench", flag.ExitOnError)
+	keep := flags.Bool("keep", false, "keep the temporary directory")
+	profile := flags.String("cpuprofile", "", "write this process's CPU profile to the file (append and replay run in it)")
+	flags.Usage = func() {
+		fmt.Fprintf(flags.Output(), "dvr-bench [flags] [%s]\ndvr-bench table [-next-hops N]\n", strings.Join(names, " "))
+		flags.PrintDefaults()
+	}
+	_ = flags.Parse(os.Args[1:]) // ExitOnError
+	chosen := flags.Args()
+	for _, name := range chosen {
+		if !slices.Contains(names, name) {
+			fmt.Fprintf(os.Stderr, "dvr-bench: no benchmark %q; there are %s\n", name, strings.Join(names, ", "))
+			return 2
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	dir, err := os.MkdirTemp("", "dvr-bench-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "dvr-bench:", err)
+		return 1
+	}
+	if !*keep {
+		defer os.RemoveAll(dir)
+	}
+	if *profile != "" {
+		f, err := os.Create(*profile)
+		if err == nil {
+			err = pprof.StartCPUProfile(f)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "dvr-bench:", err)
+			return 1
+		}
+		defer func() {
+			pprof.StopCPUProfile()
+			_ = f.Close() // a profile cut short is seen by who reads it
+		}()
+	}
+	r := &report{dir: dir, out: os.Stdout}
+	fmt.Printf("dvr-bench, %s, %s, %d CPUs, %s\n", time.Now().Format("2006-01-02"), runtime.Version(), runtime.NumCPU(), processor())
+	failed := false
+	for _, b := range benches {
+		if len(chosen) > 0 && !slices.Contains(chosen, b.name) {
+			continue
+		}
+		fmt.Printf("\n== %s\n", b.name)
+		if err := b.run(ctx, r); err != nil {
+			fmt.Printf("%s failed: %v\n", b.name, err)
+			failed = true
+		}
+		runtime.GC()
+	}
+	if missed := r.summary(); failed || missed > 0 {
+		return 1
+	}
+	return 0
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "dvr-bench:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// processor is the CPU's name as the kernel gives it.
+func processor() string {
+	b, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return "unknown CPU"
+	}
+	for line := range strings.Lines(string(b)) {
+		if name, ok := strings.CutPrefix(line, "model name"); ok {
+			return strings.TrimSpace(strings.TrimLeft(name, "\t :"))
+		}
+	}
+	return "unknown CPU"
+}
