@@ -1,0 +1,91 @@
+# DVR. `make` prints this help; `make run` starts a node and a data plane.
+SHELL      := /bin/bash
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS    := -s -w -X dvr/cmd/internal/cli.Version=$(VERSION)
+DURATION   ?= 10s
+JOBS       ?= $(shell nproc)
+TOOLS      := $(CURDIR)/build/tools
+# 90s, 5m, 1h30m in seconds
+SECONDS_OF  = $$(($$(echo $(1) | sed 's/h/*3600 + /;s/m/*60 + /;s/s$$//;s/$$/ + 0/')))
+# What a fuzzer may take to shrink an input that it keeps.
+MINIMIZE   ?= 5s
+# libFuzzer's targets; make test leaves out what needs gRPC's code built once more.
+FUZZ_CPP   := engine updates stored text delta
+FUZZ_GO    := $(shell grep -rlE '^func Fuzz' --include=*_test.go . 2>/dev/null | xargs -r -n1 dirname | sort -u)
+
+.DEFAULT_GOAL := help
+.PHONY: help run build go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress bench lint gen clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: build ## build what is missing, start one node and one data plane in the foreground (Ctrl-C stops both)
+	@deploy/run.sh
+
+build: go cpp ## binaries in bin/ (installs the C++ toolchain where it is missing)
+
+go: ## bin/dvr, bin/dvr-bench, with Go alone
+	@echo "building bin/dvr, bin/dvr-bench (minutes the first time)"
+	@go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/dvr ./cmd/dvr-bench
+
+cpp: ## bin/dvr-dataplane
+	@deploy/toolchain.sh
+	@mkdir -p build bin
+	@echo "building bin/dvr-dataplane (minutes the first time)"
+	@cd dataplane && cmake --preset release -DDVR_VERSION=$(VERSION) >../build/cmake.log 2>&1 || { cat ../build/cmake.log; exit 1; }
+	@cmake --build build/release -j $(JOBS) --target dvr-dataplane -- --quiet
+	@install -m 755 build/release/cmd/dvr-dataplane bin/
+
+test: ## every test, Go and C++, and the fuzzers for 2 s each (all but fuzz_delta), at most 12 minutes on 2 cores
+	@deploy/toolchain.sh test
+	@$(MAKE) --no-print-directory build
+	@echo "building the C++ tests (minutes the first time)"
+	@cmake --build build/release -j $(JOBS) -- --quiet
+	@ctest --test-dir build/release --output-on-failure -j $(JOBS)
+	@$(MAKE) --no-print-directory fuzz-go fuzz-cpp DURATION=2s MINIMIZE=5x FUZZ_CPP="engine updates stored text"
+	DVR_REQUIRE_BINARIES=1 go test -timeout 10m ./...
+
+race: ## Go tests under the race detector
+	go test -race -short -timeout 20m ./...
+
+sanitize: ## C++ tests under ASan+UBSan and TSan
+	@deploy/toolchain.sh test
+	@for p in asan ubsan tsan; do echo "== $$p"; (cd dataplane && cmake --preset $$p >/dev/null) && cmake --build build/$$p -j $(JOBS) -- --quiet && ctest --test-dir build/$$p --output-on-failure -j 1 || exit 1; done
+
+fuzz: fuzz-go fuzz-cpp ## every fuzzer for DURATION (10s)
+
+fuzz-go:
+	@echo "building the Go fuzzers (a minute the first time)"
+	@for d in $(FUZZ_GO); do for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$d/*_test.go | cut -c6-); do echo "== $$d $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(DURATION) -fuzzminimizetime $(MINIMIZE) $$d || exit 1; done; done
+
+fuzz-cpp:
+	@deploy/toolchain.sh test
+	@echo "building the C++ fuzzers (a minute the first time)"
+	@mkdir -p build
+	@cd dataplane && cmake --preset fuzz >../build/cmake-fuzz.log 2>&1 || { cat ../build/cmake-fuzz.log; exit 1; }
+	@cmake --build build/fuzz -j $(JOBS) --target $(addprefix fuzz_,$(FUZZ_CPP)) -- --quiet
+	@for f in $(FUZZ_CPP); do echo "== fuzz_$$f"; (cd build/fuzz && fuzz/fuzz_$$f -max_total_time=$(call SECONDS_OF,$(DURATION)) -verbosity=0) || exit 1; done
+
+stress: build ## kill -9 of node and data plane under load for DURATION (10s)
+	DVR_REQUIRE_BINARIES=1 DVR_STRESS=$(DURATION) go test -count=1 -timeout 24h -run Stress ./cmd/internal/e2e
+
+bench: build ## the figures of docs/performance.md, ratios within one run; fails where one is missed
+	@deploy/toolchain.sh bench
+	bin/dvr-bench
+
+lint: ## vet, formatting, tidy modules, generated code, the other C++ compiler
+	@deploy/toolchain.sh lint
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet ./...
+	go mod tidy -diff
+	@$(MAKE) --no-print-directory gen && git diff --exit-code -- controller/fibpb
+	@clang-format-19 --dry-run -Werror $$(git ls-files 'dataplane/*.cc' 'dataplane/*.h')
+	@cd dataplane && cmake --preset clang >/dev/null && cmake --build ../build/clang -j $(JOBS) -- --quiet
+
+gen: ## Go code from dataplane/proto
+	@GOBIN=$(TOOLS) go install google.golang.org/protobuf/cmd/protoc-gen-go
+	@GOBIN=$(TOOLS) go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
+	@PATH=$(TOOLS):$$PATH protoc -I dataplane/proto --go_out=. --go_opt=module=dvr --go-grpc_out=. --go-grpc_opt=module=dvr fib.proto
+
+clean: ## remove what was built (not ./data)
+	rm -rf bin build dvr-control-plane

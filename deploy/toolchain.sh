@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# toolchain.sh: installs what DVR's builds need beyond Go, git and make, from Debian's own packages.
+#
+#   deploy/toolchain.sh [build] [test] [bench] [lint]     what to prepare for; build is always included
+#
+#   build  the C++ data plane: compiler, CMake, gRPC, protobuf, spdlog, CLI11, GoogleTest, benchmark
+#   test   the second compiler with its sanitizers and libFuzzer, and the tools that the tests call
+#   bench  strace, which slows fdatasync down
+#   lint   the second compiler and clang-format
+#
+# Idempotent: where everything is installed it asks dpkg only and prints nothing. Otherwise it needs root, a Debian 12
+# (or newer) and its package mirror. Exit status: 0 everything is there, 1 it could not be installed, 2 wrong usage.
+set -euo pipefail
+
+usage() { sed -n '2,13s/^# \{0,1\}//p' "$0"; }
+die() { printf 'toolchain: %s\n' "$*" >&2; exit 1; }
+
+build=(
+  cmake g++ libbenchmark-dev libcli11-dev libfmt-dev libgrpc++-dev libgtest-dev libprotobuf-dev libspdlog-dev
+  ninja-build protobuf-compiler protobuf-compiler-grpc
+)
+test=(clang-19 etcd-client libclang-rt-19-dev procps zstd)
+bench=(strace)
+lint=(clang-19 clang-format-19)
+
+wanted=("${build[@]}")
+for what in "$@"; do
+  case $what in
+    build) ;;
+    test) wanted+=("${test[@]}") ;;
+    bench) wanted+=("${bench[@]}") ;;
+    lint) wanted+=("${lint[@]}") ;;
+    -h | --help) usage; exit 0 ;;
+    *) usage >&2; exit 2 ;;
+  esac
+done
+
+command -v dpkg-query >/dev/null ||
+  die "this is no Debian: install the equivalents of ${wanted[*]} yourself"
+
+# absent prints the wanted packages that dpkg does not know as installed.
+absent() {
+  local have
+  have=$(dpkg-query -W -f='${db:Status-Status} ${binary:Package}\n' "${wanted[@]}" 2>/dev/null |
+    awk '$1 == "installed" { sub(/:.*/, "", $2); print $2 }') || true
+  printf '%s\n' "${wanted[@]}" | sort -u | grep -vxF -f <(printf '%s\n' "${have:--}") || true
+}
+
+mapfile -t missing < <(absent)
+((${#missing[@]})) || exit 0
+
+((EUID == 0)) ||
+  die "these packages are missing: ${missing[*]}
+Run this as root: sudo $0 $*"
+
+export DEBIAN_FRONTEND=noninteractive
+# Another apt run is waited for instead of failing; a flaky mirror is asked again.
+apt=(apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+printf 'toolchain: installing %s\n' "${missing[*]}" >&2
+"${apt[@]}" update >"$log" 2>&1 || { cat "$log" >&2; die "apt-get update failed"; }
+"${apt[@]}" install -y --no-install-recommends "${missing[@]}" >"$log" 2>&1 ||
+  { tail -n 20 "$log" >&2; die "apt-get install failed"; }
+
+mapfile -t missing < <(absent)
+((${#missing[@]} == 0)) || die "still missing after the installation: ${missing[*]}"
