@@ -157,35 +157,57 @@ func (w *windowView) digest() (d Digest) {
 }
 
 // keyIndex is an open hash table from key to the newest revision with it. The
-// keys lie in the window; they are hashes, so any of their bits serve.
+// keys lie in the window; they are hashes, so any of their bits serve. A slot
+// holds tagBits of the key beside the revision, so that a key that is not there
+// is told apart without a look at the window.
 type keyIndex struct {
-	slots []eventlog.Revision // 0: free
+	slots []uint64 // 0: free
 	n     int
 }
 
-func (x *keyIndex) slot(key [16]byte) int {
+const (
+	tagBits = 20
+	tagMask = (1<<tagBits - 1) << (64 - tagBits)
+)
+
+// tag is the part of the key in a slot; never 0, and of other bits than the place.
+func tag(key [16]byte) uint64 {
+	return (binary.LittleEndian.Uint64(key[8:]) | 1<<63) & tagMask
+}
+
+func (x *keyIndex) place(key [16]byte) int {
 	return int(binary.LittleEndian.Uint64(key[:]) & uint64(len(x.slots)-1))
+}
+
+// revision is that of a slot. The window is far shorter than the numbers that
+// the slot's low bits can tell apart.
+func (w *windowView) revision(slot uint64) eventlog.Revision {
+	return w.first + eventlog.Revision((slot-uint64(w.first))&^tagMask)
+}
+
+// is reports that the slot is that of key.
+func (w *windowView) is(slot uint64, key [16]byte) bool {
+	return slot&tagMask == tag(key) && w.at(w.revision(slot)).key == key
 }
 
 func (x *keyIndex) find(w *window, key [16]byte) eventlog.Revision {
 	if x.n == 0 {
 		return 0
 	}
-	for i := x.slot(key); ; i = (i + 1) & (len(x.slots) - 1) {
-		r := x.slots[i]
-		if r == 0 || w.at(r).key == key {
-			return r
-		}
+	slot := x.slots[x.free(w, key)]
+	if slot == 0 {
+		return 0
 	}
+	return w.revision(slot)
 }
 
 func (x *keyIndex) put(w *window, key [16]byte, r eventlog.Revision) {
 	if 2*x.n >= len(x.slots) {
 		old := x.slots
-		x.slots = make([]eventlog.Revision, max(64, 2*len(old)))
-		for _, r := range old {
-			if r != 0 {
-				x.slots[x.free(w, w.at(r).key)] = r
+		x.slots = make([]uint64, max(64, 2*len(old)))
+		for _, s := range old {
+			if s != 0 {
+				x.slots[x.free(w, w.at(w.revision(s)).key)] = s
 			}
 		}
 	}
@@ -193,13 +215,13 @@ func (x *keyIndex) put(w *window, key [16]byte, r eventlog.Revision) {
 	if x.slots[i] == 0 {
 		x.n++
 	}
-	x.slots[i] = r
+	x.slots[i] = tag(key) | uint64(r)&^tagMask
 }
 
 // free is the slot of key, or the one where it goes.
 func (x *keyIndex) free(w *window, key [16]byte) int {
-	i := x.slot(key)
-	for x.slots[i] != 0 && w.at(x.slots[i]).key != key {
+	i := x.place(key)
+	for x.slots[i] != 0 && !w.is(x.slots[i], key) {
 		i = (i + 1) & (len(x.slots) - 1)
 	}
 	return i
@@ -209,7 +231,7 @@ func (x *keyIndex) free(w *window, key [16]byte) int {
 // it moves up, so no grave is left.
 func (x *keyIndex) remove(w *window, r eventlog.Revision) {
 	i := x.free(w, w.at(r).key)
-	if x.slots[i] != r {
+	if w.revision(x.slots[i]) != r {
 		return
 	}
 	x.n--
@@ -221,7 +243,7 @@ func (x *keyIndex) remove(w *window, r eventlog.Revision) {
 			if x.slots[j] == 0 {
 				return
 			}
-			home := x.slot(w.at(x.slots[j]).key)
+			home := x.place(w.at(w.revision(x.slots[j])).key)
 			if (j-home)&mask >= (j-i)&mask {
 				break
 			}

@@ -81,6 +81,39 @@ func TestWindowIsBounded(t *testing.T) {
 	}
 }
 
+// A slot has room for a part of the revision only; the rest comes from where
+// the window stands, wherever in the revisions that is.
+func TestIndexFindsLargeRevisions(t *testing.T) {
+	for _, first := range []eventlog.Revision{1, 1<<44 - 50, 1 << 44, 3<<44 - 1, 1<<62} {
+		var w window
+		key := func(i int) (k [16]byte) {
+			var scratch []byte
+			return windowKey(&scratch, "actor", strconv.Itoa(i))
+		}
+		for i := range 100 {
+			w.append(first+eventlog.Revision(i), key(i), eventlog.RequestHash{}, 0)
+		}
+		for i := range 100 {
+			if seen, ok := w.find(key(i)); !ok || seen.Revision != first+eventlog.Revision(i) {
+				t.Fatalf("from %d, commit %d: %v %+v", first, i, ok, seen)
+			}
+		}
+		if _, ok := w.find(key(100)); ok {
+			t.Errorf("from %d: what was never added is found", first)
+		}
+		for i := range 99 {
+			w.index.remove(&w, w.first)
+			w.first++
+			if _, ok := w.find(key(i)); ok {
+				t.Fatalf("from %d: commit %d is still found", first, i)
+			}
+		}
+		if seen, ok := w.find(key(99)); !ok || seen.Revision != first+99 || w.index.n != 1 {
+			t.Errorf("from %d: %v %+v, %d indexed", first, ok, seen, w.index.n)
+		}
+	}
+}
+
 // A step must not take a deadline to where the log cannot write it: the
 // snapshot would hold another one, and the copies part when the clock is set back.
 func TestClockStepKeepsDeadlinesWritable(t *testing.T) {
