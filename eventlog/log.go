@@ -18,7 +18,7 @@ type Log interface {
 	// Append stores one encoded batch on top of prev; next is the head that
 	// it leaves behind (Guard ignored), which is returned with its guard.
 	// raw's first revision must be prev.Revision+1 and its prev hash
-	// prev.Hash; stages are the ids of staged commits that it refers to. It returns only when the
+	// prev.Hash; it is not kept; stages are the ids of staged commits that it refers to. It returns only when the
 	// outcome is known or ctx has ended: pass the process's context, not a
 	// caller's. Errors: ErrHeadMoved (nothing stored), ErrNoSpace (nothing
 	// stored), ErrOutcomeUnknown (only when ctx ended).

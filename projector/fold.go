@@ -40,6 +40,10 @@ type Fold struct {
 		bodies []*body
 		revs   []eventlog.Revision
 		line   []byte
+		seen   struct { // by the last Seen: mostly the next commit's
+			actor, id string
+			key       [16]byte
+		}
 	}
 }
 
@@ -89,7 +93,7 @@ func (f *Fold) Apply(c *eventlog.Commit, h eventlog.Hash) error {
 			f.apply(e, c)
 		}
 	}
-	f.window.add(c.Revision, c.Time, windowKey(&f.scratch.line, c.Actor, c.ID), c.Request)
+	f.window.add(c.Revision, c.Time, f.windowKey(c.Actor, c.ID), c.Request)
 	if len(f.intern.dirty) > flushAt {
 		f.flush()
 	}
@@ -211,7 +215,16 @@ func (f *Fold) fill(s *State) {
 
 // Seen answers from the idempotency window, up to and including what was last applied.
 func (f *Fold) Seen(actor, id string) (Seen, bool) {
-	return f.window.find(windowKey(&f.scratch.line, actor, id))
+	return f.window.find(f.windowKey(actor, id))
+}
+
+// windowKey remembers the last key: a commit is looked for and then added.
+func (f *Fold) windowKey(actor, id string) [16]byte {
+	last := &f.scratch.seen
+	if last.id != id || last.actor != actor || id == "" {
+		last.actor, last.id, last.key = actor, id, windowKey(&f.scratch.line, actor, id)
+	}
+	return last.key
 }
 
 // Resume continues folding at s. Cost: O(items of s).

@@ -84,7 +84,7 @@ func TestWindowIsBounded(t *testing.T) {
 // A slot has room for a part of the revision only; the rest comes from where
 // the window stands, wherever in the revisions that is.
 func TestIndexFindsLargeRevisions(t *testing.T) {
-	for _, first := range []eventlog.Revision{1, 1<<44 - 50, 1 << 44, 3<<44 - 1, 1<<62} {
+	for _, first := range []eventlog.Revision{1, 1<<44 - 50, 1 << 44, 3<<44 - 1, 1 << 62} {
 		var w window
 		key := func(i int) (k [16]byte) {
 			var scratch []byte

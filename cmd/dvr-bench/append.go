@@ -86,7 +86,7 @@ func parallel(n int, d time.Duration, call func(w, i int) error) (float64, durat
 // are generated and checked, events validated, encoded, stored and folded.
 func benchAppend(ctx context.Context, r *report) error {
 	const callers, seconds = 1000, 3 * time.Second
-	defer node.KeepHeapFloor(node.HeapFloor)() // both sides run with a node's collector
+	defer node.Tune()() // both sides run as they do in a node
 	s, err := store(ctx, filepath.Join(r.dir, "append"))
 	if err != nil {
 		return err
@@ -110,7 +110,7 @@ func benchAppend(ctx context.Context, r *report) error {
 				RouteID: eventlog.RouteID{
 					Router: eventlog.AllRouters, Origin: eventlog.DefaultOrigin,
 					Destination: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(w >> 2), byte(w<<6) | byte(i&63), 0}), 24),
-					NextHop:     netip.AddrFrom4([4]byte{192, 168, 1, byte(1 + i%200)}),
+					NextHop:     netip.AddrFrom4([4]byte{192, 168, 1, byte(1 + w%200)}),
 				},
 				Metric: uint32(i % 1000), Preference: eventlog.DefaultPreference, Weight: eventlog.DefaultWeight,
 			}}})

@@ -92,8 +92,8 @@ func hammer(ctx context.Context, addr, path string, n int, d time.Duration, body
 	return float64(len(all)) / elapsed.Seconds(), all.sort(), nil
 }
 
-// route is a body for worker w's i-th call: distinct destinations that repeat
-// after a while, so that both new and existing prefixes are written.
+// route is a body for worker w's i-th call: destinations of its own that repeat
+// after a while with another metric, so that routes are both added and changed.
 func route(w, i int) []byte {
-	return fmt.Appendf(nil, `{"destination":"10.%d.%d.0/24","next_hop":"192.168.1.%d","metric":%d}`, w, i%250, 1+i%200, i%1000)
+	return fmt.Appendf(nil, `{"destination":"10.%d.%d.0/24","next_hop":"192.168.1.%d","metric":%d}`, w, i%250, 1+w%200, i%1000)
 }

@@ -2,7 +2,7 @@ package appender
 
 import (
 	"crypto/sha256"
-	"hash"
+	"slices"
 
 	"dvr/eventlog"
 	"dvr/projector"
@@ -31,9 +31,10 @@ type joined struct {
 	res Result
 }
 
-func newBatch(prev eventlog.Head, at int64, size, commits int) *batch {
+// newBatch begins a batch in room, which is grown as needed.
+func newBatch(prev eventlog.Head, at int64, room []byte, commits int) *batch {
 	return &batch{
-		raw:   make([]byte, lineRoom, lineRoom+size),
+		raw:   slices.Grow(room[:0], lineRoom)[:lineRoom],
 		prev:  prev,
 		tip:   prev,
 		tipAt: at,
@@ -59,16 +60,19 @@ func (b *batch) seal(node string) []byte {
 	return b.raw[start:]
 }
 
-// chain computes links of the hash chain with one reused SHA-256 state.
-type chain struct{ digest hash.Hash }
+// chain computes links of the hash chain. A common commit is copied behind the
+// hash before it, which costs less than a streaming hash's state.
+type chain struct{ buffer [4096]byte }
 
 func (c *chain) next(prev eventlog.Hash, commit []byte) (out eventlog.Hash) {
-	if c.digest == nil {
-		c.digest = sha256.New()
+	n := copy(c.buffer[:], prev[:])
+	if len(commit) <= len(c.buffer)-n {
+		n += copy(c.buffer[n:], commit)
+		return sha256.Sum256(c.buffer[:n])
 	}
-	c.digest.Reset()
-	c.digest.Write(prev[:])
-	c.digest.Write(commit)
-	c.digest.Sum(out[:0])
+	digest := sha256.New()
+	digest.Write(prev[:])
+	digest.Write(commit)
+	digest.Sum(out[:0])
 	return out
 }

@@ -37,14 +37,15 @@ func Open(ctx context.Context, log eventlog.Log, options Options) (*Appender, er
 	}
 	l := &loop{
 		Appender: a, fold: fold,
-		launches: make(chan launch, 1), landed: make(chan landing, 1),
+		launches: make(chan launch, 1), landed: make(chan landing, 1), told: make(chan *batch, 1),
 		freed: make(chan error, 1), textOf: -1,
 	}
 	l.stand(head)
 	if err != nil {
 		a.setFault(err)
 	}
-	a.owned.Add(2)
+	a.owned.Add(3)
+	go a.herald(l.told)
 	go a.carry(l.launches, l.landed)
 	go l.run()
 	return a, nil

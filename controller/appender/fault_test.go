@@ -261,7 +261,7 @@ func TestNewerLevelStopsFolding(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := newBatch(head, a.State().Time(), 1024, 1)
+	b := newBatch(head, a.State().Time(), nil, 1)
 	c := eventlog.Commit{ID: "raise", Actor: "system", Events: []eventlog.Event{&eventlog.LevelRaised{Level: eventlog.MaxLevel + 1}}}
 	var f form
 	f.encode(&c)

@@ -16,6 +16,9 @@ const (
 	// peekEvery is how many commits are prepared between two looks at whether
 	// the batch in flight has landed.
 	peekEvery = 32
+	// heraldAt is the number of callers from which on waking them is left to
+	// another goroutine.
+	heraldAt = 128
 	// busyBatches of its own in a row make the appender stop following.
 	busyBatches = 32
 	// quiet without a batch of its own makes it follow again.
@@ -43,13 +46,14 @@ type loop struct {
 	building *batch
 	flying   *batch
 	launches chan launch
+	told     chan *batch // landed, and to be told of
 	landed   chan landing
 	chain    chain
 
-	nowMS    int64
-	textOf   int64 // the time that text holds
-	text     [timeLen]byte
-	lastSize int // of the last batch, a guess at the next
+	nowMS  int64
+	textOf int64 // the time that text holds
+	text   [timeLen]byte
+	rooms  [][]byte // of batches that have landed, for the next ones
 
 	follower *follower
 	ownRun   int // own batches since something else happened
@@ -96,6 +100,7 @@ func (a *Appender) carry(launches <-chan launch, landed chan<- landing) {
 func (l *loop) run() {
 	defer l.owned.Done()
 	defer close(l.launches)
+	defer close(l.told)
 	timer := time.NewTimer(quiet)
 	defer timer.Stop()
 	l.follow()
@@ -215,11 +220,11 @@ func (l *loop) admit(p *Pending) bool {
 	}
 	if l.building == nil {
 		tip, at := l.tip()
-		size, commits := max(l.lastSize, len(p.form.bytes)+maxGrowth), 16
+		commits := 16
 		if l.flying != nil {
 			commits = max(commits, len(l.flying.items))
 		}
-		l.building = newBatch(tip, at, size, commits)
+		l.building = newBatch(tip, at, l.room(), commits)
 	}
 	b := l.building
 	if !b.fits(len(p.form.bytes)) {
@@ -334,8 +339,8 @@ func (l *loop) attach(p *Pending, res Result) {
 	}
 }
 
-func (l *loop) answer(p *Pending, res Result) {
-	l.queue.release(p.size)
+func (a *Appender) answer(p *Pending, res Result) {
+	a.queue.release(p.size)
 	p.finish(res, nil)
 }
 
@@ -351,7 +356,6 @@ func (l *loop) launch() {
 	l.building = nil
 	b.prev.Guard = l.head.Guard
 	b.state = l.fold.State()
-	l.lastSize = min(len(b.raw)-lineRoom+1024, eventlog.MaxBatchBytes)
 	l.flying = b
 	if len(b.stages) > 0 {
 		for _, p := range b.items {
@@ -395,13 +399,46 @@ func (l *loop) acknowledge(b *batch, head eventlog.Head) {
 	l.counts.commits.Add(int64(len(b.items)))
 	l.counts.bytes.Add(int64(bytes))
 	l.counts.folded(bytes)
+	if len(b.items) < heraldAt {
+		l.tell(b)
+	} else {
+		l.told <- b
+	}
+	// One is being built and one in flight at most. A commit of megabytes alone is
+	// rare enough not to keep its room.
+	if len(l.rooms) < 2 && cap(b.raw) <= 2*eventlog.MaxBatchBytes {
+		l.rooms = append(l.rooms, b.raw)
+	}
+}
+
+// tell answers everyone who waits for b. It runs in any goroutine.
+func (a *Appender) tell(b *batch) {
 	for _, p := range b.items {
 		c := &p.commit
-		l.answer(p, Result{Epoch: c.Epoch, Revision: c.Revision, Time: c.Time, NoChange: len(c.Events) == 0})
+		a.answer(p, Result{Epoch: c.Epoch, Revision: c.Revision, Time: c.Time, NoChange: len(c.Events) == 0})
 	}
 	for _, j := range b.joined {
-		l.answer(j.p, j.res)
+		a.answer(j.p, j.res)
 	}
+}
+
+// herald tells of large batches while the loop fills the next.
+func (a *Appender) herald(told <-chan *batch) {
+	defer a.owned.Done()
+	for b := range told {
+		a.tell(b)
+	}
+}
+
+// room is a buffer for a batch, used if there is one.
+func (l *loop) room() []byte {
+	n := len(l.rooms)
+	if n == 0 {
+		return make([]byte, 0, 4<<10)
+	}
+	room := l.rooms[n-1]
+	l.rooms = l.rooms[:n-1]
+	return room
 }
 
 // again takes every request in hand back, brings the Fold to where the log

@@ -121,6 +121,7 @@ func New(c Config) *Server {
 	s.routes()
 	s.http = &http.Server{
 		Handler:           s.echo,
+		ConnContext:       withConnection,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute, // a slow body holds no handler for longer; imports set their own
 		IdleTimeout:       2 * time.Minute,
@@ -135,7 +136,7 @@ func (s *Server) Handler() http.Handler { return s.echo }
 
 // Serve answers on l until Shutdown.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(&limited{l, s.writing}); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(&listener{l, s.writing}); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve HTTP: %w", err)
 	}
 	return nil

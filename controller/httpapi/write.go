@@ -171,6 +171,9 @@ func (s *Server) postRoute(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if q.get("timeout") == "" && q.get("wait") != "installed" {
+		defer brief(r).end()
+	}
 	body := getBuffer()
 	defer putBuffer(body)
 	if err := readBody(r, body, maxObjectBody); err != nil {

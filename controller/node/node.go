@@ -75,10 +75,7 @@ type Node struct {
 // Run starts a node and serves until ctx ends or a part fails; then it stops
 // everything. The error says what failed; nil after an ordinary stop.
 func Run(ctx context.Context, s *settings.Settings, o Options) error {
-	spareProcessor()
-	if os.Getenv("GOGC") == "" {
-		defer KeepHeapFloor(HeapFloor)()
-	}
+	defer Tune()()
 	n, err := Start(ctx, s, o)
 	if err != nil {
 		if ctx.Err() != nil {

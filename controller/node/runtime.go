@@ -8,15 +8,38 @@ import (
 	"sync/atomic"
 )
 
-// HeapFloor is a node's: the heap, in bytes, below which collecting is not worth its
-// cost: a node with few routes would otherwise collect its 20 MiB ten times a
-// second under load, a tenth of its time.
-const HeapFloor = 320 << 20
+// Tune fits Go's runtime to a node, where the environment (GOGC, GOMAXPROCS)
+// does not say otherwise, and returns what undoes it.
+func Tune() (end func()) {
+	processors := runtime.GOMAXPROCS(0)
+	if os.Getenv("GOMAXPROCS") == "" {
+		// A goroutine in fdatasync holds its processor until the runtime's monitor
+		// takes it away, which on a machine of few cores leaves one idle for most of
+		// each transaction. One more than there are cores fills it.
+		runtime.GOMAXPROCS(processors + 1)
+	}
+	floor := func() {}
+	if os.Getenv("GOGC") == "" {
+		floor = keepHeapFloor(heapFloor(machineMemory()))
+	}
+	return func() {
+		floor()
+		runtime.GOMAXPROCS(processors)
+	}
+}
 
-// KeepHeapFloor makes the collector wait until the heap has reached floor bytes
+// heapFloor is the heap, in bytes, below which collecting is not worth its cost
+// on a machine with so much memory (0: unknown): a node with few routes would
+// otherwise collect its 20 MiB ten times a second under load, a tenth of its time.
+func heapFloor(memory int64) int64 {
+	const least, most = 64 << 20, 448 << 20
+	return min(max(memory/16, least), most)
+}
+
+// keepHeapFloor makes the collector wait until the heap has reached floor bytes
 // or twice what is live, whichever is more, and returns what ends it. The soft
 // limit (GOMEMLIMIT) stays above it. Cost: one metric read a collection.
-func KeepHeapFloor(floor int64) (end func()) {
+func keepHeapFloor(floor int64) (end func()) {
 	var ended atomic.Bool
 	before := debug.SetGCPercent(percentFor(floor, live()))
 	var arm func()
@@ -34,16 +57,6 @@ func KeepHeapFloor(floor int64) (end func()) {
 		if !ended.Swap(true) {
 			debug.SetGCPercent(before)
 		}
-	}
-}
-
-// spareProcessor runs Go on one processor more than there are: a goroutine in
-// fdatasync holds its processor until the runtime's monitor takes it away, which
-// on a machine of few cores leaves one idle for most of each transaction.
-// GOMAXPROCS in the environment wins.
-func spareProcessor() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	}
 }
 

@@ -92,10 +92,9 @@ func (a *appending) transaction() (cmps []clientv3.Cmp, puts, gets []clientv3.Op
 		cmps = append(cmps, present(manifest))
 		gets = append(gets, clientv3.OpGet(manifest, clientv3.WithCountOnly()))
 	}
-	puts = []clientv3.Op{
-		clientv3.OpPut(a.key, string(a.raw)),
-		clientv3.OpPut(headKey, string(eventlog.AppendHead(nil, a.next))),
-	}
+	batch := clientv3.OpPut(a.key, "")
+	batch.WithValueBytes(a.raw) // no copy: the client encodes it before the call returns
+	puts = []clientv3.Op{batch, clientv3.OpPut(headKey, string(eventlog.AppendHead(nil, a.next)))}
 	return cmps, puts, gets
 }
 
