@@ -121,6 +121,27 @@ func TestWriteDeadlineIsArmedOnceInAWhile(t *testing.T) {
 	}
 }
 
+// Reading ahead is spared once, and not beyond the call that said so.
+func TestReadingAheadIsSparedOnce(t *testing.T) {
+	c, _, peer := newConnection(t, time.Minute)
+	r := (&http.Request{}).WithContext(withConnection(t.Context(), c))
+	ahead := make([]byte, 1)
+	call := brief(r)
+	if n, err := c.Read(ahead); n != 0 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	call.end()
+	go func() { _, _ = peer.Write([]byte("xy")) }()
+	if n, err := c.Read(ahead); n != 1 || err != nil {
+		t.Errorf("spared twice: %d, %v", n, err)
+	}
+	brief(r).end()
+	if n, err := c.Read(ahead); n != 1 || err != nil {
+		t.Errorf("spared after the call: %d, %v", n, err)
+	}
+	brief(&http.Request{}).end() // served by another server: nothing to spare
+}
+
 // A brief call is not told that its client has gone, every other call is: also
 // the next one on the same connection.
 func TestBriefCallsAreNotWatched(t *testing.T) {
