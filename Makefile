@@ -66,8 +66,8 @@ fuzz-cpp:
 	@cmake --build build/fuzz -j $(JOBS) --target $(addprefix fuzz_,$(FUZZ_CPP)) -- --quiet
 	@for f in $(FUZZ_CPP); do echo "== fuzz_$$f"; (cd build/fuzz && fuzz/fuzz_$$f -max_total_time=$(call SECONDS_OF,$(DURATION)) -verbosity=0) || exit 1; done
 
-stress: build ## kill -9 of node and data plane under load for DURATION (10s)
-	DVR_REQUIRE_BINARIES=1 DVR_STRESS=$(DURATION) go test -count=1 -timeout 24h -run Stress ./cmd/internal/e2e
+stress: build ## kill -9 of node, data plane and external etcd under load for DURATION (10s) each; the full table on both stores
+	DVR_REQUIRE_BINARIES=1 DVR_STRESS=$(DURATION) go test -count=1 -timeout 24h -run 'Stress|FullTable' ./cmd/internal/e2e
 
 bench: build ## the figures of docs/performance.md, ratios within one run; fails where one is missed
 	@deploy/toolchain.sh bench

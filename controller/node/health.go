@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
+
 	"dvr/controller/httpapi"
 	"dvr/eventlog"
 	"dvr/eventlog/etcdlog"
@@ -22,6 +24,7 @@ type health struct {
 
 type polled struct {
 	ok       bool
+	err      error // why not ok
 	size     int64
 	quota    int64
 	peers    int
@@ -52,10 +55,19 @@ func (h *health) watch(ctx context.Context) {
 	defer close(readings)
 	t := time.NewTicker(pollEvery)
 	defer t.Stop()
+	quorum := true
 	for {
 		select {
 		case readings <- h.poll(ctx):
 		default: // the observer is busy: it sees a later one
+		}
+		if q := h.quorum(); q != quorum && ctx.Err() == nil {
+			quorum = q
+			if q {
+				h.n.log.Info("there is a quorum again: changes are taken")
+			} else {
+				h.n.log.Warn("no quorum: changes are refused, reading and forwarding go on", zap.Error(h.polled.Load().err))
+			}
 		}
 		select {
 		case <-t.C:
@@ -69,23 +81,27 @@ func (h *health) watch(ctx context.Context) {
 func (h *health) poll(ctx context.Context) []etcdlog.MemberStatus {
 	ctx, cancel := context.WithTimeout(ctx, pollEvery)
 	defer cancel()
-	p := polled{}
+	p := *h.polled.Load() // sizes stay known while the store is away
+	if h.n.etcd == nil {
+		_, p.err = h.n.store.Head(ctx) // a quorum read, before anything that one member may hold up
+		p.ok = p.err == nil
+	}
 	list, err := h.n.store.StoreStatus(ctx)
-	if err == nil || len(list) > 0 {
-		p.ok = true
-		for _, m := range list {
-			p.size, p.quota = max(p.size, m.Size), m.Quota
-			p.applied, p.index = max(p.applied, m.Applied), max(p.index, m.RaftIndex)
-			if m.Leader {
-				p.endpoint = m.Endpoint
-			}
+	if h.n.etcd != nil {
+		p.ok, p.err = err == nil || len(list) > 0, err
+	}
+	if len(list) > 0 {
+		p.size, p.endpoint = 0, ""
+	}
+	for _, m := range list {
+		p.size, p.quota = max(p.size, m.Size), m.Quota
+		p.applied, p.index = max(p.applied, m.Applied), max(p.index, m.RaftIndex)
+		if m.Leader {
+			p.endpoint = m.Endpoint
 		}
 	}
-	if h.n.etcd == nil && p.ok {
-		_, err := h.n.store.Head(ctx) // a quorum read
-		p.ok = err == nil
-	}
 	if members, err := h.n.client.MemberList(ctx); err == nil {
+		p.peers = 0
 		for _, m := range members.Members {
 			if !m.IsLearner {
 				p.peers++

@@ -144,10 +144,7 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 		Service: svc, Node: n.health, Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log,
 	})
 
-	quota := s.EtcdQuota
-	if quota <= 0 || n.etcd == nil {
-		quota = etcdserver.DefaultQuota // an external etcd's is not known before it is asked
-	}
+	quota := n.quota(ctx)
 	keeper := appender.NewKeeper(n.store, n.appender, &upkeep{store: n.store}, appender.KeeperOptions{
 		Bytes:       min(snapshotBytes, quota/16),
 		RetainBytes: min(retainBytes, quota/4),
@@ -221,12 +218,9 @@ func (n *Node) FIBAddr() string { return n.fib.Addr().String() }
 func (n *Node) openStore(ctx context.Context) error {
 	s := n.settings
 	if len(s.EtcdEndpoints) > 0 {
-		c, err := clientv3.New(clientv3.Config{
-			Endpoints: s.EtcdEndpoints, DialTimeout: 5 * time.Second, Logger: n.log.Named("etcd-client").WithOptions(zap.IncreaseLevel(zap.WarnLevel)),
-			MaxCallSendMsgSize: 4 << 20, MaxCallRecvMsgSize: 64 << 20,
-		})
+		c, err := dialEtcd(s.EtcdEndpoints, n.log)
 		if err != nil {
-			return fmt.Errorf("ETCD_ENDPOINTS: %w", err)
+			return err
 		}
 		n.client = c
 	} else {

@@ -29,7 +29,7 @@ var (
 	// ErrUnavailable: no quorum, or the node is not ready.
 	ErrUnavailable = errors.New("unavailable")
 	// ErrOutcomeUnknown: the deadline passed before it was known whether the commit is stored.
-	ErrOutcomeUnknown = errors.New("outcome unknown")
+	ErrOutcomeUnknown = errors.New("the store did not confirm the change in time: it may be stored or not")
 	// ErrGone: the revision or cursor is no longer retained.
 	ErrGone = errors.New("no longer retained")
 	// ErrBehind: the node has not reached the minimum revision in time.

@@ -75,7 +75,7 @@ func translate(err error) error {
 	case errors.Is(err, appender.ErrPrecondition):
 		to = ErrPrecondition
 	case errors.Is(err, eventlog.ErrOutcomeUnknown):
-		to = ErrOutcomeUnknown
+		return ErrOutcomeUnknown // as above
 	case errors.Is(err, appender.ErrWithdrawn), errors.Is(err, appender.ErrClosed), errors.Is(err, eventlog.ErrUnavailable),
 		errors.Is(err, eventlog.ErrLevel), errors.Is(err, eventlog.ErrHole), errors.Is(err, eventlog.ErrCorrupt), errors.Is(err, eventlog.ErrForeignLog):
 		to = ErrUnavailable

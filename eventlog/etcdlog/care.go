@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -29,11 +30,20 @@ type MemberStatus struct {
 	Corrupt   bool // this member's alarm
 }
 
-// StoreStatus asks each endpoint of the client (in process: the one member).
-// The first error is returned beside what the others answered.
+// StoreStatus asks each endpoint of the client (in process: the one member), all
+// at once: one that is silent until ctx ends holds up none of the others. The
+// first error is returned beside what the others answered.
 func (l *Log) StoreStatus(ctx context.Context) ([]MemberStatus, error) {
+	endpoints := l.endpoints()
+	answers := make([]*clientv3.StatusResponse, len(endpoints))
+	errs := make([]error, len(endpoints))
+	var asking sync.WaitGroup
+	for i, endpoint := range endpoints {
+		asking.Go(func() { answers[i], errs[i] = l.client.Maintenance.Status(ctx, endpoint) })
+	}
 	alarms := map[uint64][]pb.AlarmType{}
 	list, firstErr := l.client.Maintenance.AlarmList(ctx)
+	asking.Wait()
 	if firstErr == nil {
 		for _, a := range list.Alarms {
 			alarms[a.GetMemberID()] = append(alarms[a.GetMemberID()], a.GetAlarm())
@@ -42,16 +52,15 @@ func (l *Log) StoreStatus(ctx context.Context) ([]MemberStatus, error) {
 		firstErr = unavailable("list alarms", firstErr)
 	}
 	var all []MemberStatus
-	for _, endpoint := range l.endpoints() {
-		r, err := l.client.Maintenance.Status(ctx, endpoint)
-		if err != nil {
+	for i, r := range answers {
+		if err := errs[i]; err != nil {
 			if firstErr == nil {
 				firstErr = unavailable("status", err)
 			}
 			continue
 		}
 		m := MemberStatus{
-			Endpoint: endpoint, MemberID: r.Header.GetMemberId(), Learner: r.IsLearner, Version: r.Version,
+			Endpoint: endpoints[i], MemberID: r.Header.GetMemberId(), Learner: r.IsLearner, Version: r.Version,
 			Leader: r.Leader == r.Header.GetMemberId(), Size: r.DbSize, InUse: r.DbSizeInUse, Quota: r.DbSizeQuota,
 			Revision: r.Header.GetRevision(), RaftIndex: r.RaftIndex, Applied: r.RaftAppliedIndex,
 		}

@@ -8,63 +8,52 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-
-	"dvr/controller/etcdserver"
 )
 
-// externalEtcd is an etcd in this process that outside writers may use.
-func externalEtcd(t *testing.T) string {
-	t.Helper()
-	ctx := within(t, patience)
-	s, err := etcdserver.Start(ctx, etcdserver.Config{
-		Name: "external", DataDir: t.TempDir(), PeerListen: "127.0.0.1:0", ClientListen: "127.0.0.1:0", Writable: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	if err := s.WaitReady(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return s.ClientAddr().String()
-}
-
-// TestExternalEtcd: the same spine with the log in an external etcd, over a
-// kill -9 of the node.
-func TestExternalEtcd(t *testing.T) {
-	endpoint := externalEtcd(t)
-	n := startNode(t, scratch(t), "ETCD_ENDPOINTS="+endpoint)
+// TestEtcdAway: while an external etcd is away the node serves what it has and
+// says so, refuses changes at once, and data planes forward; when etcd is back,
+// changes go on. (TestStressKill starts nodes while it is away.)
+func TestEtcdAway(t *testing.T) {
+	n, e := store{external: true}.node(t)
 	p := startPlane(t, n, "r1")
-	must(t, n, http.StatusCreated, http.MethodPost, "/routes?wait=installed&timeout=60s", `{"destination":"10.1.0.0/16","next_hop":"192.168.1.1","metric":100}`)
-	var lines []byte
-	for i := range 5000 {
-		lines = fmt.Appendf(lines, "{\"destination\":\"20.%d.%d.0/24\",\"next_hop\":\"192.168.1.%d\"}\n", i/256, i%256, i%250+1)
+	const route = `{"destination":"10.1.0.0/16","next_hop":"192.168.1.1","metric":100}`
+	must(t, n, http.StatusCreated, http.MethodPost, "/routes?wait=installed&timeout=60s", route)
+	ctx := within(t, patience)
+	e.Kill()
+	for call(t, n, http.MethodGet, "/health", "").code == http.StatusOK { // learns it by a poll every 2 s
+		if ctx.Err() != nil {
+			t.Fatal("the node is healthy without its etcd")
+		}
 	}
-	out := importLines(t, n, lines)
-	p.inSync(t, n, out.LastRevision)
-	agree(t, n, readHistory(t, endpoint), p)
-
-	n.Kill()
-	if got, err := p.lookup(within(t, patience), netip.MustParseAddr("10.1.2.3")); err != nil || got.via() != "192.168.1.1" {
-		t.Errorf("lookup while the node is away: %v %v", got, err)
+	begin := time.Now()
+	refused := must(t, n, http.StatusServiceUnavailable, http.MethodPost, "/routes?timeout=60s", route)
+	if took := time.Since(begin); took > 10*time.Second || refused.header.Get("Retry-After") == "" {
+		t.Errorf("refused after %v with %v", took, refused.header)
 	}
-	if err := n.Start(); err != nil {
+	read := must(t, n, http.StatusOK, http.MethodGet, "/routes", "")
+	if read.body["stale"] != true || read.header.Get("DVR-Stale") != "true" || !strings.Contains(read.text, "10.1.0.0/16") {
+		t.Errorf("read while etcd is away: %v %s", read.header, read.text)
+	}
+	if got, err := p.lookup(ctx, netip.MustParseAddr("10.1.2.3")); err != nil || got.via() != "192.168.1.1" {
+		t.Errorf("lookup while etcd is away: %v %v", got, err)
+	}
+	if err := e.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.Ready(within(t, patience)); err != nil {
+	if err := n.Ready(ctx); err != nil {
 		t.Fatal(err)
 	}
-	after := must(t, n, http.StatusOK, http.MethodDelete, "/routes/10.1.0.0/16", "")
-	p.inSync(t, n, after.revision())
-	if got, err := p.lookup(within(t, patience), netip.MustParseAddr("10.1.2.3")); err != nil || got.found {
+	must(t, n, http.StatusOK, http.MethodDelete, "/routes/10.1.0.0/16?wait=installed&timeout=60s", "")
+	if got, err := p.lookup(ctx, netip.MustParseAddr("10.1.2.3")); err != nil || got.found {
 		t.Errorf("lookup after the deletion: %v %v", got, err)
 	}
-	agree(t, n, readHistory(t, endpoint), p)
+	agree(t, n, readHistory(t, e.Client), p)
 	if entries, err := os.ReadDir(filepath.Join(n.Dir, "data", "etcd")); err == nil {
 		t.Errorf("an embedded etcd left %d entries", len(entries))
 	}
@@ -73,8 +62,8 @@ func TestExternalEtcd(t *testing.T) {
 // TestForeignValues: what others write under /dvr/log is reported, never
 // folded, and removed; a committed batch that was changed is put back.
 func TestForeignValues(t *testing.T) {
-	endpoint := externalEtcd(t)
-	n := startNode(t, scratch(t), "ETCD_ENDPOINTS="+endpoint)
+	n, e := store{external: true}.node(t)
+	endpoint := e.Client
 	p := startPlane(t, n, "r1")
 	add := func(i int) uint64 {
 		t.Helper()

@@ -54,6 +54,12 @@ func startNode(t testing.TB, dir string, environment ...string) *testbed.Node {
 	t.Helper()
 	n, err := testbed.NewNode(dir, environment...)
 	orSkip(t, err)
+	return runNode(t, n)
+}
+
+// runNode starts a node and waits until it is ready.
+func runNode(t testing.TB, n *testbed.Node) *testbed.Node {
+	t.Helper()
 	if err := n.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -18,26 +18,10 @@ import (
 	"go.uber.org/zap"
 
 	"dvr/controller/appender"
-	"dvr/controller/etcdserver"
 	"dvr/eventlog"
 	"dvr/eventlog/etcdlog"
 	"dvr/projector"
 )
-
-// embedded is an etcd of this process with a client that is in process too.
-func embedded(t *testing.T) *etcdserver.Server {
-	t.Helper()
-	ctx := within(t, patience)
-	s, err := etcdserver.Start(ctx, etcdserver.Config{Name: "n", DataDir: t.TempDir(), PeerListen: "127.0.0.1:0", ClientListen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	if err := s.WaitReady(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
 
 func openLog(t *testing.T, c *clientv3.Client) *etcdlog.Log {
 	t.Helper()
@@ -192,10 +176,12 @@ func foldBatch(ctx context.Context, l *etcdlog.Log, fold *projector.Fold, b *eve
 // TestReplay: a log with snapshots taken while it was written. State rebuilt
 // from revision 1, from every snapshot plus tail, and by an empty node from a
 // dump of the keys equals the writer's in digest and bytes.
-func TestReplay(t *testing.T) {
+func TestReplay(t *testing.T) { onStores(t, testReplay) }
+
+func testReplay(t *testing.T, on store) {
 	ctx := within(t, patience)
-	source := embedded(t)
-	log := openLog(t, source.Client())
+	source, client := on.etcd(t)
+	log := openLog(t, client)
 	a := openAppender(t, log)
 	s := &scribe{a: a, random: rand.New(rand.NewPCG(1, 2))}
 	keeper := appender.NewKeeper(log, a, nil, appender.KeeperOptions{Thinned: 100})
@@ -242,9 +228,9 @@ func TestReplay(t *testing.T) {
 	// What `etcdctl get --prefix /dvr/` prints, put into an empty etcd: without
 	// snapshots everything comes from the batches.
 	for _, without := range []string{"nothing", "/dvr/snap/"} {
-		target := embedded(t)
-		dump(t, source.ClientAddr().String(), target.Client(), without)
-		same(t, "an empty node from a dump without "+without, openAppender(t, openLog(t, target.Client())).State(), want)
+		_, target := on.etcd(t)
+		dump(t, source, target, without)
+		same(t, "an empty node from a dump without "+without, openAppender(t, openLog(t, target)).State(), want)
 	}
 }
 
@@ -273,10 +259,12 @@ func dump(t *testing.T, from string, to *clientv3.Client, without string) {
 // TestReplayFollowers: followers whose connection is cut at random points,
 // that are slow, and whose history is compacted under them, see every commit
 // once and end in the writer's state.
-func TestReplayFollowers(t *testing.T) {
+func TestReplayFollowers(t *testing.T) { onStores(t, testReplayFollowers) }
+
+func testReplayFollowers(t *testing.T, on store) {
 	ctx := within(t, patience)
-	source := embedded(t)
-	log := openLog(t, source.Client())
+	source, client := on.etcd(t)
+	log := openLog(t, client)
 	a := openAppender(t, log)
 	start, err := log.Head(ctx)
 	if err != nil {
@@ -288,7 +276,7 @@ func TestReplayFollowers(t *testing.T) {
 	states := make([]*projector.State, 3)
 	wires := make([]*wire, 3)
 	for i := range states {
-		wires[i] = newWire(t, source.ClientAddr().String())
+		wires[i] = newWire(t, source)
 		c, err := clientv3.New(clientv3.Config{Endpoints: []string{wires[i].addr()}, DialTimeout: 10 * time.Second, Logger: zap.NewNop()})
 		if err != nil {
 			t.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,26 +17,28 @@ import (
 	"dvr/cmd/internal/testbed"
 )
 
-// TestStressKill: kill -9 of the node, of the data plane, and of both, in the
-// middle of an import and of single writes, again and again. Every
-// acknowledged route must be there, none twice, revisions dense, digests equal,
-// and lookups must not fail while the node is away. Four rounds; with
-// DVR_STRESS=<duration> at least 20, and for that long.
-func TestStressKill(t *testing.T) {
+// TestStressKill: kill -9 of the node, of the data plane, of both, and of an
+// external etcd, alone or with the node, in the middle of an import and of
+// single writes, again and again. Every acknowledged route must be there, none
+// twice, revisions dense, digests equal, and lookups must not fail while the
+// node or etcd is away. Each of these once; with DVR_STRESS=<duration> at least
+// 20 rounds, and for that long.
+func TestStressKill(t *testing.T) { onStores(t, testStressKill) }
+
+func testStressKill(t *testing.T, on store) {
 	if testing.Short() {
 		t.Skip("kills processes for a while")
 	}
-	rounds, until := 4, time.Time{}
-	if v := os.Getenv("DVR_STRESS"); v != "" {
-		d, err := time.ParseDuration(v)
-		if err != nil {
-			t.Fatalf("DVR_STRESS: %v", err)
-		}
+	n, e := on.node(t)
+	p := startPlane(t, n, "r1")
+	s := &stress{t: t, n: n, p: p, e: e, acked: map[string]string{}, kills: []kill{{node: true}, {plane: true}, {node: true, plane: true}}}
+	if on.external {
+		s.kills = append(s.kills, kill{etcd: true}, kill{etcd: true, node: true})
+	}
+	rounds, until := len(s.kills), time.Time{}
+	if d, long := stressTime(t); long {
 		rounds, until = 20, time.Now().Add(d)
 	}
-	n := startNode(t, scratch(t))
-	p := startPlane(t, n, "r1")
-	s := &stress{t: t, n: n, p: p, acked: map[string]string{}}
 	must(t, n, http.StatusCreated, http.MethodPost, "/routes?wait=installed&timeout=60s", `{"destination":"198.51.100.0/24","next_hop":"192.0.2.1"}`)
 	stop := s.probe(netip.MustParseAddr("198.51.100.1"))
 	for round := 0; round < rounds || time.Now().Before(until); round++ {
@@ -47,6 +48,9 @@ func TestStressKill(t *testing.T) {
 		}
 	}
 	stop()
+	if t.Failed() {
+		return
+	}
 	h := readHistory(t, n.Etcd)
 	for id, destination := range s.acked {
 		if h.ids[id] != 1 {
@@ -72,10 +76,15 @@ func TestStressKill(t *testing.T) {
 // restartLimit is generous: 1 s is promised, on a machine that does nothing else.
 const restartLimit = 5 * time.Second
 
+// kill says which processes a round kills.
+type kill struct{ node, plane, etcd bool }
+
 type stress struct {
 	t        *testing.T
 	n        *testbed.Node
 	p        *plane
+	e        *testbed.Etcd // nil: embedded in the node
+	kills    []kill        // in turn
 	mu       sync.Mutex
 	acked    map[string]string // "actor id" → destination
 	imported atomic.Int64
@@ -125,27 +134,40 @@ func (s *stress) round(round int) {
 
 	random := rand.New(rand.NewPCG(uint64(round), 7))
 	time.Sleep(time.Duration(20+random.IntN(300)) * time.Millisecond) // the moment is what varies
-	what := round % 3
-	if what != 1 {
+	what := s.kills[round%len(s.kills)]
+	if what.etcd {
+		s.e.Kill()
+	}
+	if what.node {
 		s.n.Kill()
 	}
-	if what != 0 {
+	if what.plane {
 		s.planeOff.Add(1)
 		s.p.Kill()
 	}
-	if what != 1 {
-		time.Sleep(time.Duration(random.IntN(200)) * time.Millisecond)
+	away := func() { time.Sleep(time.Duration(random.IntN(200)) * time.Millisecond) }
+	if what.node {
+		away()
 		if err := s.n.Start(); err != nil {
 			s.t.Fatal(err)
 		}
 	}
-	if what != 0 {
+	if what.plane {
 		begin := time.Now()
 		if err := s.p.Start(); err != nil {
 			s.t.Fatal(err)
 		}
 		s.serves(ctx, begin)
 		s.planeOff.Add(1)
+	}
+	if what.etcd { // after the node, which has to wait for it
+		away()
+		if round/len(s.kills)%3 == 2 {
+			time.Sleep(3 * time.Second) // so long that the node notices
+		}
+		if err := s.e.Start(); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 	if err := s.n.Ready(ctx); err != nil {
 		s.t.Fatal(err)

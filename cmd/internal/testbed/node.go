@@ -17,7 +17,7 @@ import (
 type Node struct {
 	*process
 	Dir                  string
-	API, FIB, Raft, Etcd string // addresses
+	API, FIB, Raft, Etcd string // addresses; Etcd is where the log can be read
 	Environment          []string
 	Arguments            []string
 	Wrapper              []string // a command and its arguments that execs the node, such as strace -D
@@ -78,26 +78,12 @@ func (n *Node) Start() error {
 }
 
 // Ready waits until /readyz answers 200.
-func (n *Node) Ready(ctx context.Context) error {
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.API+"/readyz", nil)
-		if err != nil {
-			return err
-		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("node is not ready: %w\n%s", ctx.Err(), n.Log())
-		case <-n.done:
-			return fmt.Errorf("node ended: %w\n%s", n.err, n.Log())
-		case <-time.After(2 * time.Millisecond): // polls another process: nothing to wait on
-		}
-	}
+func (n *Node) Ready(ctx context.Context) error { return n.ready(ctx, "http://"+n.API+"/readyz") }
+
+// Use makes the node keep its log in e, which must outlive it.
+func (n *Node) Use(e *Etcd) {
+	n.Environment = append(n.Environment, "ETCD_ENDPOINTS="+e.Client)
+	n.Etcd = e.Client
 }
 
 // Get decodes the answer of a GET.

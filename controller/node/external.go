@@ -1,0 +1,71 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+
+	"dvr/controller/etcdserver"
+	"dvr/eventlog/etcdlog"
+)
+
+// foreignQuota is etcd's default, for an external one that does not tell its
+// own (before 3.6).
+const foreignQuota = 2 << 30
+
+// dialEtcd is a client of an external etcd. It need not be there yet.
+//
+// gRPC's own pauses between attempts to connect grow to two minutes, in which a
+// node would stay away from an etcd that is back; without pings a connection
+// whose other side vanished without a word lasts a quarter of an hour.
+func dialEtcd(endpoints []string, log *zap.Logger) (*clientv3.Client, error) {
+	c, err := clientv3.New(clientv3.Config{
+		Endpoints:   endpoints,
+		DialTimeout: 5 * time.Second,
+		// Every failed attempt of a call is a warning there; health says once what matters.
+		Logger:             log.Named("etcd-client").WithOptions(zap.IncreaseLevel(zap.ErrorLevel)),
+		MaxCallSendMsgSize: 4 << 20, MaxCallRecvMsgSize: 64 << 20,
+		DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 5 * time.Second, // etcd admits a ping every 5 s
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
+			MinConnectTimeout: 5 * time.Second,
+			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+		})},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ETCD_ENDPOINTS: %w", err)
+	}
+	return c, nil
+}
+
+// quota is the size in bytes at which the store refuses writes: of the members
+// that answer the least, for what the log may take follows from it.
+func (n *Node) quota(ctx context.Context) int64 {
+	if n.etcd != nil {
+		if q := n.settings.EtcdQuota; q > 0 {
+			return q
+		}
+		return etcdserver.DefaultQuota
+	}
+	ctx, cancel := context.WithTimeout(ctx, pollEvery)
+	defer cancel()
+	members, _ := n.store.StoreStatus(ctx) // those that answered count
+	return leastQuota(members)
+}
+
+func leastQuota(members []etcdlog.MemberStatus) int64 {
+	least := int64(0)
+	for _, m := range members {
+		if m.Quota > 0 && (least == 0 || m.Quota < least) {
+			least = m.Quota
+		}
+	}
+	if least == 0 {
+		return foreignQuota
+	}
+	return least
+}
