@@ -58,6 +58,9 @@ func TestRequests(t *testing.T) {
 		{"route delete 2001:db8::/32 --next-hop fd00::1 --router r2", `DELETE /routes/2001:db8::/32?next_hop=fd00%3A%3A1&router=r2&timeout=5s`},
 		{"route get 10.1.0.0/16", `GET /routes/10.1.0.0/16`},
 		{"route list --within 10.0.0.0/8 --limit 5", `GET /v1/routes?limit=5&within=10.0.0.0%2F8`},
+		{"route list --covering 10.1.2.3 --next-hop 192.168.1.1 --router r1 --cursor x", `GET /v1/routes?covering=10.1.2.3&cursor=x&limit=100&next_hop=192.168.1.1&router=r1`},
+		{"route export --covering 10.1.2.3 --next-hop 192.168.1.1", `GET /v1/routes?covering=10.1.2.3&next_hop=192.168.1.1`},
+		{"vector r1 --after 10.0.0.0/8", `GET /v1/routers/r1/vector?after=10.0.0.0%2F8&limit=100`},
 		{"route lookup 10.1.2.3 --router r1 --source dataplane", `GET /v1/lookup?address=10.1.2.3&router=r1&source=dataplane`},
 		{"route import -", "POST /v1/routes/import?timeout=5s line 1\nline 2"},
 		{"router set r1 --description core", `PUT /v1/routers/r1?timeout=5s {"description":"core"}`},
@@ -70,10 +73,14 @@ func TestRequests(t *testing.T) {
 		{"vector r1", `GET /v1/routers/r1/vector?limit=100`},
 		{"log list --after 7", `GET /v1/commits?after=7&limit=100`},
 		{"log list --limit 5", `GET /v1/commits?after=0&limit=5`},
+		{"log list", `GET /v1/commits?after=0&limit=20`},
+		{"log list --last 7", `GET /v1/commits?after=0&limit=7`},
+		{"log list --after 0", `GET /v1/commits?after=0&limit=100`},
 		{"log show 8", `GET /v1/commits/8`},
 		{"dataplane list", `GET /v1/dataplanes`},
 		{"dataplane lookup 10.0.0.1 --router r1", `GET /v1/lookup?address=10.0.0.1&router=r1&source=dataplane`},
-		{"status", `GET /v1/status`},
+		{"status", `GET /v1/dataplanes`}, // after /v1/status
+		{"-o json status", `GET /v1/status`},
 	} {
 		e := &exchange{code: 200, answer: `{}`}
 		if _, err := run(t, e, strings.Fields(test.args)...); err != nil {
@@ -90,23 +97,31 @@ func TestTables(t *testing.T) {
 		{"route add 10.1.0.0/16 192.168.1.1", `{"destination":"10.1.0.0/16","status":"route added","revision":12,"installed":["r1"]}`,
 			"10.1.0.0/16: route added at revision 12\ninstalled r1\n"},
 		{"route list", `{"routes":[{"router":"*","destination":"10.1.0.0/16","next_hop":"192.168.1.1","metric":100,"preference":1,"weight":1,"revision":2},{"router":"r1","destination":"::/0","next_hop":"fe80::1","interface":"eth0","weight":3,"metric":0,"preference":5,"revision":3},{"router":"*","destination":"10.9.0.0/16","type":"blackhole","metric":0,"preference":1,"weight":1,"revision":4}],"next":"x"}`,
-			"DESTINATION ROUTER NEXT HOP PREF METRIC REVISION\n10.1.0.0/16 * 192.168.1.1 1 100 2\n::/0 r1 fe80::1 dev eth0 weight 3 5 0 3\n10.9.0.0/16 * blackhole 1 0 4\n(the first 100; --limit for more, `dvr route export` for all)\n"},
+			"DESTINATION ROUTER NEXT HOP PREF METRIC REVISION\n10.1.0.0/16 * 192.168.1.1 1 100 2\n::/0 r1 fe80::1 dev eth0 weight 3 5 0 3\n10.9.0.0/16 * blackhole 1 0 4\n(more: --cursor x; all: `dvr route export`)\n"},
 		{"route get 10.1.0.0/16", `{"destination":"10.1.0.0/16","candidates":[{"router":"*","next_hop":"192.168.1.1","metric":100,"metric_here":110,"preference":1,"weight":1,"chosen":true,"revision":2},{"router":"r1","type":"prohibit","metric":1,"metric_here":1,"preference":9,"chosen":false,"why":"preference 9 is behind 1","revision":3}]}`,
-			"CHOSEN ROUTER NEXT HOP PREF METRIC REVISION WHY\n* * 192.168.1.1 1 110 2 -\n- r1 prohibit 9 1 3 preference 9 is behind 1\n"},
-		{"vector r1", `{"vector":[{"destination":"10.1.0.0/16","preference":1,"metric":120,"via":["r2"],"origin":["r3"]}]}`,
-			"DESTINATION PREF METRIC VIA ORIGIN\n10.1.0.0/16 1 120 r2 r3\n"},
+			"CHOSEN ROUTER NEXT HOP PREF METRIC REVISION WHY\nyes * 192.168.1.1 1 110 2 -\nno r1 prohibit 9 1 3 preference 9 is behind 1\n"},
+		{"vector r1", `{"vector":[{"destination":"10.1.0.0/16","preference":1,"metric":120,"via":["r2"],"origin":["r3"],"next_hops":[{"next_hop":"10.0.0.2","via":"r2","weight":1}]},{"destination":"10.2.0.0/16","preference":1,"metric":0,"via":[],"origin":["r1"],"next_hops":[{"next_hop":null,"type":"blackhole","weight":1}]}],"next":"10.2.0.0/16"}`,
+			"DESTINATION PREF METRIC VIA ORIGIN NEXT HOPS\n10.1.0.0/16 1 120 r2 r3 10.0.0.2 via r2\n10.2.0.0/16 1 0 (own route) r1 blackhole\n(more: --after 10.2.0.0/16)\n"},
 		{"log list", `{"commits":[{"revision":3,"time":"2026-11-21T22:00:00.000Z","actor":"alice","n":2,"reason":"peer","id":"k"}]}`,
-			"REVISION  TIME                      ACTOR  EVENTS  REASON  ID\n3         2026-11-21T22:00:00.000Z  alice  2       peer    k\n"},
+			"REVISION TIME ACTOR WHAT REASON ID\n3 2026-11-21T22:00:00.000Z alice 2 events peer k\n"},
 		{"log show 3", `{"revision":3,"id":"k","time":"2026-11-21T22:00:00.000Z","actor":"alice","n":1,"events":[{"kind":"route.withdrawn","destination":"10.1.0.0/16","next_hop":"192.168.1.1"}]}`,
 			"revision 3\ntime 2026-11-21T22:00:00.000Z\nactor alice\nid k\nevent route.withdrawn destination=10.1.0.0/16 next_hop=192.168.1.1\n"},
 		{"-o json status", `{"revision":3}`, "{\n  \"revision\": 3\n}\n"},
 		{"log list", `{"commits":[{"revision":3}],"revision":500}`,
-			"REVISION TIME ACTOR EVENTS REASON ID\n3 - - - - -\n(the newest 100; --limit for more, --after 0 from the beginning)\n"},
+			"REVISION TIME ACTOR WHAT REASON ID\n3 - - nothing changed - -\n(the newest 20 of 500; --last for more, --after 0 from the beginning)\n"},
 		{"log list --after 2 --limit 1", `{"commits":[{"revision":3}],"next":3,"revision":500}`,
-			"REVISION TIME ACTOR EVENTS REASON ID\n3 - - - - -\n(more: --after 3)\n"},
+			"REVISION TIME ACTOR WHAT REASON ID\n3 - - nothing changed - -\n(more: --after 3)\n"},
+		{"link set r1 r2", `{"a":"r1","b":"r2","status":"link set","revision":4}`, "r1 r2: link set at revision 4\n"},
+		{"link list", `{"links":[{"a":"r1","b":"r2","cost_ab":1,"cost_ba":2,"down":false,"observed":{"r1":"up","r2":"down"},"revision":4},{"a":"r1","b":"r3","name":"x","down":true}]}`,
+			"A B NAME COST A>B COST B>A ADDRESS A ADDRESS B STATE REVISION\nr1 r2 - 1 2 - - up, down for r2 4\nr1 r3 x - - - - down -\n"},
+		{"router list", `{"routers":[{"router":"r1","declared":true,"dataplane":false,"tags":["a","b"],"revision":4},{"router":"r2","declared":false,"dataplane":true,"revision":0}]}`,
+			"ROUTER DECLARED DATA PLANE DESCRIPTION TAGS REVISION\nr1 yes no - a, b 4\nr2 no yes - - -\n"},
+		{"route lookup 10.9.0.1 --router r1", `{"destination":"10.9.0.0/16","router":"r1","class":"ab","next_hops":[{"next_hop":null,"type":"blackhole","weight":1}],"revision":4,"source":"controller"}`,
+			"destination 10.9.0.0/16\nnext hop blackhole\nclass ab\nanswered by controller of r1 at revision 4\n"},
 		{"-o yaml version", "", "go: "}, // a prefix
 		{"-o yaml status", `{"bytes":123456789012,"most":18446744073709551615,"share":0.5}`, "bytes: 123456789012\nmost: 18446744073709551615\nshare: 0.5\n"},
-		{"status", `{"bytes":18446744073709551615}`, "bytes 18446744073709551615\n"},
+		{"router get r1", `{"bytes":18446744073709551615}`, "bytes 18446744073709551615\n"},
+		{"router get r1", `{"tags":["a","b"],"revision":9,"changed":8,"declared":true,"router":"r1"}`, "router r1\ndeclared yes\ntags a, b\nchanged 8\nrevision 9\n"},
 		{"-o yaml status", `{"revision":3,"a":[1]}`, "a:\n  - 1\nrevision: 3\n"},
 	} {
 		got, err := run(t, &exchange{code: 200, answer: test.answer}, strings.Fields(test.args)...)
@@ -258,25 +273,6 @@ func TestExportToFile(t *testing.T) {
 	}
 }
 
-func TestProgressOnTerminalsOnly(t *testing.T) {
-	for _, terminal := range []bool{false, true} {
-		var drawn bytes.Buffer
-		p := startProgress(&connection{errOut: &drawn, terminal: terminal, output: "table"}, 1000)
-		p.sent.Add(500)
-		p.stop()
-		if got := drawn.Len() > 0; got != terminal {
-			t.Errorf("terminal %v: drew %q", terminal, drawn.String())
-		}
-	}
-	var drawn bytes.Buffer
-	p := &progress{w: &drawn, total: 1000}
-	p.sent.Add(500)
-	p.draw()
-	if want := "\r[" + strings.Repeat("=", 20) + strings.Repeat(" ", 20) + "]  50 %"; drawn.String() != want {
-		t.Errorf("drew %q, want %q", drawn.String(), want)
-	}
-}
-
 func TestMessages(t *testing.T) {
 	for _, test := range []struct {
 		err  error
@@ -285,6 +281,8 @@ func TestMessages(t *testing.T) {
 		{errors.New("plain"), "plain"},
 		{&client.Problem{Detail: "metric: too large", Field: "metric"}, "metric: too large"},
 		{&client.Problem{Detail: "too large", Field: "metric"}, "metric: too large"},
+		{&client.Problem{Detail: "precondition failed", Status: 412}, "precondition failed\nIt has changed since: get it again, its new tag is in the last line."},
+		{&client.Problem{Detail: "reused", Status: 422}, "reused\nTake another --idempotency-key, or none."},
 		{&client.Problem{Detail: "outcome unknown", ID: "k"}, "outcome unknown\nRepeat it safely with --idempotency-key k"},
 	} {
 		if got := message(test.err); got != test.want {
@@ -315,6 +313,64 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 		}
 		if args == "node --help" && (!strings.Contains(out.String(), "--raft-addr") || strings.Contains(out.String(), "--endpoint ")) {
 			t.Errorf("help of node:\n%s", out.String())
+		}
+	}
+}
+
+// Errors of usage say how the command is used, one that no node answered where
+// it was looked for; an item names its tag.
+func TestErrorsSayWhatToDo(t *testing.T) {
+	for _, test := range []struct{ args, want string }{
+		{"route add", "received 0\nUsage: dvr route add DESTINATION [NEXT_HOP] [flags]\n       dvr route add --help"},
+		{"route nonsense", "Usage: dvr route COMMAND\n"},
+		{"route add --nonsense", "Usage: dvr route add DESTINATION"},
+		{"--endpoint 127.0.0.1:1 --timeout 1s route list", "Is a node running at 127.0.0.1:1? --endpoint or DVR_ENDPOINTS names another."},
+		{"--endpoint 127.0.0.1:1 --timeout 1s route export", "Is a node running at 127.0.0.1:1?"},
+		{"dataplane show --timeout 1s --at 127.0.0.1:1", "--at names its --listen address"},
+	} {
+		var out bytes.Buffer
+		root := Root(Streams{Out: &out, Err: &out})
+		root.SetArgs(strings.Fields(test.args))
+		if err := root.Execute(); err == nil || !strings.Contains(message(err), test.want) {
+			t.Errorf("%s: %v\nwant %s", test.args, err, test.want)
+		}
+	}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("ETag", `"1-2-ab"`)
+		io.WriteString(w, `{"stale":true}`)
+	}))
+	defer s.Close()
+	for args, tagged := range map[string]bool{"route get 10.0.0.0/8": true, "router get r1": true, "link get r1 r2": true, "-o json route get 10.0.0.0/8": false} {
+		var out, errOut bytes.Buffer
+		root := Root(Streams{Out: &out, Err: &errOut})
+		root.SetArgs(append([]string{"--endpoint", s.URL}, strings.Fields(args)...))
+		if err := root.Execute(); err != nil || strings.Contains(out.String(), "--if-match 1-2-ab") != tagged {
+			t.Errorf("%s: %v\n%s", args, err, out.String())
+		}
+		if !strings.Contains(errOut.String(), "no quorum") {
+			t.Errorf("%s does not say that the answer is stale: %s", args, errOut.String())
+		}
+	}
+}
+
+func TestSummaryOfACommit(t *testing.T) {
+	for _, test := range []struct{ commit, want string }{
+		{`{"n":0,"events":[]}`, "nothing changed"},
+		{`{"n":1,"events":[{"kind":"route.announced","destination":"10.0.0.0/8","router":"r1"}]}`, "route.announced 10.0.0.0/8"},
+		{`{"n":1,"events":[{"kind":"link.set","a":"r1","b":"r2","name":"x"}]}`, "link.set r1 r2 x"},
+		{`{"n":1,"events":[{"kind":"router.removed","router":"r1"}]}`, "router.removed r1"},
+		{`{"n":1,"events":[{"kind":"key.put","key":"k","value":"v"}]}`, "key.put k"},
+		{`{"n":1,"events":[{"kind":"epoch.started","epoch":1,"log_id":"x"}]}`, "epoch.started 1"},
+		{`{"n":1,"events":[{"kind":"strange"}]}`, "strange"},
+		{`{"n":3,"events":[{"kind":"b"},{"kind":"a"},{"kind":"b"}]}`, "1 a, 2 b"},
+		{`{"n":5000}`, "5,000 events"},
+	} {
+		commit, err := decode([]byte(test.commit))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := summary(commit); got != test.want {
+			t.Errorf("%s: %q, want %q", test.commit, got, test.want)
 		}
 	}
 }

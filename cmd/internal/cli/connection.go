@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -81,18 +82,48 @@ func (c *connection) call(ctx context.Context, call client.Call, out any) (*clie
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.deadline(call))
 	defer cancel()
-	return cl.Do(ctx, call, out)
+	answer, err := cl.Do(ctx, call, out)
+	return answer, c.advise(err)
+}
+
+// advise adds to an error that no node answered what may help.
+func (c *connection) advise(err error) error {
+	if !errors.Is(err, client.ErrUnreachable) {
+		return err
+	}
+	return fmt.Errorf("%w\nIs a node running at %s? --endpoint or DVR_ENDPOINTS names another.", err, strings.Join(c.endpoints, ", "))
 }
 
 // show does one call and prints the answer: as it came for json, converted for
 // yaml, by table otherwise.
 func (c *connection) show(ctx context.Context, call client.Call, table func(w *table, body any)) error {
+	_, err := c.shown(ctx, call, table)
+	return err
+}
+
+// showItem is show for what can be changed under the condition that it is still
+// the same: the table ends with what --if-match wants.
+func (c *connection) showItem(ctx context.Context, call client.Call, table func(w *table, body any)) error {
+	answer, err := c.shown(ctx, call, table)
+	if err != nil || c.output != "table" {
+		return err
+	}
+	if tag := answer.Header.Get("ETag"); tag != "" {
+		_, err = fmt.Fprintf(c.out, "(--if-match %s changes it only as it is)\n", strings.Trim(tag, `"`))
+	}
+	return err
+}
+
+func (c *connection) shown(ctx context.Context, call client.Call, table func(w *table, body any)) (*client.Answer, error) {
 	var body any
 	answer, err := c.call(ctx, call, &body)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.print(answer.Body, body, table)
+	if member(body, "stale") == true {
+		fmt.Fprintln(c.errOut, "dvr: there is no quorum: newer changes may exist")
+	}
+	return answer, c.print(answer.Body, body, table)
 }
 
 // mutation is the flags that every change takes.

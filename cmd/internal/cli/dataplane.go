@@ -31,10 +31,7 @@ func dataplaneCommand(c *connection) *cobra.Command {
 		Use: "list", Short: "All data planes of the node", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/dataplanes"}, func(t *table, body any) {
-				t.head("ROUTER", "NODE", "SINK", "CONNECTED", "REVISION", "LAG", "EQUAL", "FAILED", "SINCE")
-				for _, d := range list(body, "dataplanes") {
-					t.row(member(d, "router"), member(d, "node"), member(d, "sink"), member(d, "connected"), member(member(d, "position"), "revision"), member(d, "lag"), member(d, "digest_equal"), member(d, "failed"), member(d, "since"))
-				}
+				planeRows(t, list(body, "dataplanes"), "")
 			})
 		},
 	}
@@ -52,13 +49,13 @@ func dataplaneLookup(c *connection) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if at == "" {
 				q := filters("address", args[0], "router", router, "source", "dataplane")
-				return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/lookup", Query: q}, members)
+				return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/lookup", Query: q}, matched)
 			}
 			address, err := netip.ParseAddr(args[0])
 			if err != nil || address.Zone() != "" {
 				return usageError{fmt.Errorf("%q is not an IP address", args[0])}
 			}
-			return c.direct(cmd.Context(), at, func(ctx context.Context, d fibpb.DataPlaneClient) (map[string]any, error) {
+			return c.direct(cmd.Context(), at, matched, func(ctx context.Context, d fibpb.DataPlaneClient) (map[string]any, error) {
 				answer, err := d.Lookup(ctx, &fibpb.LookupRequest{Address: address.AsSlice()})
 				if err != nil {
 					return nil, err
@@ -86,7 +83,7 @@ func dataplaneShow(c *connection) *cobra.Command {
 		Use: "show", Short: "What a data plane says of itself: health, position, table, counters", Args: cobra.NoArgs,
 		Long: "Ask a data plane on its own loopback service, which needs no node.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.direct(cmd.Context(), at, func(ctx context.Context, d fibpb.DataPlaneClient) (map[string]any, error) {
+			return c.direct(cmd.Context(), at, ownStatus, func(ctx context.Context, d fibpb.DataPlaneClient) (map[string]any, error) {
 				stats, err := d.GetStats(ctx, &fibpb.StatsRequest{})
 				if err != nil {
 					return nil, err
@@ -104,7 +101,7 @@ func dataplaneShow(c *connection) *cobra.Command {
 }
 
 // direct asks the data plane that serves at the address and prints the object.
-func (c *connection) direct(ctx context.Context, at string, ask func(context.Context, fibpb.DataPlaneClient) (map[string]any, error)) error {
+func (c *connection) direct(ctx context.Context, at string, fill func(*table, any), ask func(context.Context, fibpb.DataPlaneClient) (map[string]any, error)) error {
 	if err := c.checkOutput(); err != nil {
 		return err
 	}
@@ -137,7 +134,7 @@ func (c *connection) direct(ctx context.Context, at string, ask func(context.Con
 	if err != nil {
 		return err
 	}
-	return c.print(raw, body, members)
+	return c.print(raw, body, fill)
 }
 
 func directError(at string, err error) error {
@@ -148,7 +145,7 @@ func directError(at string, err error) error {
 	s := status.Convert(err)
 	switch s.Code() {
 	case codes.Unavailable, codes.DeadlineExceeded:
-		return fmt.Errorf("data plane at %s: %w: %s", at, client.ErrUnreachable, s.Message())
+		return fmt.Errorf("data plane at %s: %w: %s\nIs one running there? --at names its --listen address.", at, client.ErrUnreachable, s.Message())
 	case codes.Canceled:
 		return context.Canceled
 	}
@@ -200,4 +197,35 @@ func described(s *fibpb.Stats, h *fibpb.Health) map[string]any {
 		object["since"] = time.UnixMilli(int64(s.SinceMs)).UTC().Format("2006-01-02T15:04:05.000Z")
 	}
 	return object
+}
+
+// ownStatus prints what described gives.
+func ownStatus(t *table, s any) {
+	verdict := "is fine"
+	if member(s, "healthy") != true {
+		verdict = "needs attention"
+	}
+	t.line("The data plane of %s %s: %s.", text(member(s, "router")), verdict, text(member(s, "status")))
+	t.section("SESSION")
+	connected := "not connected"
+	if member(s, "connected") == true {
+		connected = text(member(s, "controller"))
+	}
+	t.entry("controller", connected)
+	t.entry("since", member(s, "since"))
+	t.entry("instance", member(s, "instance"))
+	t.section("TABLE")
+	t.entry("revision", member(s, "revision"))
+	t.entry("epoch", member(s, "epoch"))
+	t.entry("log", member(s, "log_id"))
+	t.entry("FIB digest", member(s, "digest"))
+	t.entry("prefixes", fmt.Sprintf("%s IPv4, %s IPv6", grouped(member(s, "prefixes4")), grouped(member(s, "prefixes6"))))
+	t.entry("classes", grouped(member(s, "classes")))
+	t.entry("lookups", grouped(member(s, "lookups")))
+	t.entry("memory", fmt.Sprintf("%s resident, of it the lookup engine %s", size(member(s, "resident_bytes")), size(member(s, "engine_bytes"))))
+	t.section("SINKS")
+	t.head("  NAME", "ENTRIES", "FAILED", "REPAIRED")
+	for _, k := range list(s, "sinks") {
+		t.row("  "+text(member(k, "name")), grouped(member(k, "entries")), member(k, "failed"), member(k, "repaired"))
+	}
 }

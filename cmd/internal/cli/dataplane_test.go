@@ -65,9 +65,10 @@ func TestDataPlaneIsAskedDirectly(t *testing.T) {
 		want string
 		code int
 	}{
-		{"lookup 10.1.2.3 --at " + at, "address 10.1.2.3\nclass ab\ndestination 10.1.0.0/16\nnext_hops 192.168.1.1 dev eth0 via r2 weight 3\nnext_hops 192.168.1.2\nrevision 1152921504606846976\nsource dataplane\n", ExitOK},
-		{"lookup 2001:db8::1 --at " + socket, "address 2001:db8::1\nclass ab\ndestination ::/0\nnext_hops type=blackhole weight=1\nrevision 1152921504606846976\nsource dataplane\n", ExitOK},
+		{"lookup 10.1.2.3 --at " + at, "destination 10.1.0.0/16\nnext hop 192.168.1.1 dev eth0 via r2 weight 3\nnext hop 192.168.1.2\nclass ab\nanswered by dataplane at revision 1152921504606846976\n", ExitOK},
+		{"lookup 2001:db8::1 --at " + socket, "destination ::/0\nnext hop blackhole\nclass ab\nanswered by dataplane at revision 1152921504606846976\n", ExitOK},
 		{"lookup 99.0.0.1 --at :" + port, "", ExitNotFound},
+		{"show --at " + port, "The data plane of r1 needs attention: stale: no controller.\n\nSESSION\ncontroller not connected\nsince 1970-01-01T00:00:00.001Z\ninstance -\n\nTABLE\nrevision 7\nepoch 0\nlog -\nFIB digest -\nprefixes 2 IPv4, 0 IPv6\nclasses 0\nlookups 0\nmemory 0 B resident, of it the lookup engine 0 B\n\nSINKS\nNAME ENTRIES FAILED REPAIRED\nmemory 2 0 0\n", ExitOK},
 		{"show -o yaml --at " + port, "classes: 0\nconnected: false\ncontroller: \"\"\ndigest: \"\"\nengine_bytes: 0\nepoch: 0\nhealthy: false\ninstance: \"\"\nlog_id: \"\"\nlookups: 0\nprefixes4: 2\nprefixes6: 0\nresident_bytes: 0\nrevision: 7\nrouter: r1\nsince: \"1970-01-01T00:00:00.001Z\"\nsinks:\n- entries: 2\nfailed: 0\nname: memory\nrepaired: 0\nstatus: 'stale: no controller'\n", ExitOK},
 	} {
 		var out bytes.Buffer

@@ -20,40 +20,97 @@ func logCommand(c *connection) *cobra.Command {
 	return cmd
 }
 
+// commitHead and commitRow are the columns of a commit.
+func commitHead(t *table) { t.head("REVISION", "TIME", "ACTOR", "WHAT", "REASON", "ID") }
+
 func commitRow(t *table, commit any) {
-	t.row(member(commit, "revision"), member(commit, "time"), member(commit, "actor"), member(commit, "n"), member(commit, "reason"), member(commit, "id"))
+	t.row(member(commit, "revision"), member(commit, "time"), member(commit, "actor"), summary(commit), member(commit, "reason"), member(commit, "id"))
 }
+
+// subjects are the members that name what an event is about, by the first there.
+var subjects = [][]string{{"destination"}, {"a", "b", "name"}, {"router"}, {"key"}, {"name"}, {"actor"}, {"epoch"}, {"level"}, {"revision"}, {"id"}}
+
+// summary tells in a few words what a commit did: its one event and what it is
+// about, else how many of which kind.
+func summary(commit any) string {
+	events := list(commit, "events")
+	switch n := count(member(commit, "n")); {
+	case n == 0 && len(events) == 0:
+		return "nothing changed"
+	case len(events) == 0:
+		return plural(member(commit, "n"), "event")
+	}
+	kinds := map[string]any{}
+	for _, e := range events {
+		kind := text(member(e, "kind"))
+		n, _ := kinds[kind].(int)
+		kinds[kind] = n + 1
+	}
+	if len(events) > 1 {
+		var parts []string
+		for _, kind := range sortedKeys(kinds) {
+			parts = append(parts, grouped(kinds[kind])+" "+kind)
+		}
+		return strings.Join(parts, ", ")
+	}
+	event := events[0]
+	for _, names := range subjects {
+		if member(event, names[0]) == nil {
+			continue
+		}
+		out := text(member(event, "kind"))
+		for _, name := range names {
+			if v := member(event, name); v != nil {
+				out += " " + text(v)
+			}
+		}
+		return out
+	}
+	return text(member(event, "kind"))
+}
+
+// newestShown is how many commits `dvr log list` shows by itself.
+const newestShown = 20
 
 func logList(c *connection) *cobra.Command {
 	var after uint64
-	var limit int
+	var last, limit uint16
 	cmd := &cobra.Command{
-		Use: "list", Short: "Commits in order, the newest last", Args: cobra.NoArgs,
+		Use: "list", Short: "The newest commits, or those after a revision; in order, the newest last", Args: cobra.NoArgs,
+		Example: "  dvr log list\n  dvr log list --last 100\n  dvr log list --after 0 --limit 1000",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			newest := !cmd.Flags().Changed("after")
+			size := limit
 			if newest {
+				if !cmd.Flags().Changed("limit") {
+					size = last
+				}
 				var status struct{ Revision uint64 }
 				if _, err := c.call(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/status"}, &status); err != nil {
 					return err
 				}
-				after = status.Revision - min(status.Revision, uint64(max(limit, 0)))
+				after = status.Revision - min(status.Revision, uint64(size))
 			}
-			q := filters("after", strconv.FormatUint(after, 10), "limit", strconv.Itoa(limit))
+			q := filters("after", strconv.FormatUint(after, 10), "limit", strconv.Itoa(int(size)))
 			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/commits", Query: q}, func(t *table, body any) {
-				t.head("REVISION", "TIME", "ACTOR", "EVENTS", "REASON", "ID")
+				commitHead(t)
 				for _, commit := range list(body, "commits") {
 					commitRow(t, commit)
 				}
 				if newest && after > 0 {
-					t.row(fmt.Sprintf("(the newest %d; --limit for more, --after 0 from the beginning)", limit))
+					t.line("(the newest %d of %s; --last for more, --after 0 from the beginning)", size, text(member(body, "revision")))
 				} else if next := member(body, "next"); !newest && next != nil {
-					t.row(fmt.Sprintf("(more: --after %s)", text(next)))
+					t.line("(more: --after %s)", text(next))
 				}
 			})
 		},
 	}
-	cmd.Flags().Uint64Var(&after, "after", 0, "begin after this revision (default: the newest ones)")
-	cmd.Flags().IntVar(&limit, "limit", 100, "at most so many, up to 1,000")
+	f := cmd.Flags()
+	numberVar(f, &last, "last", newestShown, 1, 1000, "the newest so many, up to 1,000")
+	f.Uint64Var(&after, "after", 0, "begin after this revision instead")
+	numberVar(f, &limit, "limit", 100, 1, 1000, "at most so many, up to 1,000")
+	cmd.MarkFlagsMutuallyExclusive("last", "after")
+	cmd.MarkFlagsMutuallyExclusive("last", "limit")
 	return cmd
 }
 

@@ -46,6 +46,11 @@ func text(v any) string {
 		return strconv.FormatFloat(v, 'f', -1, 64)
 	case json.Number:
 		return v.String()
+	case bool:
+		if v {
+			return "yes"
+		}
+		return "no"
 	case []any:
 		if len(v) == 0 {
 			return "-"
@@ -58,6 +63,9 @@ func text(v any) string {
 	case map[string]any:
 		if hop, ok := v["next_hop"]; ok {
 			return nextHop(hop, v)
+		}
+		if kind, ok := v["type"].(string); ok && v["weight"] != nil {
+			return kind // a next hop that leads nowhere
 		}
 		keys := make([]string, 0, len(v))
 		for k := range v {
@@ -75,7 +83,10 @@ func text(v any) string {
 
 // nextHop is "192.168.1.1 dev eth0 via r2 weight 3" as far as the members are there.
 func nextHop(address any, v map[string]any) string {
-	parts := []string{text(address)}
+	var parts []string
+	if a := text(address); a != "-" { // a blackhole leads nowhere
+		parts = append(parts, a)
+	}
 	for _, m := range []struct{ key, word string }{{"type", ""}, {"interface", "dev "}, {"via", "via "}} {
 		if s, ok := v[m.key].(string); ok && s != "" && s != "unicast" {
 			parts = append(parts, m.word+s)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"strings"
@@ -37,7 +38,7 @@ func Root(s Streams) *cobra.Command {
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{howTo(cmd, err)} })
 	c := &connection{in: s.In, out: s.Out, errOut: s.Err, terminal: s.Terminal}
 	shared := c.bind(root)
 	node := nodeCommand(s.Out, s.Err)
@@ -63,7 +64,7 @@ func strict(cmd *cobra.Command) {
 				cmd.ValidateRequiredFlags, cmd.ValidateFlagGroups, // cobra asks again, but does not say of what kind the error is
 			} {
 				if err := check(); err != nil {
-					return usageError{err}
+					return usageError{howTo(cmd, err)}
 				}
 			}
 			return nil
@@ -72,6 +73,15 @@ func strict(cmd *cobra.Command) {
 	for _, child := range cmd.Commands() {
 		strict(child)
 	}
+}
+
+// howTo adds to an error of usage how the command is used.
+func howTo(cmd *cobra.Command, err error) error {
+	line := cmd.UseLine()
+	if cmd.HasSubCommands() {
+		line = cmd.CommandPath() + " COMMAND"
+	}
+	return fmt.Errorf("%w\nUsage: %s\n       %s --help", err, line, cmd.CommandPath())
 }
 
 // withoutShared hides the flags of clients from a command that calls nobody,
@@ -144,6 +154,12 @@ func message(err error) string {
 	}
 	if p.Field != "" && !strings.Contains(text, p.Field) {
 		text = p.Field + ": " + text
+	}
+	switch p.Status {
+	case http.StatusPreconditionFailed:
+		text += "\nIt has changed since: get it again, its new tag is in the last line."
+	case http.StatusUnprocessableEntity:
+		text += "\nTake another --idempotency-key, or none."
 	}
 	if p.ID != "" {
 		text += "\nRepeat it safely with --idempotency-key " + p.ID

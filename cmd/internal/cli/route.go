@@ -70,7 +70,16 @@ func routeCommand(c *connection) *cobra.Command {
 // changed prints the answer of a mutation and turns 202 into an error.
 func changed(c *connection, answer *client.Answer, body any) error {
 	if err := c.print(answer.Body, body, func(t *table, body any) {
-		t.row(fmt.Sprintf("%s: %s at revision %s", text(member(body, "destination")), text(member(body, "status")), text(member(body, "revision"))))
+		name := ""
+		for _, k := range []string{"destination", "router", "a", "b", "name"} {
+			if v := member(body, k); v != nil {
+				name += " " + text(v)
+			}
+		}
+		t.line("%s: %s at revision %s", strings.TrimSpace(name), text(member(body, "status")), text(member(body, "revision")))
+		if answer.Header.Get("DVR-Replayed") == "true" {
+			t.line("(made before, under the same key)")
+		}
 		if installed := member(body, "installed"); installed != nil {
 			t.row("installed", installed)
 		}
@@ -160,14 +169,10 @@ func routeGet(c *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "get DESTINATION", Short: "The candidates of a destination, which are chosen and why", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/routes/" + args[0], Query: filters("router", router)}, func(t *table, body any) {
+			return c.showItem(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/routes/" + args[0], Query: filters("router", router)}, func(t *table, body any) {
 				t.head("CHOSEN", "ROUTER", "NEXT HOP", "PREF", "METRIC", "REVISION", "WHY")
 				for _, r := range list(body, "candidates") {
-					chosen := ""
-					if member(r, "chosen") == true {
-						chosen = "*"
-					}
-					t.row(chosen, member(r, "router"), hopOf(r), member(r, "preference"), member(r, "metric_here"), member(r, "revision"), member(r, "why"))
+					t.row(member(r, "chosen"), member(r, "router"), hopOf(r), member(r, "preference"), member(r, "metric_here"), member(r, "revision"), member(r, "why"))
 				}
 			})
 		},
@@ -188,19 +193,19 @@ func filters(pairs ...string) url.Values {
 }
 
 func routeList(c *connection) *cobra.Command {
-	var router, within, covering, nextHop string
-	var limit int
+	var router, within, covering, nextHop, cursor string
+	var limit uint16
 	cmd := &cobra.Command{
 		Use: "list", Short: "The routes as they are stored, every candidate", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			q := filters("router", router, "within", within, "covering", covering, "next_hop", nextHop, "limit", strconv.Itoa(limit))
+			q := filters("router", router, "within", within, "covering", covering, "next_hop", nextHop, "limit", strconv.Itoa(int(limit)), "cursor", cursor)
 			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/routes", Query: q}, func(t *table, body any) {
 				t.head("DESTINATION", "ROUTER", "NEXT HOP", "PREF", "METRIC", "REVISION")
 				for _, r := range list(body, "routes") {
 					t.row(member(r, "destination"), member(r, "router"), hopOf(r), member(r, "preference"), member(r, "metric"), member(r, "revision"))
 				}
 				if next := member(body, "next"); next != nil {
-					t.row(fmt.Sprintf("(the first %d; --limit for more, `dvr route export` for all)", limit))
+					t.line("(more: --cursor %s; all: `dvr route export`)", text(next))
 				}
 			})
 		},
@@ -210,7 +215,8 @@ func routeList(c *connection) *cobra.Command {
 	f.StringVar(&within, "within", "", "only destinations inside this prefix, itself included")
 	f.StringVar(&covering, "covering", "", "only destinations that contain this prefix or address")
 	f.StringVar(&nextHop, "next-hop", "", "only routes with this next hop")
-	f.IntVar(&limit, "limit", 100, "at most so many")
+	numberVar(f, &limit, "limit", 100, 1, 10000, "at most so many, up to 10,000")
+	f.StringVar(&cursor, "cursor", "", "go on where a list ended, at the same revision and with the same filters")
 	return cmd
 }
 
@@ -227,18 +233,27 @@ func hopOf(r any) string {
 	return nextHop(m["next_hop"], m)
 }
 
+// matched prints the longest match of an address.
+func matched(t *table, body any) {
+	t.row("destination", member(body, "destination"))
+	for _, hop := range list(body, "next_hops") {
+		t.row("next hop", hop)
+	}
+	t.row("class", member(body, "class"))
+	by := text(member(body, "source"))
+	if router := text(member(body, "router")); router != "-" && router != "*" {
+		by += " of " + router
+	}
+	t.row("answered by", fmt.Sprintf("%s at revision %s", by, text(member(body, "revision"))))
+}
+
 func routeLookup(c *connection) *cobra.Command {
 	var router, source string
 	cmd := &cobra.Command{
 		Use: "lookup ADDRESS", Short: "The longest match of an address", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := filters("address", args[0], "router", router, "source", source)
-			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/lookup", Query: q}, func(t *table, body any) {
-				t.row("destination", member(body, "destination"))
-				t.row("next hops", list(body, "next_hops"))
-				t.row("class", member(body, "class"))
-				t.row("source", fmt.Sprintf("%s at revision %s", text(member(body, "source")), text(member(body, "revision"))))
-			})
+			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/lookup", Query: q}, matched)
 		},
 	}
 	cmd.Flags().StringVar(&router, "router", "", "router that is asked about (default: the routes of every router)")

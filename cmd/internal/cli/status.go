@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"fmt"
 	"net/http"
 	"sort"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -11,11 +13,170 @@ import (
 
 func statusCommand(c *connection) *cobra.Command {
 	return &cobra.Command{
-		Use: "status", Short: "The node's and the log's state", Args: cobra.NoArgs,
+		Use: "status", Short: "Is it fine? The node, the log, the table, the data planes", Args: cobra.NoArgs,
+		Long: "What the node says of itself and of the data planes that it knows: in one line whether all is\n" +
+			"well, else what is not, then the particulars. With -o json or yaml: GET /v1/status as it is.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/status"}, members)
+			get := func(path string, out *any) (*client.Answer, error) {
+				return c.call(cmd.Context(), client.Call{Method: http.MethodGet, Path: path}, out)
+			}
+			var status, planes any
+			answer, err := get("/v1/status", &status)
+			if err != nil {
+				return err
+			}
+			if c.output == "table" {
+				if _, err := get("/v1/dataplanes", &planes); err != nil {
+					return err
+				}
+			}
+			return c.print(answer.Body, status, func(t *table, status any) { overview(t, status, list(planes, "dataplanes")) })
 		},
 	}
+}
+
+// fullPercent is the share of the store's quota from which on it is worth a word.
+const fullPercent = 70
+
+// overview is the verdict and the particulars.
+func overview(t *table, status any, planes []any) {
+	troubles := troublesOf(status, planes)
+	name := text(member(status, "node_id"))
+	switch {
+	case len(troubles) > 0:
+		t.line("%s needs attention:", name)
+		for _, trouble := range troubles {
+			t.line("  - %s", trouble)
+		}
+	case len(planes) == 0:
+		t.line("%s is fine; no data plane is known to it.", name)
+	default:
+		t.line("%s is fine: %s in sync at revision %s.", name, planesInSync(planes), text(member(status, "revision")))
+	}
+
+	t.section("NODE")
+	role := strings.ToLower(text(member(status, "raft_state")))
+	switch {
+	case role == "external":
+		role = "on an external etcd"
+	case member(status, "leader") == nil:
+		role += ", no leader is known"
+	}
+	if member(status, "quorum") != true {
+		role += ", no quorum"
+	}
+	t.entry("role", role)
+	t.entry("version", member(status, "version"))
+	t.entry("since", member(status, "since"))
+	addresses, _ := member(status, "addresses").(map[string]any)
+	for _, a := range []struct{ key, label string }{{"api", "API"}, {"fib", "data planes"}, {"raft", "Raft"}, {"etcd", "etcd clients"}} {
+		if addresses[a.key] != nil {
+			t.entry(a.label, addresses[a.key])
+		}
+	}
+	store := member(status, "store")
+	t.entry("store", fmt.Sprintf("%s etcd, %s of %s", text(member(store, "etcd")), size(member(store, "bytes")), size(member(store, "quota"))))
+
+	t.section("LOG")
+	position := member(status, "position")
+	t.entry("revision", member(status, "revision"))
+	t.entry("newest commit", member(status, "time"))
+	t.entry("epoch, level", text(member(position, "epoch"))+", "+text(member(status, "level")))
+	t.entry("log", member(position, "log_id"))
+	t.entry("state digest", member(status, "digest"))
+	t.entry("log hash", member(status, "hash"))
+	window := member(status, "idempotency_window")
+	t.entry("idempotency", fmt.Sprintf("%s since %s", plural(member(window, "commits"), "commit"), text(member(window, "since"))))
+
+	t.section("TABLE")
+	state := member(status, "state")
+	t.entry("destinations", fmt.Sprintf("%s IPv4, %s IPv6", grouped(member(state, "destinations4")), grouped(member(state, "destinations6"))))
+	t.entry("routes", fmt.Sprintf("%s in %s", grouped(member(state, "routes")), strings.Replace(plural(member(state, "classes"), "class"), "classs", "classes", 1)))
+	t.entry("topology", plural(member(state, "routers"), "router")+", "+plural(member(state, "links"), "link"))
+
+	if len(planes) > 0 {
+		t.section("DATA PLANES")
+		planeRows(t, planes, "  ")
+	}
+}
+
+// planeRows is a table of data planes, each line after the indent.
+func planeRows(t *table, planes []any, indent string) {
+	t.head(indent+"ROUTER", "STATE", "REVISION", "LAG", "DIGEST", "FAILED", "SINK", "NODE", "SINCE")
+	for _, d := range planes {
+		digest := "differs"
+		if member(d, "digest_equal") == true {
+			digest = "equal"
+		}
+		sinks := member(d, "sinks")
+		if sinks == nil {
+			sinks = member(d, "sink")
+		}
+		t.row(indent+text(member(d, "router")), planeState(d), member(member(d, "position"), "revision"), member(d, "lag"), digest, member(d, "failed"), sinks, member(d, "node"), member(d, "since"))
+	}
+}
+
+// planeState is a data plane's state in words; "in sync" is the good one.
+func planeState(d any) string {
+	switch {
+	case member(d, "connected") != true:
+		return "disconnected"
+	case count(member(d, "failed")) > 0:
+		return "failing"
+	case member(d, "deviates") == true:
+		return "deviates"
+	case count(member(d, "lag")) > 0:
+		return "behind"
+	case member(d, "digest_equal") != true:
+		return "differs"
+	}
+	return "in sync"
+}
+
+// planesInSync counts them for the verdict.
+func planesInSync(planes []any) string {
+	good := 0
+	for _, d := range planes {
+		if planeState(d) == "in sync" {
+			good++
+		}
+	}
+	if good == len(planes) {
+		return strings.Replace(fmt.Sprintf("all %d data planes are", good), "all 1 data planes are", "its data plane is", 1)
+	}
+	return fmt.Sprintf("%d of %d data planes are", good, len(planes))
+}
+
+// troublesOf names what is not as it should be, the worst first.
+func troublesOf(status any, planes []any) []string {
+	var out []string
+	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	if fault := member(status, "fault"); fault != nil {
+		say("the log cannot be folded on, what is shown is old: %s", text(fault))
+	}
+	if member(status, "quorum") != true {
+		say("no quorum: changes are refused until most members of etcd answer; reading and forwarding go on")
+	}
+	store := member(status, "store")
+	if bytes, quota := count(member(store, "bytes")), count(member(store, "quota")); quota > 0 && bytes >= quota/100*fullPercent {
+		say("the store is %d %% full: shorten the retention or raise its quota", bytes*100/quota)
+	}
+	for _, d := range planes {
+		router := text(member(d, "router"))
+		switch planeState(d) {
+		case "disconnected":
+			say("the data plane of %s is disconnected since %s: it forwards what it has", router, text(member(d, "since")))
+		case "failing":
+			say("the data plane of %s could not install %s (its log names them)", router, strings.Replace(plural(member(d, "failed"), "prefix"), "prefixs", "prefixes", 1))
+		case "deviates":
+			say("the data plane of %s deviates from what it was sent: it sees a next hop or link down", router)
+		case "behind":
+			say("the data plane of %s is %s behind", router, plural(member(d, "lag"), "revision"))
+		case "differs":
+			say("the data plane of %s holds another table than the node computes (digests differ)", router)
+		}
+	}
+	return out
 }
 
 func sortedKeys(m map[string]any) []string {

@@ -43,16 +43,20 @@ func routerCommand(c *connection) *cobra.Command {
 	get := &cobra.Command{
 		Use: "get ROUTER", Short: "One router", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/routers/" + url.PathEscape(args[0])}, members)
+			return c.showItem(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/routers/" + url.PathEscape(args[0])}, members)
 		},
 	}
 	all := &cobra.Command{
 		Use: "list", Short: "All routers that are known", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/routers"}, func(t *table, body any) {
-				t.head("ROUTER", "DECLARED", "DESCRIPTION", "TAGS", "REVISION")
+				t.head("ROUTER", "DECLARED", "DATA PLANE", "DESCRIPTION", "TAGS", "REVISION")
 				for _, r := range list(body, "routers") {
-					t.row(member(r, "router"), member(r, "declared"), member(r, "description"), member(r, "tags"), member(r, "revision"))
+					revision := member(r, "revision")
+					if count(revision) == 0 {
+						revision = nil // known, but not declared
+					}
+					t.row(member(r, "router"), member(r, "declared"), member(r, "dataplane"), member(r, "description"), member(r, "tags"), revision)
 				}
 			})
 		},
@@ -116,7 +120,7 @@ func linkCommand(c *connection) *cobra.Command {
 	get := &cobra.Command{
 		Use: "get A B", Short: "One link", Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: linkPath(args), Query: filters("name", getName)}, members)
+			return c.showItem(cmd.Context(), client.Call{Method: http.MethodGet, Path: linkPath(args), Query: filters("name", getName)}, members)
 		},
 	}
 	get.Flags().StringVar(&getName, "name", "", "of the parallel link")
@@ -124,9 +128,9 @@ func linkCommand(c *connection) *cobra.Command {
 		Use: "list", Short: "All links", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/links"}, func(t *table, body any) {
-				t.head("A", "B", "NAME", "COST A>B", "COST B>A", "ADDRESS A", "ADDRESS B", "DOWN", "REVISION")
+				t.head("A", "B", "NAME", "COST A>B", "COST B>A", "ADDRESS A", "ADDRESS B", "STATE", "REVISION")
 				for _, l := range list(body, "links") {
-					t.row(member(l, "a"), member(l, "b"), member(l, "name"), member(l, "cost_ab"), member(l, "cost_ba"), member(l, "address_a"), member(l, "address_b"), member(l, "down"), member(l, "revision"))
+					t.row(member(l, "a"), member(l, "b"), member(l, "name"), member(l, "cost_ab"), member(l, "cost_ba"), member(l, "address_a"), member(l, "address_b"), linkState(l), member(l, "revision"))
 				}
 			})
 		},
@@ -135,25 +139,49 @@ func linkCommand(c *connection) *cobra.Command {
 	return cmd
 }
 
+// linkState is what is set and, where it is up, who sees it otherwise.
+func linkState(l any) string {
+	if member(l, "down") == true {
+		return "down"
+	}
+	observed, _ := member(l, "observed").(map[string]any)
+	state := "up"
+	for _, router := range sortedKeys(observed) {
+		if seen := text(observed[router]); seen != "up" {
+			state += ", " + seen + " for " + router
+		}
+	}
+	return state
+}
+
 func linkPath(args []string) string {
 	return "/v1/links/" + url.PathEscape(args[0]) + "/" + url.PathEscape(args[1])
 }
 
 func vectorCommand(c *connection) *cobra.Command {
-	var limit int
+	var limit uint16
+	var after string
 	cmd := &cobra.Command{
-		Use: "vector ROUTER", Short: "A router's distance vector", Args: cobra.ExactArgs(1),
+		Use: "vector ROUTER", Short: "A router's distance vector: its best path to every destination", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			call := client.Call{Method: http.MethodGet, Path: "/v1/routers/" + url.PathEscape(args[0]) + "/vector", Query: filters("limit", strconv.Itoa(limit))}
+			call := client.Call{Method: http.MethodGet, Path: "/v1/routers/" + url.PathEscape(args[0]) + "/vector", Query: filters("limit", strconv.Itoa(int(limit)), "after", after)}
 			return c.show(cmd.Context(), call, func(t *table, body any) {
-				t.head("DESTINATION", "PREF", "METRIC", "VIA", "ORIGIN")
+				t.head("DESTINATION", "PREF", "METRIC", "VIA", "ORIGIN", "NEXT HOPS")
 				for _, e := range list(body, "vector") {
-					t.row(member(e, "destination"), member(e, "preference"), member(e, "metric"), member(e, "via"), member(e, "origin"))
+					via := text(member(e, "via"))
+					if via == "-" {
+						via = "(own route)"
+					}
+					t.row(member(e, "destination"), member(e, "preference"), member(e, "metric"), via, member(e, "origin"), member(e, "next_hops"))
+				}
+				if next := member(body, "next"); next != nil {
+					t.line("(more: --after %s)", text(next))
 				}
 			})
 		},
 	}
-	cmd.Flags().IntVar(&limit, "limit", 100, "at most so many")
+	numberVar(cmd.Flags(), &limit, "limit", 100, 1, 10000, "at most so many, up to 10,000")
+	cmd.Flags().StringVar(&after, "after", "", "begin after this destination")
 	return cmd
 }
 
@@ -171,26 +199,5 @@ func (c *connection) change(cmd *cobra.Command, m *mutation, method, path string
 	if err != nil {
 		return err
 	}
-	if err := c.print(answer.Body, out, members); err != nil {
-		return err
-	}
-	if answer.Status == http.StatusAccepted {
-		return errNotInstalled
-	}
-	return nil
-}
-
-// members prints an object, a member a line, lists of objects a row each.
-func members(t *table, body any) {
-	object, _ := body.(map[string]any)
-	for _, k := range sortedKeys(object) {
-		rows, _ := object[k].([]any)
-		if len(rows) == 0 {
-			t.row(k, object[k])
-			continue
-		}
-		for _, r := range rows {
-			t.row(k, r)
-		}
-	}
+	return changed(c, answer, out)
 }

@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,7 +54,7 @@ func routeImport(c *connection) *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), c.deadline(call))
 			defer cancel()
-			progress := startProgress(c, size)
+			progress := startProgress(c, size, encoding == "")
 			var body any
 			answer, err := cl.Upload(ctx, call, &counted{in, progress}, &body)
 			progress.stop()
@@ -72,7 +70,7 @@ func routeImport(c *connection) *cobra.Command {
 			}
 			refused := list(body, "refused")
 			if err := c.print(answer.Body, body, func(t *table, body any) {
-				t.row("accepted", member(body, "accepted"))
+				t.row("accepted", grouped(member(body, "accepted"))+progress.pace(count(member(body, "accepted"))))
 				t.row("revisions", text(member(body, "first_revision"))+" to "+text(member(body, "last_revision")))
 				refusals(t, body)
 			}); err != nil {
@@ -115,31 +113,6 @@ func (c *connection) refusedLines(p *client.Problem) {
 	}
 	refusals(t, body)
 	_ = t.w.Flush() // the error that follows says that it failed
-}
-
-// counted is an upload's body, counted as it is read; it seeks where its
-// source does, so that it can be sent again.
-type counted struct {
-	in       io.Reader
-	progress *progress
-}
-
-func (c *counted) Read(b []byte) (int, error) {
-	n, err := c.in.Read(b)
-	c.progress.sent.Add(int64(n))
-	return n, err
-}
-
-func (c *counted) Seek(offset int64, whence int) (int64, error) {
-	s, ok := c.in.(io.Seeker)
-	if !ok {
-		return 0, errors.ErrUnsupported
-	}
-	at, err := s.Seek(offset, whence)
-	if err == nil {
-		c.progress.sent.Store(at)
-	}
-	return at, err
 }
 
 // refusal is a refused line for a reader.
@@ -186,56 +159,8 @@ func openImport(name string, stdin io.Reader) (in io.ReadCloser, size int64, enc
 	return f, info.Size(), encoding, nil
 }
 
-// progress draws how much of an upload was sent, on terminals only.
-type progress struct {
-	sent  atomic.Int64
-	total int64
-	w     io.Writer
-	quit  chan struct{}
-	ended chan struct{}
-}
-
-func startProgress(c *connection, total int64) *progress {
-	p := &progress{total: total, w: c.errOut, quit: make(chan struct{}), ended: make(chan struct{})}
-	if !c.terminal || c.output != "table" {
-		close(p.ended)
-		return p
-	}
-	go func() {
-		defer close(p.ended)
-		tick := time.NewTicker(100 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-p.quit:
-				fmt.Fprint(p.w, "\r\033[K")
-				return
-			case <-tick.C:
-				p.draw()
-			}
-		}
-	}()
-	return p
-}
-
-func (p *progress) draw() {
-	sent := p.sent.Load()
-	if p.total == 0 {
-		fmt.Fprintf(p.w, "\r%8.1f MiB sent", float64(sent)/(1<<20))
-		return
-	}
-	const width = 40
-	done := int(min(sent*width/p.total, width))
-	fmt.Fprintf(p.w, "\r[%s%s] %3d %%", strings.Repeat("=", done), strings.Repeat(" ", width-done), min(sent*100/p.total, 100))
-}
-
-func (p *progress) stop() {
-	close(p.quit)
-	<-p.ended
-}
-
 func routeExport(c *connection) *cobra.Command {
-	var router, within, file string
+	var router, within, covering, nextHop, file string
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write all routes as NDJSON, one revision throughout", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -244,12 +169,12 @@ func routeExport(c *connection) *cobra.Command {
 				return err
 			}
 			call := client.Call{
-				Method: http.MethodGet, Path: "/v1/routes", Query: filters("router", router, "within", within),
+				Method: http.MethodGet, Path: "/v1/routes", Query: filters("router", router, "within", within, "covering", covering, "next_hop", nextHop),
 				Header: http.Header{"Accept": {"application/x-ndjson"}},
 			}
 			body, _, err := cl.Stream(cmd.Context(), call)
 			if err != nil {
-				return err
+				return c.advise(err)
 			}
 			defer body.Close()
 			w := c.out
@@ -270,6 +195,8 @@ func routeExport(c *connection) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&router, "router", "", "only routes that are this router's own (* for those that every router has; default: all)")
 	cmd.Flags().StringVar(&within, "within", "", "only destinations inside this prefix, itself included")
+	cmd.Flags().StringVar(&covering, "covering", "", "only destinations that contain this prefix or address")
+	cmd.Flags().StringVar(&nextHop, "next-hop", "", "only routes with this next hop")
 	cmd.Flags().StringVarP(&file, "file", "f", "", "write to this file")
 	return cmd
 }

@@ -179,7 +179,20 @@ func (c *connection) verified(v etcdlog.Verification, digest projector.Digest) e
 	if err != nil {
 		return err
 	}
-	return c.print(raw, body, members)
+	return c.print(raw, body, intact)
+}
+
+// intact prints what a log holds that was found good.
+func intact(t *table, v any) {
+	t.line("The log is intact: revisions %s to %s, every hash up to the head.", text(member(v, "first_revision")), text(member(v, "revision")))
+	t.section("LOG")
+	t.entry("log", member(v, "log_id"))
+	t.entry("epoch", member(v, "epoch"))
+	t.entry("log hash", member(v, "hash"))
+	t.entry("state digest", member(v, "digest"))
+	t.entry("commits", fmt.Sprintf("%s with %s, %s of them staged", grouped(member(v, "commits")), plural(member(v, "events"), "event"), grouped(member(v, "staged_commits"))))
+	t.entry("stored", fmt.Sprintf("%s of %s bytes", strings.Replace(plural(member(v, "batches"), "batch"), "batchs", "batches", 1), grouped(member(v, "bytes"))))
+	t.entry("snapshots", member(v, "snapshots"))
 }
 
 // replay folds a log while it is verified, beginning at the oldest snapshot

@@ -29,6 +29,7 @@ route add 2001:db8::/32 fe80::1 --interface eth0 --router r1
 route list
 route list --within 10.0.0.0/8 --limit 1
 route get 10.1.0.0/16
+route list --covering 10.1.2.3 --next-hop 192.168.1.2
 route lookup 10.1.2.3
 route lookup 10.1.2.3 --router r1 --source dataplane
 dataplane lookup 10.1.2.3 --router r1
@@ -79,9 +80,12 @@ router delete r2
 route delete 10.1.0.0/16
 log list --after 1 --limit 3
 log list --limit 2
+log list --last 2
+log list --last 2 --after 3
 log show 2
 -o json log show 2
 -o yaml log list --limit 1
+status
 dataplane list
 log verify --etcd ETCD
 log verify --etcd 127.0.0.1:1
@@ -99,7 +103,11 @@ var normal = []struct {
 	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "ID"},
 	{regexp.MustCompile(`\b[0-9A-HJKMNP-TV-Z]{26}\b`), "ID"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d{4,5}`), "ADDRESS"},
-	{regexp.MustCompile(`(?m)^((?:|engine_|resident_)bytes|lookups) +\d+`), "$1 N"},
+	{regexp.MustCompile(`(?m)^( +lookups) +\d+`), "$1 N"},
+	{regexp.MustCompile(`(?m)^( +version) +\S+`), "$1 VERSION"},
+	{regexp.MustCompile(`of [\d,]+ bytes`), "of N bytes"},
+	{regexp.MustCompile(`\b\d+(\.\d)? ([KM]i)?B\b`), "SIZE"},
+	{regexp.MustCompile(` in \d+\.\d s, [\d,]+ a second`), ""},
 	{regexp.MustCompile(`[ \t]+`), " "},
 	{regexp.MustCompile(`(?m) +$`), ""},
 }

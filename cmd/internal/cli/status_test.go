@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// statusOf runs `dvr status` against a node that answers with the two bodies.
+func statusOf(t *testing.T, status, planes string) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/dataplanes" {
+			io.WriteString(w, planes)
+			return
+		}
+		io.WriteString(w, status)
+	}))
+	defer s.Close()
+	var out bytes.Buffer
+	root := Root(Streams{Out: &out, Err: &out})
+	root.SetArgs([]string{"--endpoint", s.URL, "status"})
+	if err := root.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+const goodStatus = `{"node_id":"node-1","version":"v1","raft_state":"Leader","quorum":true,"leader":"ab","since":"T0","revision":1067,
+"position":{"log_id":"L","epoch":1,"revision":1067},"hash":"ff","level":1,"time":"T1","digest":"dd",
+"state":{"destinations4":1062046,"destinations6":7,"routes":1062055,"classes":66,"routers":2,"links":1},
+"idempotency_window":{"commits":1067,"since":"T2"},"store":{"etcd":"embedded","bytes":3084288,"quota":8589934592},
+"addresses":{"api":"a:1","fib":"a:2","raft":"a:3","etcd":"a:4"},"dataplanes":1}`
+
+const goodPlane = `{"router":"r1","node":"node-1","sink":"memory","sinks":["memory","kernel"],"connected":true,"position":{"revision":1067},"lag":0,"digest_equal":true,"deviates":false,"failed":0,"since":"T3"}`
+
+const wantStatus = `node-1 is fine: its data plane is in sync at revision 1067.
+
+NODE
+  role          leader
+  version       v1
+  since         T0
+  API           a:1
+  data planes   a:2
+  Raft          a:3
+  etcd clients  a:4
+  store         embedded etcd, 2.9 MiB of 8 GiB
+
+LOG
+  revision       1067
+  newest commit  T1
+  epoch, level   1, 1
+  log            L
+  state digest   dd
+  log hash       ff
+  idempotency    1,067 commits since T2
+
+TABLE
+  destinations  1,062,046 IPv4, 7 IPv6
+  routes        1,062,055 in 66 classes
+  topology      2 routers, 1 link
+
+DATA PLANES
+  ROUTER  STATE    REVISION  LAG  DIGEST  FAILED  SINK            NODE    SINCE
+  r1      in sync  1067      0    equal   0       memory, kernel  node-1  T3
+`
+
+func TestStatus(t *testing.T) {
+	if got := statusOf(t, goodStatus, `{"dataplanes":[`+goodPlane+`]}`); got != wantStatus {
+		t.Errorf("got\n%s\nwant\n%s", got, wantStatus)
+	}
+	if got := statusOf(t, goodStatus, `{"dataplanes":[]}`); !strings.HasPrefix(got, "node-1 is fine; no data plane is known to it.\n") || strings.Contains(got, "DATA PLANES") {
+		t.Errorf("without data planes:\n%s", got)
+	}
+}
+
+// The verdict names each trouble; what it names the particulars show too.
+func TestStatusNamesWhatIsNotFine(t *testing.T) {
+	swap := func(whole string, pairs ...string) string { return strings.NewReplacer(pairs...).Replace(whole) }
+	for _, test := range []struct {
+		name, status, plane, verdict, detail string
+	}{
+		{"no quorum", swap(goodStatus, `"quorum":true`, `"quorum":false`, `"leader":"ab",`, ``), goodPlane, "no quorum: changes are refused", "leader, no leader is known, no quorum"},
+		{"fault", swap(goodStatus, `"dataplanes":1`, `"fault":"hole at 7"`), goodPlane, "what is shown is old: hole at 7", ""},
+		{"full", swap(goodStatus, `"bytes":3084288`, `"bytes":6871947673`), goodPlane, "the store is 79 % full", "6.4 GiB of 8 GiB"},
+		{"gone", goodStatus, swap(goodPlane, `"connected":true`, `"connected":false`), "of r1 is disconnected since T3", "disconnected"},
+		{"behind", goodStatus, swap(goodPlane, `"lag":0`, `"lag":1`), "of r1 is 1 revision behind", "behind"},
+		{"failing", goodStatus, swap(goodPlane, `"failed":0`, `"failed":1200`), "of r1 could not install 1,200 prefixes", "failing"},
+		{"deviates", goodStatus, swap(goodPlane, `"deviates":false`, `"deviates":true`), "of r1 deviates", "deviates"},
+		{"digest", goodStatus, swap(goodPlane, `"digest_equal":true`, `"digest_equal":false`), "of r1 holds another table", "differs"},
+	} {
+		other := swap(goodPlane, `"r1"`, `"r2"`)
+		got := statusOf(t, test.status, fmt.Sprintf(`{"dataplanes":[%s,%s]}`, test.plane, other))
+		verdict, details, _ := strings.Cut(got, "\n\n")
+		if !strings.HasPrefix(verdict, "node-1 needs attention:\n  - ") || strings.Count(verdict, "\n") != 1 || !strings.Contains(verdict, test.verdict) {
+			t.Errorf("%s: the verdict is\n%s", test.name, verdict)
+		}
+		if !strings.Contains(details, test.detail) {
+			t.Errorf("%s: %q is not in\n%s", test.name, test.detail, details)
+		}
+	}
+}
+
+func TestNumbersForReaders(t *testing.T) {
+	for given, want := range map[string][2]string{
+		`0`: {"0", "0 B"}, `999`: {"999", "999 B"}, `1000`: {"1,000", "1000 B"}, `1024`: {"1,024", "1 KiB"},
+		`1062046`: {"1,062,046", "1.0 MiB"}, `8589934592`: {"8,589,934,592", "8 GiB"},
+		`18446744073709551615`: {"18,446,744,073,709,551,615", "16777216 TiB"}, `"x"`: {"x", "x"}, `null`: {"-", "-"},
+	} {
+		v, err := decode([]byte(given))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := [2]string{grouped(v), size(v)}; got != want {
+			t.Errorf("%s: %q, want %q", given, got, want)
+		}
+	}
+}
