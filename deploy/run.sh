@@ -108,7 +108,7 @@ dataplane=$!
 for ((i = 0; ; i++)); do
   alive "$node" || gone node "$node" "$node_log" "$node_at"
   alive "$dataplane" || gone 'data plane' "$dataplane" "$dataplane_log" "$dataplane_at"
-  if [[ $'\n'$(ask dataplane list) =~ $'\n'"$router "[^$'\n']*' true ' ]]; then break; fi
+  if [[ $'\n'$(ask dataplane list) =~ $'\n'"$router "\ *([a-z]+) && ${BASH_REMATCH[1]} != disconnected ]]; then break; fi
   ((i < 600)) || { echo "The data plane is not connected after a minute:" >&2; said "$dataplane_log" "$dataplane_at"; exit 1; }
   sleep 0.1
 done

@@ -112,12 +112,12 @@ func TestQuorumLostAndBack(t *testing.T) {
 	}
 	e.Close()
 	wait("no quorum: changes are refused")
-	if s := n.health.Status(); s.Quorum || s.DBSize == 0 || s.Quota != 256<<20 {
+	if s := n.health.Status(); s.Quorum || s.Leader != "" || s.DBSize == 0 || s.Quota != 256<<20 || s.Client != address {
 		t.Errorf("without etcd: %+v", s)
 	}
 	externalEtcd(t, dir, address)
 	wait("there is a quorum again")
-	if s := n.health.Status(); !s.Quorum {
+	if s := n.health.Status(); !s.Quorum || s.Leader != address {
 		t.Errorf("with etcd again: %+v", s)
 	}
 	if strings.Contains(logs.String(), "retrying of unary invoker failed") {

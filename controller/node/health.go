@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -146,7 +147,10 @@ func (h *health) Status() httpapi.NodeStatus {
 	}
 	if n.etcd == nil {
 		out.Etcd, out.RaftState, out.Quorum = "external", "External", h.quorum()
-		out.Committed, out.Applied, out.Leader = p.index, p.applied, p.endpoint
+		out.Committed, out.Applied, out.Client = p.index, p.applied, strings.Join(s.EtcdEndpoints, ",")
+		if out.Quorum {
+			out.Leader = p.endpoint
+		}
 		return out
 	}
 	out.Raft, out.Client = s.Raft.Advertise, s.Client.Advertise

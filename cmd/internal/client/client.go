@@ -174,7 +174,12 @@ func (c *Client) send(ctx context.Context, call Call) (*http.Response, string, e
 			}
 			resp, err := c.try(ctx, endpoint, call, c.share(ctx, len(c.endpoints)-i))
 			if err != nil {
-				last, ready[n] = err, time.Now().Add(c.pause)
+				// Of a read that the time was up for, what a node answered before says
+				// more; what became of a change only the last attempt tells.
+				if last == nil || ctx.Err() == nil || call.Method != http.MethodGet {
+					last = err
+				}
+				ready[n] = time.Now().Add(c.pause)
 				continue
 			}
 			if resp.StatusCode < 400 {

@@ -120,6 +120,31 @@ func TestUntilTheDeadline(t *testing.T) {
 	}
 }
 
+// A read that a node refused and then did not answer in time ends with the
+// refusal; a change does not, for its last attempt may have been stored.
+func TestTheRefusalBeforeTheDeadline(t *testing.T) {
+	for method, refused := range map[string]bool{"GET": true, "POST": false} {
+		first := true
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if first {
+				first = false
+				w.WriteHeader(503)
+				return
+			}
+			_, _ = io.ReadAll(req.Body) // lets the server see that the client goes
+			<-req.Context().Done()
+		}))
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		_, err := dial(t, s.URL).Do(ctx, Call{Method: method, Path: "/"}, nil)
+		var p *Problem
+		if errors.As(err, &p) != refused || errors.Is(err, ErrUnreachable) == refused {
+			t.Errorf("%s: %v", method, err)
+		}
+		cancel()
+		s.Close()
+	}
+}
+
 func TestNobodyThere(t *testing.T) {
 	s := httptest.NewServer(http.NotFoundHandler())
 	url := s.URL

@@ -24,6 +24,9 @@ func TestEtcdAway(t *testing.T) {
 	p := startPlane(t, n, "r1")
 	const route = `{"destination":"10.1.0.0/16","next_hop":"192.168.1.1","metric":100}`
 	must(t, n, http.StatusCreated, http.MethodPost, "/routes?wait=installed&timeout=60s", route)
+	if out, code := run(t, "--endpoint", n.API, "log", "verify"); code != 0 || !strings.Contains(out, "revisions 1 to 2") {
+		t.Errorf("the node does not lead to its log: exit %d: %s", code, out)
+	}
 	ctx := within(t, patience)
 	e.Kill()
 	for call(t, n, http.MethodGet, "/health", "").code == http.StatusOK { // learns it by a poll every 2 s
