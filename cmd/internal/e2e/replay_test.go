@@ -180,7 +180,7 @@ func TestReplay(t *testing.T) { onStores(t, testReplay) }
 
 func testReplay(t *testing.T, on store) {
 	ctx := within(t, patience)
-	source, client := on.etcd(t)
+	source, client, _ := on.etcd(t)
 	log := openLog(t, client)
 	a := openAppender(t, log)
 	s := &scribe{a: a, random: rand.New(rand.NewPCG(1, 2))}
@@ -228,7 +228,7 @@ func testReplay(t *testing.T, on store) {
 	// What `etcdctl get --prefix /dvr/` prints, put into an empty etcd: without
 	// snapshots everything comes from the batches.
 	for _, without := range []string{"nothing", "/dvr/snap/"} {
-		_, target := on.etcd(t)
+		_, target, _ := on.etcd(t)
 		dump(t, source, target, without)
 		same(t, "an empty node from a dump without "+without, openAppender(t, openLog(t, target)).State(), want)
 	}
@@ -258,12 +258,12 @@ func dump(t *testing.T, from string, to *clientv3.Client, without string) {
 
 // TestReplayFollowers: followers whose connection is cut at random points,
 // that are slow, and whose history is compacted under them, see every commit
-// once and end in the writer's state.
+// once and end in the writer's state; so they do when an external etcd is killed.
 func TestReplayFollowers(t *testing.T) { onStores(t, testReplayFollowers) }
 
 func testReplayFollowers(t *testing.T, on store) {
 	ctx := within(t, patience)
-	source, client := on.etcd(t)
+	source, client, process := on.etcd(t)
 	log := openLog(t, client)
 	a := openAppender(t, log)
 	start, err := log.Head(ctx)
@@ -325,6 +325,12 @@ func testReplayFollowers(t *testing.T, on store) {
 	for i := range 1200 {
 		if err := s.commit(ctx); err != nil {
 			t.Fatal(err)
+		}
+		if i == 600 && process != nil { // everybody loses it, the writer too
+			process.Kill()
+			if err := process.Start(); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if s.random.IntN(60) == 0 {
 			wires[s.random.IntN(2)].cut()

@@ -60,12 +60,13 @@ func (s store) node(t testing.TB) (*testbed.Node, *testbed.Etcd) {
 	return startNodeOn(t, e, dir), e
 }
 
-// etcd is an empty one: where it can be read, and a client as a node's.
-func (s store) etcd(t *testing.T) (endpoint string, c *clientv3.Client) {
+// etcd is an empty one: where it can be read, a client as a node's, and the
+// process, nil where it is this one.
+func (s store) etcd(t *testing.T) (endpoint string, c *clientv3.Client, e *testbed.Etcd) {
 	t.Helper()
 	if s.external {
-		e := startEtcd(t, scratch(t))
-		return e.Client, etcdClient(t, e.Client)
+		e = startEtcd(t, scratch(t))
+		return e.Client, etcdClient(t, e.Client), e
 	}
 	ctx := within(t, patience)
 	server, err := etcdserver.Start(ctx, etcdserver.Config{Name: "n", DataDir: t.TempDir(), PeerListen: "127.0.0.1:0", ClientListen: "127.0.0.1:0"})
@@ -76,7 +77,7 @@ func (s store) etcd(t *testing.T) (endpoint string, c *clientv3.Client) {
 	if err := server.WaitReady(ctx); err != nil {
 		t.Fatal(err)
 	}
-	return server.ClientAddr().String(), server.Client()
+	return server.ClientAddr().String(), server.Client(), nil
 }
 
 // startEtcd runs an etcd server that is ready, with its data in dir.
