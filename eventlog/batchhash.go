@@ -32,6 +32,37 @@ func HashBatch(raw []byte) (BatchLine, Hash, error) {
 	return l, h, nil
 }
 
+// HashAt is h(r), the chain hash of commit r within a stored batch, computed
+// from its bytes: whether a state that stands in the middle of the batch belongs
+// to it. r may be the revision before the batch's first, whose hash the batch
+// line has. Cost: that of DecodeBatch up to r. Errors: ErrNotFound (the batch
+// does not hold r), ErrCorrupt, ErrLevel.
+func HashAt(raw []byte, r Revision) (Hash, error) {
+	d := Decoder{single: true}
+	d.s.reset(raw)
+	l := d.batchLine()
+	if err := d.lineError(); err != nil {
+		return Hash{}, fmt.Errorf("hash of revision %d: %w", r, err)
+	}
+	if r+1 < l.First || r > l.Last {
+		return Hash{}, fmt.Errorf("hash of revision %d: %w: the batch has %d to %d", r, ErrNotFound, l.First, l.Last)
+	}
+	h := l.Prev
+	for at := l.First; at <= r; at++ {
+		var c Commit
+		start := d.s.i
+		d.commit(&c)
+		if d.s.err == nil && c.Revision != at {
+			d.s.fail("revision", "is not the next one")
+		}
+		if err := d.lineError(); err != nil {
+			return Hash{}, fmt.Errorf("hash of revision %d: commit %d: %w", r, at, err)
+		}
+		h = d.chain.next(h, raw[start:d.s.i])
+	}
+	return h, nil
+}
+
 // commitEnd is the length of the commit that b begins with; −1: b is too short.
 func commitEnd(b []byte) int {
 	end := bytes.IndexByte(b, '\n') + 1

@@ -44,3 +44,59 @@ func TestHashBatchIsTheHashOfDecodeBatch(t *testing.T) {
 		}
 	}
 }
+
+// TestHashAt: the hash within a batch is that of the batch cut off there.
+func TestHashAt(t *testing.T) {
+	files, err := filepath.Glob("testdata/v1/*.ndjson")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no fixtures", err)
+	}
+	several := 0
+	for _, name := range files {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, rest, err := DecodeBatchLine(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h, err := HashAt(raw, l.First-1); err != nil || h != l.Prev {
+			t.Errorf("%s: before the first: %x, %v", name, h, err)
+		}
+		size := 0
+		for n := 1; n <= l.Commits; n++ {
+			size += commitEnd(rest[size:])
+			r := l.First + Revision(n-1)
+			cut := append(AppendBatchLine(nil, l.Epoch, l.First, r, n, l.By, l.Prev), rest[:size]...)
+			var d Decoder
+			b, err := d.DecodeBatch(cut)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if h, err := HashAt(raw, r); err != nil || h != b.Hash {
+				t.Errorf("%s: at revision %d: %x, %v, want %x", name, r, h, err, b.Hash)
+			}
+			if n > 1 {
+				several++
+			}
+			if n < l.Commits {
+				continue
+			}
+			if _, err := HashAt(raw[:len(raw)-1], r); !errors.Is(err, ErrCorrupt) {
+				t.Errorf("%s: cut off: %v", name, err)
+			}
+		}
+		for _, r := range []Revision{l.Last + 1, l.First - 2, 1<<64 - 1} {
+			if _, err := HashAt(raw, r); !errors.Is(err, ErrNotFound) && r != l.First-1 {
+				t.Errorf("%s: revision %d: %v", name, r, err)
+			}
+		}
+	}
+	if several == 0 {
+		t.Error("no fixture has a batch of several commits")
+	}
+	if _, err := HashAt([]byte("{}\n"), 1); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("no batch: %v", err)
+	}
+}

@@ -40,6 +40,9 @@ type Options struct {
 	// OnDamage is told of damage that was survived (a snapshot that does not
 	// load) or that stops the folding. It must not block.
 	OnDamage func(error)
+	// OnFold is told, while the log is read at the start or anew, how far it is
+	// folded and where its head is. It must not block.
+	OnFold func(at, head eventlog.Revision)
 }
 
 func (o Options) withDefaults() Options {
@@ -57,6 +60,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.OnDamage == nil {
 		o.OnDamage = func(error) {}
+	}
+	if o.OnFold == nil {
+		o.OnFold = func(at, head eventlog.Revision) {}
 	}
 	return o
 }

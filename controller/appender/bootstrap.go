@@ -1,7 +1,9 @@
 package appender
 
 import (
+	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -61,7 +63,9 @@ func (a *Appender) restore(ctx context.Context) (*projector.Fold, eventlog.Head,
 	slices.SortFunc(snapshots, func(x, y eventlog.SnapshotInfo) int {
 		return cmpRevision(y.Revision, x.Revision)
 	})
+	var newest error // what stopped the newest snapshot: older ones explain less
 	for _, s := range snapshots {
+		a.options.OnFold(0, s.Revision)
 		fold, err := loadSnapshot(ctx, a.log, s)
 		if err == nil {
 			var head eventlog.Head
@@ -72,12 +76,22 @@ func (a *Appender) restore(ctx context.Context) (*projector.Fold, eventlog.Head,
 		if ctx.Err() != nil || errors.Is(err, eventlog.ErrUnavailable) {
 			return nil, eventlog.Head{}, err
 		}
-		a.options.OnDamage(fmt.Errorf("snapshot of revision %d: %w", s.Revision, err))
+		err = fmt.Errorf("snapshot of revision %d: %w", s.Revision, err)
+		a.options.OnDamage(err)
+		if newest == nil || errors.Is(newest, errUnloadable) {
+			newest = err
+		}
 	}
 	fold := projector.NewFold(a.log.ID())
 	head, err := a.catchUp(ctx, fold)
+	if newest != nil && errors.Is(err, eventlog.ErrTruncated) {
+		err = fmt.Errorf("%w; without a snapshot: %w", newest, err)
+	}
 	return fold, head, err
 }
+
+// errUnloadable: a snapshot cannot be used, whatever the log after it is like.
+var errUnloadable = errors.New("the snapshot does not load")
 
 // damaged reports an error that an older snapshot may avoid.
 func damaged(err error) bool {
@@ -95,8 +109,17 @@ func cmpRevision(a, b eventlog.Revision) int {
 	return 0
 }
 
-// loadSnapshot reads a snapshot back and compares it with its manifest.
+// loadSnapshot reads a snapshot back and compares it with its manifest; what
+// of the log follows it must continue its hash (foldBatch).
 func loadSnapshot(ctx context.Context, log eventlog.Log, info eventlog.SnapshotInfo) (*projector.Fold, error) {
+	fold, err := readSnapshot(ctx, log, info)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnloadable, err)
+	}
+	return fold, nil
+}
+
+func readSnapshot(ctx context.Context, log eventlog.Log, info eventlog.SnapshotInfo) (*projector.Fold, error) {
 	r, err := log.OpenSnapshot(ctx, info)
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
@@ -112,10 +135,17 @@ func loadSnapshot(ctx context.Context, log eventlog.Log, info eventlog.SnapshotI
 		return nil, fmt.Errorf("of log %s: %w", at.LogID, eventlog.ErrForeignLog)
 	case at.Revision != info.Revision || at.Epoch != info.Epoch:
 		return nil, fmt.Errorf("stands at %s: %w", at, eventlog.ErrCorrupt)
+	case hex.EncodeToString(hashOf(s)) != info.Hash:
+		return nil, fmt.Errorf("hash %x, the manifest says %s: %w", hashOf(s), info.Hash, eventlog.ErrCorrupt)
 	case s.Digest().String() != info.Digest:
 		return nil, fmt.Errorf("digest %s, the manifest says %s: %w", s.Digest(), info.Digest, eventlog.ErrCorrupt)
 	}
 	return fold, nil
+}
+
+func hashOf(s *projector.State) []byte {
+	h := s.Head().Hash
+	return h[:]
 }
 
 // catchUp reads the log until the Fold stands at its head.
@@ -130,9 +160,10 @@ func (a *Appender) catchUp(ctx context.Context, fold *projector.Fold) (eventlog.
 		case at.Revision > head.Revision, at.Revision == head.Revision && at.Hash != head.Hash:
 			return at, fmt.Errorf("revision %d, the log's head is %d: %w", at.Revision, head.Revision, errForked)
 		case at.Revision == head.Revision:
+			a.options.OnFold(at.Revision, head.Revision)
 			return head, nil
 		}
-		if err := a.readTail(ctx, fold, at.Revision); err != nil {
+		if err := a.readTail(ctx, fold, at.Revision, head.Revision); err != nil {
 			return fold.Current().Head(), err
 		}
 		if now := fold.Current().Head().Revision; now <= at.Revision {
@@ -144,8 +175,8 @@ func (a *Appender) catchUp(ctx context.Context, fold *projector.Fold) (eventlog.
 // readAhead is how many decoded batches wait for the Fold at most.
 const readAhead = 8
 
-// readTail decodes in one goroutine and folds in another.
-func (a *Appender) readTail(ctx context.Context, fold *projector.Fold, after eventlog.Revision) error {
+// readTail decodes in one goroutine and folds in another; head is for OnFold.
+func (a *Appender) readTail(ctx context.Context, fold *projector.Fold, after, head eventlog.Revision) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	batches := make(chan *eventlog.Batch, readAhead)
@@ -155,6 +186,9 @@ func (a *Appender) readTail(ctx context.Context, fold *projector.Fold, after eve
 		read <- a.log.Read(ctx, after, func(b *eventlog.Batch) error {
 			keep := *b
 			keep.Commits = slices.Clone(b.Commits)
+			if b.First() <= after || slices.ContainsFunc(keep.Commits, mayStop) {
+				keep.Raw = bytes.Clone(b.Raw) // foldBatch reads it
+			}
 			select {
 			case batches <- &keep:
 				return nil
@@ -171,6 +205,7 @@ func (a *Appender) readTail(ctx context.Context, fold *projector.Fold, after eve
 		if folding = a.foldBatch(ctx, fold, b); folding != nil {
 			cancel()
 		}
+		a.options.OnFold(fold.Current().Head().Revision, head)
 	}
 	if err := <-read; folding == nil && err != nil {
 		return fmt.Errorf("read the log: %w", err)
@@ -187,6 +222,12 @@ func (a *Appender) foldBatch(ctx context.Context, fold *projector.Fold, b *event
 		return fmt.Errorf("revision %d after %d: %w", b.First(), at.Revision, eventlog.ErrHole)
 	case b.First() == at.Revision+1 && b.Prev != at.Hash:
 		return fmt.Errorf("revision %d: %w", b.First(), errForked)
+	case b.First() <= at.Revision: // the Fold stands within the batch
+		if h, err := eventlog.HashAt(b.Raw, at.Revision); err != nil {
+			return fmt.Errorf("revision %d: %w", at.Revision, err)
+		} else if h != at.Hash {
+			return fmt.Errorf("revision %d: %w", at.Revision, errForked)
+		}
 	}
 	for i := range b.Commits {
 		c := &b.Commits[i]
@@ -247,11 +288,28 @@ func (l *loop) resync() error {
 	}
 }
 
-// commitHash is the chain hash that is known of commit i: a decoded batch
-// carries only that of its last one, and no State is frozen before it.
+// commitHash is the chain hash of commit i of b where it may be needed: of the
+// last one, which the batch carries, and of one that the Fold may have to stand
+// at because the next cannot be folded. No State is frozen at another.
 func commitHash(b *eventlog.Batch, i int) eventlog.Hash {
 	if i == len(b.Commits)-1 {
 		return b.Hash
 	}
+	if mayStop(b.Commits[i+1]) {
+		// The batch was decoded, so there is no error.
+		h, _ := eventlog.HashAt(b.Raw, b.Commits[i].Revision)
+		return h
+	}
 	return eventlog.Hash{}
+}
+
+// mayStop reports whether folding c can fail.
+func mayStop(c eventlog.Commit) bool {
+	for _, e := range c.Events {
+		switch e.(type) {
+		case *eventlog.CommitStaged, *eventlog.LevelRaised:
+			return true
+		}
+	}
+	return false
 }

@@ -102,6 +102,7 @@ type Keeper struct {
 	known    bool // last is what the log holds
 	last     eventlog.SnapshotInfo
 	lastAt   time.Time // when last was taken here
+	cramped  bool      // the last try found no room: Free need not rest before the next
 	volume   Volume    // at last
 	verified map[string]bool
 	upkeepAt time.Time
@@ -201,7 +202,7 @@ func (k *Keeper) Free(ctx context.Context) error {
 	sweeping := k.sweep(ctx)
 	moved, err := k.forget(ctx, true)
 	if err == nil && !moved {
-		if err = k.know(ctx); err == nil && k.folded.State().Position().Revision > k.last.Revision && k.rested() {
+		if err = k.know(ctx); err == nil && k.folded.State().Position().Revision > k.last.Revision && (k.cramped || k.rested()) {
 			if err = k.snapshot(ctx); err == nil {
 				_, err = k.forget(ctx, true)
 			}
@@ -241,6 +242,7 @@ func (k *Keeper) snapshot(ctx context.Context) error {
 	s := k.folded.State()
 	k.lastAt = k.options.Now() // a failing store is not tried more often either
 	info, err := k.log.WriteSnapshot(ctx, Describe(s), s.Save)
+	k.cramped = errors.Is(err, eventlog.ErrNoSpace)
 	if err != nil {
 		return fmt.Errorf("write the snapshot of revision %d: %w", s.Position().Revision, err)
 	}
