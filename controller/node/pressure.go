@@ -2,12 +2,14 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
+	"dvr/controller/appender"
 	"dvr/eventlog"
 	"dvr/eventlog/etcdlog"
 	"dvr/projector"
@@ -33,14 +35,32 @@ type pressure struct {
 	log     *zap.Logger
 	recover func(context.Context) error
 	now     func() time.Time
+	volume  func() int64 // bytes of a file for the log so far, about (inFile); nil: not counted
 
 	full   atomic.Int64 // percent when writes are refused, else 0
+	last   atomic.Pointer[fullness]
+	making atomic.Bool // room is being made
 	warned bool
 	tried  time.Time
 }
 
-// judge refuses every commit while the store is nearly full.
+// fullness is the fullest file as it was when the log had a volume.
+type fullness struct{ size, quota, volume int64 }
+
+// inFile is about what v takes of etcd's file before it is compacted: values in
+// whole pages, and for each batch its key and another head.
+func inFile(v appender.Volume) int64 { return v.Bytes + v.Bytes/8 + v.Batches<<10 }
+
+// judge refuses every commit while the store is nearly full. Since a fast
+// writer could pass from one reading to the next all that is left, it counts
+// what was logged since the last.
 func (p *pressure) judge(*projector.State, *eventlog.Commit) error {
+	if p.making.Load() {
+		return fmt.Errorf("%w: room is being made", eventlog.ErrNoSpace)
+	}
+	if r := p.last.Load(); r != nil && p.volume != nil && r.size+p.volume()-r.volume >= r.quota/100*refusePercent {
+		return fmt.Errorf("%w: about %d %% of the quota are used", eventlog.ErrNoSpace, refusePercent)
+	}
 	if percent := p.full.Load(); percent != 0 {
 		return fmt.Errorf("%w: %d %% of the quota are used, writes resume below %d %%", eventlog.ErrNoSpace, percent, refusePercent)
 	}
@@ -51,13 +71,19 @@ func (p *pressure) judge(*projector.State, *eventlog.Commit) error {
 // tries to make space, which blocks.
 func (p *pressure) observe(ctx context.Context, members []etcdlog.MemberStatus) {
 	var percent, free int64
+	var fullest fullness
 	for _, m := range members {
 		if m.Quota <= 0 {
 			continue
 		}
 		if v := m.Size * 100 / m.Quota; v >= percent {
 			percent, free = v, (m.Size-m.InUse)*100/max(m.Size, 1)
+			fullest = fullness{size: m.Size, quota: m.Quota}
 		}
+	}
+	if p.volume != nil && fullest.quota > 0 {
+		fullest.volume = p.volume()
+		p.last.Store(&fullest)
 	}
 	switch {
 	case percent < warnPercent:
@@ -76,11 +102,26 @@ func (p *pressure) observe(ctx context.Context, members []etcdlog.MemberStatus) 
 		p.log.Error("the store is nearly full, writes are refused until there is room", zap.Int64("percent_of_quota", percent))
 	}
 	if now := p.now(); now.Sub(p.tried) >= recoverPause {
-		p.tried = now
-		if err := p.recover(ctx); err != nil && ctx.Err() == nil {
+		switch err := p.recover(ctx); {
+		case errors.Is(err, errMakingRoom):
+			return
+		case err != nil && ctx.Err() == nil:
 			p.log.Error("making room in the store", zap.Error(err))
 		}
+		p.tried = now
 	}
+}
+
+var errMakingRoom = errors.New("room is being made already")
+
+// makeRoom runs one recovery at a time. Nothing is logged meanwhile: the little
+// room there may be is for what makes more.
+func (p *pressure) makeRoom(f func() error) error {
+	if !p.making.CompareAndSwap(false, true) {
+		return errMakingRoom
+	}
+	defer p.making.Store(false)
+	return f()
 }
 
 // shrinks says whether defragmenting a member's file is worth the pause.

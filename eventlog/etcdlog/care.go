@@ -9,8 +9,6 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-
-	"dvr/eventlog"
 )
 
 // MemberStatus is the state of the store at one member of etcd.
@@ -132,39 +130,6 @@ func (l *Log) Defragment(ctx context.Context) error {
 			if _, err := l.client.Maintenance.Defragment(ctx, m.Endpoint); err != nil {
 				return unavailable("defragment "+m.Endpoint, err)
 			}
-		}
-	}
-	return nil
-}
-
-// RecoverSpace ends the read-only state after the quota was reached: compact
-// all history, defragment, and, if each member is below its quota then, disarm
-// the members' NOSPACE alarms, which neither of the other two does. Members are
-// those that Defragment sees: with embedded ones each node recovers its own. It
-// cannot delete anything for the caller: where too little is free afterwards it leaves the
-// alarm and returns ErrNoSpace; truncate, then call it again.
-func (l *Log) RecoverSpace(ctx context.Context) error {
-	if _, err := l.Compact(ctx, 0); err != nil {
-		return fmt.Errorf("recover space: %w", err)
-	}
-	if err := l.Defragment(ctx); err != nil {
-		return fmt.Errorf("recover space: %w", err)
-	}
-	members, err := l.StoreStatus(ctx)
-	if err != nil {
-		return fmt.Errorf("recover space: %w", err)
-	}
-	for _, m := range members {
-		if m.Quota > 0 && m.Size >= m.Quota/100*95 {
-			return fmt.Errorf("recover space: %w: %d of %d bytes at %s are live", eventlog.ErrNoSpace, m.Size, m.Quota, m.Endpoint)
-		}
-	}
-	for _, m := range members {
-		if !m.NoSpace {
-			continue
-		}
-		if _, err := l.client.Maintenance.AlarmDisarm(ctx, &clientv3.AlarmMember{MemberID: m.MemberID, Alarm: pb.AlarmType_NOSPACE}); err != nil {
-			return unavailable("disarm", err)
 		}
 	}
 	return nil
