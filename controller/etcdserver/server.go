@@ -79,7 +79,7 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 	case <-ctx.Done():
 		go func() { // owner of the late result
 			if r := <-started; r.etcd != nil {
-				r.etcd.Close()
+				closeEtcd(r.etcd)
 			}
 		}()
 		return nil, fmt.Errorf("start etcd: %w", context.Cause(ctx))
@@ -218,7 +218,7 @@ func (s *Server) Close() {
 		go func() {
 			defer close(ended)
 			_ = s.client.Close()
-			s.etcd.Close()
+			closeEtcd(s.etcd)
 		}()
 		select {
 		case <-ended:
@@ -233,6 +233,17 @@ func (s *Server) Close() {
 		}
 	})
 	<-s.closed
+}
+
+// closeEtcd closes a member also where it has not joined a quorum: etcd's own
+// Close waits for its listeners, which wait for that or for the server's end.
+func closeEtcd(e *embed.Etcd) {
+	select {
+	case <-e.Server.ReadyNotify():
+	default:
+		e.Server.HardStop()
+	}
+	e.Close()
 }
 
 func (s *Server) stopGRPC() {

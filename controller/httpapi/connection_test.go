@@ -175,9 +175,10 @@ func TestBriefCallsAreNotWatched(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- a.server.Serve(l) }()
+	f := a.front()
+	go func() { done <- f.Serve(l) }()
 	defer func() {
-		_ = a.server.http.Close()
+		_ = f.http.Close()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}

@@ -63,6 +63,13 @@ func newAPI(t testing.TB) *api {
 	return a
 }
 
+// front listens for the API from the start.
+func (a *api) front() *Front {
+	f := NewFront(FrontConfig{Node: a.node})
+	f.Open(a.server.Handler())
+	return f
+}
+
 // answer is a response with its body read.
 type answer struct {
 	Code   int

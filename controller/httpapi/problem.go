@@ -101,12 +101,7 @@ func (s *Server) problem(c echo.Context, err error) {
 	b := getBuffer()
 	defer putBuffer(b)
 	o := b.object()
-	o.str("type", "/problems/"+row.slug)
-	o.str("title", row.title)
-	o.uint("status", uint64(row.status))
-	o.str("detail", detail)
-	o.str("instance", c.Request().URL.Path)
-	o.str("error", detail)
+	o.problem(row, detail, c.Request().URL.Path)
 	if field != "" {
 		o.str("field", field)
 	}
@@ -131,6 +126,16 @@ func (s *Server) problem(c echo.Context, err error) {
 	if c.Request().Method != http.MethodHead {
 		_, _ = c.Response().Write(append(b.b, '\n'))
 	}
+}
+
+// problem puts the members that every problem has.
+func (o object) problem(row kind, detail, path string) {
+	o.str("type", "/problems/"+row.slug)
+	o.str("title", row.title)
+	o.uint("status", uint64(row.status))
+	o.str("detail", detail)
+	o.str("instance", path)
+	o.str("error", detail)
 }
 
 // extended is an error whose problem has further members.

@@ -1,11 +1,7 @@
 package httpapi
 
 import (
-	"context"
 	"encoding/hex"
-	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -57,19 +53,17 @@ type Config struct {
 	Metrics *Metrics    // nil: a fresh one
 }
 
-// Server is the HTTP API. Serve may be called once.
+// Server is the HTTP API; a Front listens for it.
 type Server struct {
 	service *service.Service
 	node    Node
-	hosts   map[string]struct{} // as they come in the Host header, lower case
+	hosts   hosts
 	version string
 	log     *zap.Logger
 	metrics *Metrics
 	echo    *echo.Echo
-	http    *http.Server
 	prefix  atomic.Pointer[positionPrefix]
 	bodies  budget
-	writing time.Duration // limit of one write
 }
 
 // positionPrefix is the part of DVR-Position that rarely changes.
@@ -97,7 +91,7 @@ var (
 
 // New makes the server and its routes.
 func New(c Config) *Server {
-	s := &Server{service: c.Service, node: c.Node, version: c.Version, log: c.Logger, metrics: c.Metrics, hosts: map[string]struct{}{}, writing: writeLimit}
+	s := &Server{service: c.Service, node: c.Node, version: c.Version, log: c.Logger, metrics: c.Metrics, hosts: newHosts(c.Hosts)}
 	s.bodies.give(bodyBudget)
 	if s.log == nil {
 		s.log = zap.NewNop()
@@ -105,51 +99,22 @@ func New(c Config) *Server {
 	if s.metrics == nil {
 		s.metrics = NewMetrics(c.Service, c.Node)
 	}
-	for _, h := range append([]string{"localhost", "127.0.0.1", "::1"}, c.Hosts...) {
-		s.hosts[strings.ToLower(strings.TrimSuffix(h, "."))] = struct{}{}
-	}
 	s.echo = echo.New()
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = func(err error, c echo.Context) {
 		if !c.Response().Committed {
-			if e := s.admit(c.Request()); e != nil {
+			if e := s.hosts.admit(c.Request()); e != nil {
 				err = e
 			}
 			s.problem(c, err)
 		}
 	}
 	s.routes()
-	s.http = &http.Server{
-		Handler:           s.echo,
-		ConnContext:       withConnection,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Minute, // a slow body holds no handler for longer; imports set their own
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          zap.NewStdLog(s.log.Named("http")),
-	}
 	return s
 }
 
 // Handler is the API as an http.Handler.
 func (s *Server) Handler() http.Handler { return s.echo }
-
-// Serve answers on l until Shutdown.
-func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(&listener{l, s.writing}); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve HTTP: %w", err)
-	}
-	return nil
-}
-
-// Shutdown waits for calls in progress until ctx ends, then cuts them.
-func (s *Server) Shutdown(ctx context.Context) error {
-	if err := s.http.Shutdown(ctx); err != nil {
-		_ = s.http.Close()
-		return fmt.Errorf("stop HTTP: %w", err)
-	}
-	return nil
-}
 
 // handler answers a call or returns the error to answer with.
 type handler func(c echo.Context) error
@@ -188,48 +153,10 @@ func (s *Server) guarded(c echo.Context, h handler) (err error) {
 			err = errPanic
 		}
 	}()
-	if err := s.admit(c.Request()); err != nil {
+	if err := s.hosts.admit(c.Request()); err != nil {
 		return err
 	}
 	return h(c)
-}
-
-// admit refuses requests for a foreign host and those of foreign sites.
-func (s *Server) admit(r *http.Request) error {
-	host := r.Host
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && strings.IndexByte(host[i:], ']') < 0 {
-		host = host[:i]
-	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	if _, ok := s.hosts[host]; !ok && !s.knownHost(host) {
-		return fmt.Errorf("%w %q: this node answers to loopback and its advertised names; set API_ADVERTISE to be reached by another", errForeignHost, r.Host)
-	}
-	if site := r.Header["Sec-Fetch-Site"]; len(site) > 0 && site[0] != "same-origin" && site[0] != "none" {
-		return fmt.Errorf("%w: Sec-Fetch-Site is %q", errCrossSite, site[0])
-	}
-	if origin := r.Header["Origin"]; len(origin) > 0 {
-		_, host, ok := strings.Cut(origin[0], "://")
-		if !ok || !strings.EqualFold(host, r.Host) {
-			return fmt.Errorf("%w: Origin is %q", errCrossSite, origin[0])
-		}
-	}
-	return nil
-}
-
-// knownHost is the slow part of admit: another spelling, any loopback address.
-func (s *Server) knownHost(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if _, ok := s.hosts[host]; ok {
-		return true
-	}
-	ip := net.ParseIP(host)
-	if ip == nil {
-		return false
-	}
-	if _, ok := s.hosts[ip.String()]; ok {
-		return true
-	}
-	return ip.IsLoopback()
 }
 
 // setPosition puts DVR-Position.

@@ -22,9 +22,10 @@ func TestSlowImportIsCutAtItsTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- a.server.Serve(l) }()
+	f := a.front()
+	go func() { done <- f.Serve(l) }()
 	defer func() {
-		_ = a.server.http.Close()
+		_ = f.http.Close()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
@@ -87,18 +88,19 @@ func TestStalledReaderIsCut(t *testing.T) {
 	a := newAPI(t)
 	a.importLines("/v1/routes/import", manyRoutes(3000))
 	const limit = 300 * time.Millisecond
-	a.server.writing = limit
+	f := a.front()
+	f.writing = limit
 	closed := make(chan net.Conn, 16)
-	a.server.http.ConnState = func(c net.Conn, s http.ConnState) {
+	f.http.ConnState = func(c net.Conn, s http.ConnState) {
 		if s == http.StateClosed {
 			closed <- c
 		}
 	}
 	p := newPipes()
 	done := make(chan error, 1)
-	go func() { done <- a.server.Serve(p) }()
+	go func() { done <- f.Serve(p) }()
 	defer func() {
-		_ = a.server.http.Close()
+		_ = f.http.Close()
 		if err := <-done; err != nil && !errors.Is(err, net.ErrClosed) {
 			t.Error(err)
 		}

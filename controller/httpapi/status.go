@@ -52,10 +52,14 @@ func (s *Server) live(c echo.Context) error {
 	}
 	b := getBuffer()
 	defer putBuffer(b)
+	alive(b)
+	return send(c, http.StatusOK, b)
+}
+
+func alive(b *buffer) {
 	o := b.object()
 	o.str("status", "alive")
 	o.end()
-	return send(c, http.StatusOK, b)
 }
 
 // ready says that this node has folded the log up to its head and that there is a quorum;
@@ -99,14 +103,18 @@ func (s *Server) versionInfo(c echo.Context) error {
 	}
 	b := getBuffer()
 	defer putBuffer(b)
+	versions(b, s.version)
+	return send(c, http.StatusOK, b)
+}
+
+func versions(b *buffer, version string) {
 	o := b.object()
-	o.str("version", s.version)
+	o.str("version", version)
 	o.str("go", runtime.Version())
 	o.uint("log_format", eventlog.Format)
 	o.uint("max_level", eventlog.MaxLevel)
 	o.uint("fib_protocol", 1)
 	o.end()
-	return send(c, http.StatusOK, b)
 }
 
 // clusterStatus is the flat map of strings that hashicorp's raft.Stats gave
@@ -201,17 +209,21 @@ func (s *Server) status(c echo.Context) error {
 	e.uint("quota", uint64(max(n.Quota, 0)))
 	e.end()
 	o.next()
+	nodeAddresses(o, n)
+	o.uint("dataplanes", uint64(st.DataPlanes))
+	o.end()
+	return send(c, http.StatusOK, b)
+}
+
+func nodeAddresses(o object, n NodeStatus) {
 	o.key("addresses")
-	e = o.object()
+	e := o.object()
 	e.str("api", n.API)
 	e.str("fib", n.FIB)
 	e.optional("raft", n.Raft)
 	e.optional("etcd", n.Client)
 	e.end()
 	o.next()
-	o.uint("dataplanes", uint64(st.DataPlanes))
-	o.end()
-	return send(c, http.StatusOK, b)
 }
 
 func position(o object, key string, p eventlog.Position) {

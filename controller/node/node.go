@@ -60,14 +60,16 @@ type Node struct {
 	appender *appender.Appender
 	planes   *fibstream.Server
 	grpc     *grpc.Server
-	http     *httpapi.Server
+	front    *httpapi.Front
+	startup  *startup
 	health   *health
 	pressure *pressure
 	keeper   atomic.Pointer[appender.Keeper] // set when the log is folded
 
 	cancel context.CancelFunc // of the background work
 	work   sync.WaitGroup
-	failed chan error // the first part that ended by itself
+	abort  context.CancelCauseFunc // ends a start that is under way
+	failed chan error              // the first part that ended by itself
 	once   sync.Once
 	err    error
 }
@@ -93,14 +95,18 @@ func Run(ctx context.Context, s *settings.Settings, o Options) error {
 	return errors.Join(failure, n.Close())
 }
 
-// Start returns when the node has folded the log and answers on every port.
-// ctx bounds the start. What was opened is closed again when it fails.
+// Start returns when the node has folded the log and answers on every port;
+// until then HTTP tells what is waited for (startup). A log that is damaged or
+// away is tried again for as long as ctx allows. What was opened is closed
+// again when the start fails.
 func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err error) {
 	n := &Node{settings: s, started: time.Now(), failed: make(chan error, 8)}
 	if n.log, err = newLogger(s, o.Logs); err != nil {
 		return nil, err
 	}
 	n.log = n.log.With(zap.String("node", s.NodeID))
+	ctx, n.abort = context.WithCancelCause(ctx)
+	defer n.abort(nil)
 	defer func() {
 		if err != nil {
 			if closing := n.Close(); closing != nil {
@@ -118,29 +124,50 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 		return nil, err
 	}
 	limitMemory(s.MemoryLimit, n.log)
+	n.startup = newStartup(n)
+	n.front = httpapi.NewFront(httpapi.FrontConfig{
+		Node: n.startup, Waiting: n.startup.waiting, Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log,
+	})
+	n.serve("HTTP", func() error { return n.front.Serve(n.api) })
 
 	background, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
 	if err = n.openStore(ctx); err != nil {
 		return nil, err
 	}
+	if n.etcd != nil {
+		n.run(func() {
+			select {
+			case <-n.etcd.Done():
+				if err := n.etcd.Err(); err != nil {
+					n.fail(fmt.Errorf("etcd: %w", err))
+				}
+			case <-background.Done():
+			}
+		})
+	}
 	n.health = newHealth(n)
 	n.pressure = &pressure{log: n.log, recover: n.recoverSpace, now: time.Now}
-	n.appender, err = appender.Open(ctx, n.store, appender.Options{
-		Node:      s.NodeID,
-		Judge:     n.pressure.judge,
-		Ready:     n.health.writable,
-		OnNoSpace: n.recoverSpace,
-		OnDamage:  func(err error) { n.log.Error("damage to the log", zap.Error(err)) },
+	err = n.startup.persist(ctx, awaitsFold, func() (err error) {
+		n.appender, err = appender.Open(ctx, n.store, appender.Options{
+			Node:      s.NodeID,
+			Judge:     n.pressure.judge,
+			Ready:     n.health.writable,
+			OnNoSpace: n.recoverSpace,
+			OnDamage:  func(err error) { n.log.Error("damage to the log", zap.Error(err)) },
+			OnFold:    n.startup.folded,
+		})
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("fold the log: %w", err)
 	}
+	n.pressure.volume = func() int64 { return inFile(n.appender.Volume()) }
 	n.planes = fibstream.New(n.appender, fibstream.Options{Node: s.NodeID, Controllers: []string{n.advertised(s.FIB, n.fib)}})
 	n.grpc = grpc.NewServer(fibstream.ServerOptions()...)
 	n.planes.Register(n.grpc)
 	svc := service.New(service.Writer(n.appender), service.Planes(n.planes, s.NodeID), n.store)
-	n.http = httpapi.New(httpapi.Config{
+	api := httpapi.New(httpapi.Config{
 		Service: svc, Node: n.health, Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log,
 	})
 
@@ -154,33 +181,27 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 	n.keeper.Store(keeper)
 	n.run(func() { keeper.Run(background) })
 	n.run(func() { n.health.watch(background) })
-	n.serve("HTTP", func() error { return n.http.Serve(n.api) })
 	n.serve("the FIB stream", func() error { return n.grpc.Serve(n.fib) })
-	if n.etcd != nil {
-		n.run(func() {
-			select {
-			case <-n.etcd.Done():
-				if err := n.etcd.Err(); err != nil {
-					n.fail(fmt.Errorf("etcd: %w", err))
-				}
-			case <-background.Done():
-			}
-		})
-	}
+	n.front.Open(api.Handler())
 	n.announce(o.Out)
 	return n, nil
 }
 
-// recoverSpace makes room in the store: what the log can spare is deleted, then
-// the space goes back to the file and the file shrinks. What stops the first
-// does not stop the second.
+// recoverSpace makes room in the store: etcd's alarm is lifted, what the log
+// can spare is deleted, then the space goes back to the file and the file
+// shrinks. What stops one of these does not stop the next.
 func (n *Node) recoverSpace(ctx context.Context) error {
-	if k := n.keeper.Load(); k != nil {
-		if err := k.Free(ctx); err != nil && ctx.Err() == nil {
-			n.log.Warn("shortening the log to make room", zap.Error(err))
+	return n.pressure.makeRoom(func() error {
+		if err := n.store.LiftAlarm(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn("lifting etcd's alarm to make room", zap.Error(err))
 		}
-	}
-	return n.store.RecoverSpace(ctx)
+		if k := n.keeper.Load(); k != nil {
+			if err := k.Free(ctx); err != nil && ctx.Err() == nil {
+				n.log.Warn("shortening the log to make room", zap.Error(err))
+			}
+		}
+		return n.store.RecoverSpace(ctx)
+	})
 }
 
 func (n *Node) run(f func()) {
@@ -204,6 +225,7 @@ func (n *Node) fail(err error) {
 	case n.failed <- err:
 	default:
 	}
+	n.abort(err)
 }
 
 // Failed tells of the first part that ended by itself.
@@ -235,19 +257,20 @@ func (n *Node) openStore(ctx context.Context) error {
 			return storeError(s, err)
 		}
 		n.etcd, n.client = e, e.Client()
+		n.startup.etcd.Store(e)
+		n.startup.enter(awaitsQuorum)
 		if err := e.WaitReady(ctx); err != nil {
 			return fmt.Errorf("embedded etcd: %w", err)
 		}
 	}
-	var err error
 	options := etcdlog.Options{Node: s.NodeID, Logger: n.log.Named("log")}
 	if n.etcd != nil {
 		options.Defragment = n.etcd.Defragment
 	}
-	if n.store, err = etcdlog.Open(ctx, n.client, options); err != nil {
+	return n.startup.persist(ctx, awaitsLog, func() (err error) {
+		n.store, err = etcdlog.Open(ctx, n.client, options)
 		return err
-	}
-	return nil
+	})
 }
 
 // hostsOf are the names that a listener answers to beyond loopback.
@@ -307,9 +330,9 @@ func (n *Node) stop() error {
 	if n.planes != nil {
 		n.planes.Close() // ends the calls that wait for data planes, too
 	}
-	if n.http != nil {
+	if n.front != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), drainHTTP)
-		switch err := n.http.Shutdown(ctx); {
+		switch err := n.front.Shutdown(ctx); {
 		case errors.Is(err, context.DeadlineExceeded):
 			n.log.Info("calls that were still in progress were cut", zap.Duration("after", drainHTTP))
 		default:

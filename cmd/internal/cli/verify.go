@@ -52,10 +52,12 @@ func (s *store) ask(ctx context.Context, c *connection) {
 	ctx, cancel := context.WithTimeout(ctx, min(c.timeout, reachTimeout))
 	defer cancel()
 	var status struct{ Addresses nodeAddresses }
-	if _, err := c.call(ctx, client.Call{Method: http.MethodGet, Path: "/v1/status"}, &status); err == nil {
-		if etcd := status.Addresses.clients(); etcd != "" {
-			s.etcd = strings.Split(etcd, ",")
-		}
+	_, err := c.call(ctx, client.Call{Method: http.MethodGet, Path: "/v1/status"}, &status)
+	if p := (*client.Problem)(nil); errors.As(err, &p) {
+		_ = json.Unmarshal(p.Body, &status) // a node that cannot serve tells its addresses all the same
+	}
+	if etcd := status.Addresses.clients(); etcd != "" {
+		s.etcd = strings.Split(etcd, ",")
 	}
 }
 

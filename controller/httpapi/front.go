@@ -1,0 +1,163 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"dvr/eventlog"
+)
+
+// Waiting is why a node does not serve yet.
+type Waiting struct {
+	// Reason is the sentence that every refused call is answered with.
+	Reason string
+	// Fault is the damage that keeps the node from serving; empty while the
+	// start takes its course.
+	Fault    string
+	Revision eventlog.Revision // folded so far
+	Head     eventlog.Revision // of the log; 0: not known yet
+	// Retry is when it is worth to ask again; at least a second is told.
+	Retry time.Duration
+}
+
+// FrontConfig of a Front.
+type FrontConfig struct {
+	// Node tells of the node; what its store would have to tell may be missing. It
+	// is asked by every call before Open.
+	Node Node
+	// Waiting is asked likewise.
+	Waiting func() Waiting
+	// Hosts are as in Config.
+	Hosts   []string
+	Version string
+	Logger  *zap.Logger // nil: none
+}
+
+// Front is the node's HTTP listener. It answers from the node's first moment
+// on: probes and the version by itself, everything else with 503 and what is
+// waited for, until Open puts the API in its place. Serve may be called once.
+type Front struct {
+	config  FrontConfig
+	hosts   hosts
+	api     atomic.Pointer[http.Handler]
+	http    *http.Server
+	writing time.Duration // limit of one write
+}
+
+// NewFront makes a front that waits.
+func NewFront(c FrontConfig) *Front {
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+	f := &Front{config: c, hosts: newHosts(c.Hosts), writing: writeLimit}
+	f.http = &http.Server{
+		Handler:           f,
+		ConnContext:       withConnection,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute, // a slow body holds no handler for longer; imports set their own
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          zap.NewStdLog(c.Logger.Named("http")),
+	}
+	return f
+}
+
+// Open makes api answer every call that comes from now on.
+func (f *Front) Open(api http.Handler) { f.api.Store(&api) }
+
+// Serve answers on l until Shutdown.
+func (f *Front) Serve(l net.Listener) error {
+	if err := f.http.Serve(&listener{l, f.writing}); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	return nil
+}
+
+// Shutdown waits for calls in progress until ctx ends, then cuts them.
+func (f *Front) Shutdown(ctx context.Context) error {
+	if err := f.http.Shutdown(ctx); err != nil {
+		_ = f.http.Close()
+		return fmt.Errorf("stop HTTP: %w", err)
+	}
+	return nil
+}
+
+// ServeHTTP implements http.Handler.
+func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if api := f.api.Load(); api != nil {
+		(*api).ServeHTTP(w, r)
+		return
+	}
+	b := getBuffer()
+	defer putBuffer(b)
+	status, contentType := f.answer(b, w.Header(), r)
+	w.Header()["Content-Type"] = contentType
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(append(b.b, '\n'))
+	}
+}
+
+// answer is what is said before Open.
+func (f *Front) answer(b *buffer, h http.Header, r *http.Request) (int, []string) {
+	if err := f.hosts.admit(r); err != nil {
+		row, _ := rowOf(err)
+		o := b.object()
+		o.problem(row, err.Error(), r.URL.Path)
+		o.end()
+		return row.status, problemType
+	}
+	get := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if get {
+		switch r.URL.Path {
+		case "/livez":
+			alive(b)
+			return http.StatusOK, jsonType
+		case "/version":
+			versions(b, f.config.Version)
+			return http.StatusOK, jsonType
+		}
+	}
+	n, waiting := f.config.Node.Status(), f.config.Waiting()
+	h.Set("Retry-After", strconv.FormatInt(int64(max(waiting.Retry, time.Second).Round(time.Second)/time.Second), 10))
+	o := b.object()
+	if get && r.URL.Path == "/health" {
+		status := "starting"
+		if waiting.Fault != "" {
+			status = "damaged"
+		}
+		o.str("status", status)
+		o.str("raft_state", n.RaftState)
+		o.str("node_id", n.NodeID)
+		o.uint("revision", uint64(waiting.Revision))
+		o.str("reason", waiting.Reason)
+		o.end()
+		return http.StatusServiceUnavailable, jsonType
+	}
+	row := kind{status: http.StatusServiceUnavailable, slug: "starting", title: "The node is starting"}
+	if waiting.Fault != "" {
+		row.slug, row.title = "damaged", "The log is damaged"
+	}
+	o.problem(row, waiting.Reason, r.URL.Path)
+	o.str("node_id", n.NodeID)
+	o.str("version", f.config.Version)
+	o.str("raft_state", n.RaftState)
+	o.bool("quorum", n.Quorum)
+	o.time("since", n.Started)
+	o.uint("revision", uint64(waiting.Revision))
+	if waiting.Head > 0 {
+		o.uint("head", uint64(waiting.Head))
+	}
+	o.optional("fault", waiting.Fault)
+	nodeAddresses(o, n)
+	o.end()
+	return row.status, problemType
+}
