@@ -29,6 +29,8 @@ type Fold struct {
 	named   pmap.Map[pmap.String, uint32] // routers that routes and links name, how often
 
 	routes, links, keys int
+	keyBytes            int64             // of keys and their values
+	keysAt              eventlog.Revision // no event of a key lies after it
 
 	intern    interner
 	window    window
@@ -205,6 +207,7 @@ func (f *Fold) fill(s *State) {
 	s.pos, s.nonce, s.hash, s.level, s.time, s.digest = f.pos, f.nonce, f.hash, f.level, f.time, f.digest
 	s.epochs = f.epochs[:len(f.epochs):len(f.epochs)]
 	s.routes, s.links, s.keys = f.routes, f.links, f.keys
+	s.keyBytes, s.keysAt = f.keyBytes, f.keysAt
 	s.window = f.window.view()
 	s.topology = f.topology
 	s.recursive = f.recursive
@@ -232,7 +235,8 @@ func Resume(s *State) *Fold {
 	f := &Fold{
 		pos: s.pos, nonce: s.nonce, hash: s.hash, level: s.level, time: s.time, digest: s.digest, epochs: s.epochs,
 		v4: s.v4.Thaw(), v6: s.v6.Thaw(), items: s.items.Thaw(), classes: s.classes.Thaw(), named: s.named.Thaw(),
-		routes: s.routes, links: s.links, keys: s.keys, topology: s.topology, recursive: s.recursive,
+		routes: s.routes, links: s.links, keys: s.keys, keyBytes: s.keyBytes, keysAt: s.keysAt,
+		topology: s.topology, recursive: s.recursive,
 	}
 	f.intern = newInterner(func(eventlog.RouterID, int) {})
 	for k, e := range s.v4.All() {

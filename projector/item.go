@@ -136,6 +136,8 @@ func (f *Fold) applyItem(e eventlog.Event, c *eventlog.Commit) {
 		f.epochs = append(f.epochs, Epoch{e.Epoch, c.Revision})
 	case *eventlog.LevelRaised:
 		f.level = e.Level
+	case *eventlog.KeyPut, *eventlog.KeyDeleted:
+		f.keysAt = c.Revision
 	case *eventlog.ClockStepped:
 		f.step(e.To - e.From)
 		return
@@ -151,8 +153,10 @@ func (f *Fold) setItem(k pmap.String, it *item) {
 	before, existed := f.items.Set(k, it)
 	if existed {
 		f.digest = f.digest.Sub(f.itemDigest(before))
+		f.weigh(before, -1)
 	}
 	f.digest = f.digest.Add(f.itemDigest(it))
+	f.weigh(it, 1)
 	if !existed {
 		f.countItem(k, it, 1)
 	}
@@ -165,6 +169,7 @@ func (f *Fold) removeItem(k pmap.String) {
 		return
 	}
 	f.digest = f.digest.Sub(f.itemDigest(before))
+	f.weigh(before, -1)
 	f.countItem(k, before, -1)
 	f.topologyTouched(k)
 }
@@ -178,6 +183,13 @@ func (f *Fold) countItem(k pmap.String, it *item, by int) {
 		l := it.event.(*eventlog.LinkSet)
 		f.name(l.A, by)
 		f.name(l.B, by)
+	}
+}
+
+// weigh counts the bytes of a key and its value.
+func (f *Fold) weigh(it *item, by int64) {
+	if e, ok := it.event.(*eventlog.KeyPut); ok {
+		f.keyBytes += by * int64(len(e.Key)+len(e.Value))
 	}
 }
 

@@ -367,6 +367,7 @@ func TestStateDigestEqualsTheSumOverItems(t *testing.T) {
 		events := reference.World{}.Events(60).Draw(t, "events")
 		f, model := NewFold("log"), reference.New()
 		revs := map[string]eventlog.Revision{}
+		var changed eventlog.Revision
 		for _, c := range commitsOf(t, events, 6) {
 			mustApplyRapid(t, f, c)
 			model.Apply(c.Events...)
@@ -381,7 +382,9 @@ func TestStateDigestEqualsTheSumOverItems(t *testing.T) {
 				case *eventlog.LinkObserved:
 					revs[fmt.Sprint(e.LinkID, e.Router)] = c.Revision
 				case *eventlog.KeyPut:
-					revs["key "+e.Key] = c.Revision
+					revs["key "+e.Key], changed = c.Revision, c.Revision
+				case *eventlog.KeyDeleted:
+					changed = c.Revision
 				}
 			}
 			s := f.Current()
@@ -392,6 +395,9 @@ func TestStateDigestEqualsTheSumOverItems(t *testing.T) {
 				st.Keys != len(model.Keys) || st.Routers != len(model.Known()) {
 				t.Fatalf("revision %d: %+v, want %d routes, %d links, %d keys, routers %v", c.Revision, st,
 					len(model.Routes), len(model.Links), len(model.Keys), model.Known())
+			}
+			if got, want := s.KeyBytes(), bytesOf(model.Keys); got != want || s.Stats().KeyBytes != want || s.KeysChanged() != changed {
+				t.Fatalf("revision %d: %d bytes of keys, changed at %d; want %d, %d", c.Revision, got, s.KeysChanged(), want, changed)
 			}
 			var known []eventlog.RouterID
 			for r := range s.Routers() {
@@ -408,6 +414,13 @@ func TestStateDigestEqualsTheSumOverItems(t *testing.T) {
 			}
 		}
 	})
+}
+
+func bytesOf(keys map[string]string) (n int64) {
+	for k, v := range keys {
+		n += int64(len(k) + len(v))
+	}
+	return n
 }
 
 func saved(t interface{ Fatal(...any) }, s *State) []byte {
@@ -454,6 +467,9 @@ func TestSaveLoadResumeContinue(t *testing.T) {
 		}
 		if a, b := saved(t, got), saved(t, want); !bytes.Equal(a, b) {
 			t.Fatalf("saved:\n%s\nwant:\n%s", a, b)
+		}
+		if got.KeyBytes() != want.KeyBytes() || got.KeysChanged() < want.KeysChanged() || got.KeysChanged() > got.Position().Revision {
+			t.Fatalf("%d bytes of keys, changed up to %d; want %d, %d", got.KeyBytes(), got.KeysChanged(), want.KeyBytes(), want.KeysChanged())
 		}
 		for _, r := range routersAsked {
 			if a, b := got.FIB(r, nil).Digest(), want.FIB(r, nil).Digest(); a != b {

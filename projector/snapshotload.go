@@ -150,6 +150,7 @@ func (l *loader) header() error {
 	}
 	f := NewFold(h.LogID)
 	f.pos.Epoch, f.pos.Revision, f.level, f.time = h.Epoch, eventlog.Revision(h.Revision), h.Level, h.Time
+	f.keysAt = f.pos.Revision // deletions are not in a snapshot
 	if !decodeHex(f.nonce[:], h.Nonce) || !decodeHex(f.hash[:], h.Hash) {
 		return corrupt(errors.New("nonce or hash is not hex of the right length"))
 	}

@@ -26,6 +26,8 @@ type State struct {
 	named   pmap.View[pmap.String, uint32]
 
 	routes, links, keys int
+	keyBytes            int64
+	keysAt              eventlog.Revision
 	window              windowView
 	topology            *topologyCell
 	recursive           []*class
@@ -60,13 +62,16 @@ func (s *State) EpochOf(r eventlog.Revision) uint64 {
 }
 
 // Stats counts what a state holds.
-type Stats struct{ Destinations4, Destinations6, Routes, Classes, Routers, Links, Keys int }
+type Stats struct {
+	Destinations4, Destinations6, Routes, Classes, Routers, Links, Keys int
+	KeyBytes                                                            int64 // see State.KeyBytes
+}
 
 // Stats counts. Cost: O(routers).
 func (s *State) Stats() Stats {
 	st := Stats{
 		Destinations4: s.v4.Len(), Destinations6: s.v6.Len(), Routes: s.routes,
-		Classes: s.classes.Len(), Links: s.links, Keys: s.keys, Routers: s.named.Len(),
+		Classes: s.classes.Len(), Links: s.links, Keys: s.keys, KeyBytes: s.keyBytes, Routers: s.named.Len(),
 	}
 	for k := range itemsOf(s.items, pmap.String(rune(itemRouter))) {
 		if !s.named.Has(k[1:]) {
@@ -337,6 +342,14 @@ func keyOf(it *item) Key {
 	k := it.event.(*eventlog.KeyPut)
 	return Key{k.Key, k.Value, it.rev}
 }
+
+// KeyBytes is what the key-value store holds: the bytes of its keys and values. O(1).
+func (s *State) KeyBytes() int64 { return s.keyBytes }
+
+// KeysChanged is a revision after which, up to the state's own, no event is
+// about a key: the last one's, or the revision of the snapshot that the fold
+// began at. O(1).
+func (s *State) KeysChanged() eventlog.Revision { return s.keysAt }
 
 // Keys iterates in byte order over the keys that begin with prefix, strictly after the cursor ("": from the start).
 func (s *State) Keys(prefix, after string) iter.Seq[Key] {
