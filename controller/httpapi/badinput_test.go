@@ -260,8 +260,6 @@ func TestNotSupportedYet(t *testing.T) {
 		{`{"kind":"route.withdrawn","vrf":"red","destination":"10.0.0.0/8","next_hop":"192.0.2.1"}`, "vrf"},
 		{`{"kind":"route.announced","destination":"10.0.0.0/8","next_hop":"192.0.2.1","expires":` + at + `}`, "expires"},
 		{`{"kind":"router.set","router":"r1","drained":"hard"}`, "drained"},
-		{`{"kind":"key.put","key":"k","value":"v"}`, "kind"},
-		{`{"kind":"key.deleted","key":"k"}`, "kind"},
 		{`{"kind":"guard.removed","name":"g"}`, "kind"},
 		{`{"kind":"freeze.set","name":"f"}`, "kind"},
 		{`{"kind":"role.removed","actor":"x"}`, "kind"},

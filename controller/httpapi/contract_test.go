@@ -30,6 +30,14 @@ func TestSeedShapes(t *testing.T) {
 				`"next_hops":[{"next_hop":"192.168.1.1","weight":1},{"next_hop":"192.168.1.2","weight":1}],"revision":3}},"revision":3}`},
 		{"DELETE", "/routes/10.1.0.0/16", "", 200, `{"destination":"10.1.0.0/16","status":"route deleted","revision":4}`},
 		{"GET", "/routes", "", 200, `{"routes":{},"revision":4}`},
+		{"GET", "/kv", "", 200, `{}`},
+		{"PUT", "/kv/raft", `{"value":"is a distributed systems algorithm"}`, 200, `{"status":"success","key":"raft","revision":5}`},
+		{"GET", "/kv/raft", "", 200, `{"key":"raft","value":"is a distributed systems algorithm","modified":5,"revision":5}`},
+		{"PUT", "/kv/k2", `{"value":"v2"}`, 200, `{"status":"success","key":"k2","revision":6}`},
+		{"GET", "/kv", "", 200, `{"k2":"v2","raft":"is a distributed systems algorithm"}`},
+		{"DELETE", "/kv/raft", "", 200, `{"status":"success","key":"raft","existed":true,"revision":7}`},
+		{"DELETE", "/kv/raft", "", 200, `{"status":"success","key":"raft","existed":false,"revision":7}`},
+		{"GET", "/kv", "", 200, `{"k2":"v2"}`},
 	}
 	for _, s := range steps {
 		r := a.do(s.method, s.target, s.body)
@@ -108,6 +116,8 @@ var every = []struct{ method, target, body string }{
 	{"PUT", "/v1/routers/r2", `{}`}, {"GET", "/v1/routers", ""}, {"GET", "/v1/routers/r2", ""}, {"GET", "/v1/routers/r2/vector", ""},
 	{"PUT", "/v1/links/r1/r2", `{}`}, {"GET", "/v1/links", ""}, {"GET", "/v1/links/r1/r2", ""},
 	{"GET", "/v1/dataplanes", ""},
+	{"PUT", "/kv/k", `{"value":"v"}`}, {"GET", "/kv", ""}, {"GET", "/kv/k", ""}, {"GET", "/v1/kv/history/k", ""},
+	{"GET", "/v1/kv/watch?timeout=1ms", ""}, {"DELETE", "/kv/k", ""},
 	{"DELETE", "/v1/links/r1/r2", ""}, {"DELETE", "/v1/routers/r2", ""},
 	{"DELETE", "/routes/10.2.0.0/16", ""}, {"DELETE", "/routes?destination=10.3.0.0/16", ""},
 }
@@ -144,7 +154,7 @@ func TestEveryCall(t *testing.T) {
 		path, _, _ := strings.Cut(c.target, "?")
 		called[c.method+" "+path] = true
 	}
-	shape := strings.NewReplacer("/10.2.0.0/16", "/*", "/r1/r2", "/:a/:b", "/r2", "/:id", "commits/1", "commits/:revision")
+	shape := strings.NewReplacer("/10.2.0.0/16", "/*", "/r1/r2", "/:a/:b", "/r2", "/:id", "commits/1", "commits/:revision", "/kv/k", "/kv/*", "history/k", "history/*")
 	have := map[string]bool{}
 	for k := range called {
 		have[shape.Replace(k)] = true

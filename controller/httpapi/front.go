@@ -73,6 +73,9 @@ func NewFront(c FrontConfig) *Front {
 // Open makes api answer every call that comes from now on.
 func (f *Front) Open(api http.Handler) { f.api.Store(&api) }
 
+// OnShutdown has end called when Shutdown begins.
+func (f *Front) OnShutdown(end func()) { f.http.RegisterOnShutdown(end) }
+
 // Serve answers on l until Shutdown.
 func (f *Front) Serve(l net.Listener) error {
 	if err := f.http.Serve(&listener{l, f.writing}); !errors.Is(err, http.ErrServerClosed) {

@@ -23,6 +23,7 @@ import (
 	"dvr/controller/service"
 	"dvr/eventlog"
 	"dvr/eventlog/memlog"
+	"dvr/projector"
 )
 
 const testLog = "6f1c2f0e-7a34-4b1c-9d52-0c8a5e0f4a11"
@@ -41,14 +42,19 @@ type api struct {
 	svc    *service.Service
 	server *Server
 	node   *fakeNode
+	quota  atomic.Int64 // of keys
 }
 
 func newAPI(t testing.TB) *api {
 	t.Helper()
 	a := &api{t: t, log: memlog.New(testLog), node: &fakeNode{}}
 	a.node.status.Store(&NodeStatus{NodeID: "node-1", RaftState: "Leader", Quorum: true, Etcd: "embedded", Started: time.Unix(0, 0)})
+	a.quota.Store(64 << 20)
+	judge := func(st *projector.State, c *eventlog.Commit) error {
+		return service.KeyQuota(a.quota.Load()).Judge(st, c)
+	}
 	var err error
-	if a.app, err = appender.Open(context.Background(), a.log, appender.Options{Node: "node-1", ReadTimeout: time.Second}); err != nil {
+	if a.app, err = appender.Open(context.Background(), a.log, appender.Options{Node: "node-1", ReadTimeout: time.Second, Judge: judge}); err != nil {
 		t.Fatal(err)
 	}
 	a.planes = fibstream.New(a.app, fibstream.Options{Node: "node-1"})

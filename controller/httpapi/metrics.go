@@ -21,6 +21,7 @@ type Metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	page     http.Handler
+	watchers func() int64 // set by the Server
 }
 
 // NewMetrics registers everything that is told of the service and the node.
@@ -35,7 +36,7 @@ func NewMetrics(s *service.Service, n Node) *Metrics {
 	}
 	m.registry.MustRegister(m.requests, m.duration,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		&stateCollector{s, n})
+		&stateCollector{s, n, m})
 	m.page = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 	return m
 }
@@ -83,6 +84,7 @@ func (s *Server) metricsPage(c echo.Context) error {
 type stateCollector struct {
 	service *service.Service
 	node    Node
+	metrics *Metrics
 }
 
 func (s *stateCollector) Describe(ch chan<- *prometheus.Desc) {
@@ -103,6 +105,10 @@ var described = func() map[string]*prometheus.Desc {
 	add("classes", "Path classes in the state.")
 	add("routers", "Routers known to the state.")
 	add("links", "Links in the state.")
+	add("kv_keys", "Keys in the key-value store.")
+	add("kv_bytes", "Bytes of the keys and values in the key-value store.")
+	add("kv_quota_bytes", "Bytes at which the key-value store refuses to grow.")
+	add("kv_watchers", "Watches of keys that are in progress on this node.")
 	add("idempotency_window_commits", "Commits whose ids are remembered.")
 	add("appended_batches_total", "Batches appended by this node.")
 	add("appended_commits_total", "Commits appended by this node.")
@@ -151,6 +157,11 @@ func (s *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge("classes", float64(st.Stats.Classes))
 	gauge("routers", float64(st.Stats.Routers))
 	gauge("links", float64(st.Stats.Links))
+	gauge("kv_keys", float64(st.Stats.Keys))
+	gauge("kv_bytes", float64(st.Stats.KeyBytes))
+	if s.metrics.watchers != nil {
+		gauge("kv_watchers", float64(s.metrics.watchers()))
+	}
 	gauge("idempotency_window_commits", float64(st.Window.Commits))
 	a := st.Appender
 	count("appended_batches_total", a.Batches)
@@ -172,6 +183,7 @@ func (s *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge("raft_applied_index", float64(n.Applied))
 	gauge("store_bytes", float64(n.DBSize))
 	gauge("store_quota_bytes", float64(n.Quota))
+	gauge("kv_quota_bytes", float64(n.KVQuota))
 	for _, d := range s.service.DataPlanes() {
 		r := string(d.Router)
 		gauge("dataplane_connected", flag(d.Connected), r)

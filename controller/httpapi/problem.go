@@ -47,6 +47,7 @@ var kinds = []kind{
 	{service.ErrIDReused, http.StatusUnprocessableEntity, "idempotency-key-reused", "Idempotency key reused", 0},
 	{service.ErrNoDataPlane, http.StatusConflict, "no-dataplane", "No data plane is connected", 0},
 	{service.ErrConflict, http.StatusConflict, "conflict", "Conflict", 0},
+	{service.ErrKeyQuota, http.StatusInsufficientStorage, "kv-quota", "Key-value quota used up", 0},
 	{service.ErrGone, http.StatusGone, "gone", "No longer retained", 0},
 	{service.ErrOutcomeUnknown, http.StatusGatewayTimeout, "outcome-unknown", "Outcome unknown", 0},
 	{service.ErrOverloaded, http.StatusTooManyRequests, "overloaded", "Overloaded", 1},

@@ -119,6 +119,15 @@ func with(base []string, more ...string) []string {
 	return append(append([]string(nil), base...), more...)
 }
 
+// at reads the past revision that is asked about; 0: none.
+func (q *query) at() (eventlog.Revision, error) {
+	r, err := q.revision("at")
+	if err == nil && q.has("at") && r == 0 {
+		err = fieldError("at", "must be a revision from 1 on")
+	}
+	return r, err
+}
+
 func (q *query) timeout() (time.Duration, error) {
 	if !q.has("timeout") {
 		return 0, nil
@@ -179,24 +188,29 @@ func (q *query) read() (r service.Read, err error) {
 	if !q.has("min_revision") {
 		return r, nil
 	}
-	v := q.get("min_revision")
-	bad := fieldError("min_revision", "must be a revision such as 42, or a position such as DVR-Position gives")
+	err = readPlace("min_revision", q.get("min_revision"), &r)
+	return r, err
+}
+
+// readPlace reads a revision or a position into the minimum of r.
+func readPlace(name, v string, r *service.Read) error {
+	bad := fieldError(name, "must be a revision such as 42, or a position such as DVR-Position gives")
 	if id, rest, ok := strings.Cut(v, "/"); ok {
 		epoch, rev, ok := strings.Cut(rest, "/")
 		e, err1 := number(epoch)
 		n, err2 := number(rev)
 		if !ok || id == "" || err1 != nil || err2 != nil {
-			return r, bad
+			return bad
 		}
 		r.Min = eventlog.Position{LogID: id, Epoch: e, Revision: eventlog.Revision(n)}
-		return r, nil
+		return nil
 	}
 	n, err := number(v)
 	if err != nil {
-		return r, bad
+		return bad
 	}
 	r.MinRevision = eventlog.Revision(n)
-	return r, nil
+	return nil
 }
 
 // number reads digits alone, without sign or leading zeros.

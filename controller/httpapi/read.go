@@ -229,8 +229,12 @@ func (s *Server) getRoute(c echo.Context) error {
 // revision of the last change, which If-Match is about, and a hash of what is
 // shown but for the revision of the state.
 func sendItem(c echo.Context, o object, t service.Tag, v service.View) error {
-	sum := sha256.Sum256(o.b)
-	tag := etag(t, sum[:8])
+	return sendVersion(c, o, t, v.State.Position().Revision, v.Stale)
+}
+
+// sendVersion is sendItem for an item as it was at a revision.
+func sendVersion(c echo.Context, o object, t service.Tag, at eventlog.Revision, isStale bool) error {
+	tag := etagOf(t, o.b)
 	h := c.Response().Header()
 	h["Etag"] = []string{tag}
 	p, err := tags(c.Request().Header, "If-None-Match")
@@ -240,10 +244,18 @@ func sendItem(c echo.Context, o object, t service.Tag, v service.View) error {
 	if p.Any || slices.Contains(p.texts, tag) {
 		return c.NoContent(http.StatusNotModified)
 	}
-	o.uint("revision", uint64(v.State.Position().Revision))
-	stale(o, v)
+	o.uint("revision", uint64(at))
+	if isStale {
+		o.bool("stale", true)
+	}
 	o.end()
 	return send(c, http.StatusOK, o.buffer)
+}
+
+// etagOf is the tag of an item of which so much is shown.
+func etagOf(t service.Tag, shown []byte) string {
+	sum := sha256.Sum256(shown)
+	return etag(t, sum[:8])
 }
 
 var lookupParams = with(readParams, "address", "router", "source")

@@ -43,4 +43,11 @@ func (s *Server) routes() {
 	s.add(del, "/v1/links/:a/:b", s.deleteLink)
 
 	s.add(get, "/v1/dataplanes", s.dataPlanes)
+
+	s.add(get, "/kv", s.listKeys)
+	s.add(get, "/kv/*", s.getKey)
+	s.add(put, "/kv/*", s.putKey)
+	s.add(del, "/kv/*", s.deleteKey)
+	s.add(get, "/v1/kv/history/*", s.keyHistory)
+	s.add(get, "/v1/kv/watch", s.watchKeys)
 }

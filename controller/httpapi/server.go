@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,7 @@ type NodeStatus struct {
 	Raft      string
 	Client    string // of the embedded etcd, for reading the log
 	Started   time.Time
+	KVQuota   int64 // bytes that keys and values may take together
 }
 
 // Config of a Server.
@@ -64,6 +66,11 @@ type Server struct {
 	echo    *echo.Echo
 	prefix  atomic.Pointer[positionPrefix]
 	bodies  budget
+
+	watchers  atomic.Int64
+	heartbeat time.Duration // the longest silence of a watch
+	stopping  chan struct{} // closed by EndWatches
+	end       func()
 }
 
 // positionPrefix is the part of DVR-Position that rarely changes.
@@ -91,7 +98,8 @@ var (
 
 // New makes the server and its routes.
 func New(c Config) *Server {
-	s := &Server{service: c.Service, node: c.Node, version: c.Version, log: c.Logger, metrics: c.Metrics, hosts: newHosts(c.Hosts)}
+	s := &Server{service: c.Service, node: c.Node, version: c.Version, log: c.Logger, metrics: c.Metrics, hosts: newHosts(c.Hosts), heartbeat: heartbeat, stopping: make(chan struct{})}
+	s.end = sync.OnceFunc(func() { close(s.stopping) })
 	s.bodies.give(bodyBudget)
 	if s.log == nil {
 		s.log = zap.NewNop()
@@ -99,6 +107,7 @@ func New(c Config) *Server {
 	if s.metrics == nil {
 		s.metrics = NewMetrics(c.Service, c.Node)
 	}
+	s.metrics.watchers = s.watchers.Load
 	s.echo = echo.New()
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = func(err error, c echo.Context) {
@@ -115,6 +124,9 @@ func New(c Config) *Server {
 
 // Handler is the API as an http.Handler.
 func (s *Server) Handler() http.Handler { return s.echo }
+
+// EndWatches ends the streams that would go on for ever, now and from now on.
+func (s *Server) EndWatches() { s.end() }
 
 // handler answers a call or returns the error to answer with.
 type handler func(c echo.Context) error

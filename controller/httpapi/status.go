@@ -192,6 +192,8 @@ func (s *Server) status(c echo.Context) error {
 	e.uint("classes", uint64(st.Stats.Classes))
 	e.uint("routers", uint64(st.Stats.Routers))
 	e.uint("links", uint64(st.Stats.Links))
+	e.uint("keys", uint64(st.Stats.Keys))
+	e.uint("key_bytes", uint64(st.Stats.KeyBytes))
 	e.end()
 	o.next()
 	o.key("idempotency_window")

@@ -169,11 +169,12 @@ func TestReplayedAnswersAreEqual(t *testing.T) {
 		{"PUT", "/v1/routers/r9", `{}`}, {"PUT", "/v1/links/r1/r2", `{}`}, {"PUT", "/routes/10.1.0.0/16", `{"next_hop":"192.0.2.1"}`},
 		{"POST", "/routes", `{"destination":"10.1.0.0/16","next_hop":"192.0.2.1"}`}, {"POST", "/v1/commits", `{"events":[{"kind":"router.set","router":"r8"}]}`},
 		{"DELETE", "/routes/10.1.0.0/16", ""}, {"DELETE", "/v1/links/r1/r2", ""}, {"DELETE", "/v1/routers/r9", ""},
+		{"PUT", "/kv/a", `{"value":"v"}`}, {"DELETE", "/kv/a", ""}, {"DELETE", "/kv/a", ""}, {"DELETE", "/kv/b", ""},
 	} {
 		key := fmt.Sprintf("Idempotency-Key: k%d", i)
 		first := a.must(c.method, c.target, c.body, key)
 		again := a.must(c.method, c.target, c.body, key)
-		if again.Code != first.Code || again.Body != first.Body || again.Header.Get("DVR-Position") != first.Header.Get("DVR-Position") || again.Header.Get("DVR-Replayed") != "true" {
+		if again.Code != first.Code || again.Body != first.Body || again.Header.Get("DVR-Position") != first.Header.Get("DVR-Position") || again.Header.Get("ETag") != first.Header.Get("ETag") || again.Header.Get("DVR-Replayed") != "true" {
 			t.Errorf("%s %s: %d %s, then %d %s", c.method, c.target, first.Code, first.Body, again.Code, again.Body)
 		}
 	}

@@ -142,7 +142,7 @@ func (h *health) Status() httpapi.NodeStatus {
 	n, s, p := h.n, h.n.settings, h.polled.Load()
 	out := httpapi.NodeStatus{
 		NodeID: s.NodeID, Etcd: "embedded", Started: n.started, Peers: max(p.peers, 0),
-		DBSize: p.size, Quota: p.quota,
+		DBSize: p.size, Quota: p.quota, KVQuota: int64(n.keyQuota),
 		API: n.advertised(s.API, n.api), FIB: n.advertised(s.FIB, n.fib),
 	}
 	if n.etcd == nil {

@@ -22,7 +22,9 @@ import (
 	"dvr/controller/httpapi"
 	"dvr/controller/service"
 	"dvr/controller/settings"
+	"dvr/eventlog"
 	"dvr/eventlog/etcdlog"
+	"dvr/projector"
 )
 
 // Options of Start and Run.
@@ -51,6 +53,7 @@ type Node struct {
 	settings *settings.Settings
 	log      *zap.Logger
 	started  time.Time
+	keyQuota service.KeyQuota
 
 	lock     *dirLock
 	api, fib net.Listener
@@ -148,10 +151,14 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 	}
 	n.health = newHealth(n)
 	n.pressure = &pressure{log: n.log, recover: n.recoverSpace, now: time.Now}
+	quota := n.quota(ctx)
+	if n.keyQuota = keyQuotaOf(s.KVQuota, quota); int64(n.keyQuota) < s.KVQuota {
+		n.log.Info("KV_QUOTA is more than its share of ETCD_QUOTA", zap.String("kv_quota", settings.FormatSize(int64(n.keyQuota))))
+	}
 	err = n.startup.persist(ctx, awaitsFold, func() (err error) {
 		n.appender, err = appender.Open(ctx, n.store, appender.Options{
 			Node:      s.NodeID,
-			Judge:     n.pressure.judge,
+			Judge:     n.judge,
 			Ready:     n.health.writable,
 			OnNoSpace: n.recoverSpace,
 			OnDamage:  func(err error) { n.log.Error("damage to the log", zap.Error(err)) },
@@ -171,7 +178,6 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 		Service: svc, Node: n.health, Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log,
 	})
 
-	quota := n.quota(ctx)
 	keeper := appender.NewKeeper(n.store, n.appender, &upkeep{store: n.store}, appender.KeeperOptions{
 		Bytes:       min(snapshotBytes, quota/16),
 		RetainBytes: min(retainBytes, quota/4),
@@ -182,9 +188,28 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 	n.run(func() { keeper.Run(background) })
 	n.run(func() { n.health.watch(background) })
 	n.serve("the FIB stream", func() error { return n.grpc.Serve(n.fib) })
+	n.front.OnShutdown(api.EndWatches)
 	n.front.Open(api.Handler())
 	n.announce(o.Out)
 	return n, nil
+}
+
+// judge is asked about every commit, on the appender's loop.
+func (n *Node) judge(st *projector.State, c *eventlog.Commit) error {
+	if err := n.pressure.judge(st, c); err != nil {
+		return err
+	}
+	return n.keyQuota.Judge(st, c)
+}
+
+// keyShare is the part of etcd's quota that keys may take. The log keeps up to
+// a quarter of it and there are up to ten snapshots, each with every key: so
+// keys do not fill the store, which would stop routing, too.
+const keyShare = 16
+
+// keyQuotaOf is KV_QUOTA, or less under a small quota of etcd's.
+func keyQuotaOf(wanted, store int64) service.KeyQuota {
+	return service.KeyQuota(min(wanted, store/keyShare))
 }
 
 // recoverSpace makes room in the store: etcd's alarm is lifted, what the log

@@ -1,5 +1,5 @@
-// Package service is the one door through which routes, routers and links are
-// written and read: HTTP, the command line and tests are its clients. It turns
+// Package service is the one door through which routes, routers, links and keys
+// are written and read: HTTP, the command line and tests are its clients. It turns
 // what a caller asks for into commits, waits as long as the caller wants to, and
 // gives reads their consistency. It knows no transport: requests and answers are
 // plain Go values, errors are the sentinels of errors.go.
@@ -16,7 +16,8 @@
 // A read is linearizable (it sees every commit acknowledged before it began),
 // local (whatever this node has folded) or the default of its call: linearizable
 // while there is quorum, local and marked stale without. A minimum revision makes
-// a read wait for the reader's own write.
+// a read wait for the reader's own write. Keys can be read as of a past revision,
+// their changes from the log.
 //
 // Everything here is safe for concurrent use.
 package service

@@ -50,6 +50,7 @@ type Receipt struct {
 	Position eventlog.Position
 	ID       string
 	Replayed bool
+	NoChange bool // as in Appended
 	Wait     WaitMode
 	Installation
 }
@@ -132,6 +133,7 @@ type Appended struct {
 	ID       string
 	Position eventlog.Position
 	Replayed bool
+	NoChange bool // nothing was to be done; not known of a replayed one
 }
 
 // Submitted is a change on its way; Wait is called exactly once.
@@ -186,7 +188,7 @@ func (s *Service) apply(ctx context.Context, m *Mutation, events []eventlog.Even
 	if err != nil {
 		return Receipt{}, &MutationError{a.ID, err}
 	}
-	r := Receipt{Position: a.Position, ID: a.ID, Replayed: a.Replayed, Wait: m.Wait}
+	r := Receipt{Position: a.Position, ID: a.ID, Replayed: a.Replayed, NoChange: a.NoChange, Wait: m.Wait}
 	if err := s.await(ctx, m, &r, r.Position.Revision, prefixes); err != nil {
 		return r, err
 	}

@@ -31,6 +31,8 @@ type Read struct {
 	MinRevision eventlog.Revision
 	Min         eventlog.Position
 	Timeout     time.Duration // 0: DefaultTimeout
+	// At is a past revision to answer from, where the call can; 0: the newest.
+	At eventlog.Revision
 }
 
 // View is a state to answer from.

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"dvr/eventlog"
@@ -14,17 +15,25 @@ type Service struct {
 	history   History
 	pins      pins
 	deadlines deadlines
+	archive   archive
+	feed      keyFeed
 }
 
-// History reads committed batches: eventlog.Log, as far as it is needed here.
+// History is what is stored: eventlog.Log, as far as it is needed here.
 type History interface {
 	Read(ctx context.Context, after eventlog.Revision, fn func(*eventlog.Batch) error) error
 	Low(ctx context.Context) (eventlog.Revision, error)
+	Staged(ctx context.Context, s *eventlog.CommitStaged) ([]eventlog.Event, error)
+	Snapshots(ctx context.Context) ([]eventlog.SnapshotInfo, error)
+	OpenSnapshot(ctx context.Context, info eventlog.SnapshotInfo) (io.ReadCloser, error)
 }
 
 // New makes a Service. It owns nothing that must be closed.
 func New(a Appender, d DataPlanes, h History) *Service {
-	return &Service{appender: a, planes: d, history: h, pins: pins{now: time.Now}}
+	return &Service{
+		appender: a, planes: d, history: h, pins: pins{now: time.Now},
+		archive: archive{history: h, turn: make(chan struct{}, 1)}, feed: keyFeed{history: h, turn: make(chan struct{}, 1)},
+	}
 }
 
 // Position is where this node's newest state is.

@@ -31,7 +31,11 @@ func supported(e eventlog.Event) error {
 		if e.Drained != eventlog.DrainNone {
 			return &UnsupportedError{"drained"}
 		}
-	case *eventlog.RouterRemoved, *eventlog.LinkSet, *eventlog.LinkRemoved:
+	case *eventlog.KeyPut:
+		if e.Value == "" {
+			return invalid("value", "must not be empty")
+		}
+	case *eventlog.RouterRemoved, *eventlog.LinkSet, *eventlog.LinkRemoved, *eventlog.KeyDeleted:
 	case *eventlog.LinkObserved:
 	default:
 		return &UnsupportedError{"kind"}

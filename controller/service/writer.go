@@ -52,7 +52,7 @@ func request(c Change) appender.Request {
 }
 
 func (w *writer) appended(r appender.Result, err error) (Appended, error) {
-	out := Appended{ID: r.ID, Replayed: r.Replayed}
+	out := Appended{ID: r.ID, Replayed: r.Replayed, NoChange: r.NoChange}
 	if err != nil {
 		return out, translate(err)
 	}

@@ -19,6 +19,8 @@ type Settings struct {
 	EtcdWritable  bool  // the client listener admits writes
 	EtcdQuota     int64 // bytes of the embedded etcd's database
 
+	KVQuota int64 // bytes that keys and values may take together
+
 	LogFormat string // console or json
 	LogLevel  string // debug, info, warn, error
 	Insecure  bool   // listen beyond loopback without TLS and authentication

@@ -39,6 +39,7 @@ var table = []*definition{
 		get: func(s *Settings) string { return strings.Join(s.EtcdEndpoints, ",") }},
 	boolean("ETCD_WRITABLE", "let etcd clients write, past every check", func(s *Settings) *bool { return &s.EtcdWritable }),
 	size("ETCD_QUOTA", "8GiB", "largest size of the embedded etcd's database", 64<<20, 64<<30, func(s *Settings) *int64 { return &s.EtcdQuota }),
+	size("KV_QUOTA", "64MiB", "what keys and values of the key-value store may take together", 64<<10, 1<<30, func(s *Settings) *int64 { return &s.KVQuota }),
 	choice("LOG_FORMAT", "console", "form of the logs", []string{"console", "json"}, func(s *Settings) *string { return &s.LogFormat }),
 	choice("LOG_LEVEL", "info", "least level that is logged", []string{"debug", "info", "warn", "error"}, func(s *Settings) *string { return &s.LogLevel }),
 	size("MEMORY_LIMIT", "0", "soft limit of the node's heap (GOMEMLIMIT); 0: three quarters of the machine's memory", 0, 1<<50, func(s *Settings) *int64 { return &s.MemoryLimit }),
