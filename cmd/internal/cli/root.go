@@ -43,7 +43,7 @@ func Root(s Streams) *cobra.Command {
 	shared := c.bind(root)
 	node := nodeCommand(s.Out, s.Err)
 	withoutShared(node, shared)
-	root.AddCommand(node, routeCommand(c), routerCommand(c), linkCommand(c), vectorCommand(c), logCommand(c),
+	root.AddCommand(node, routeCommand(c), routerCommand(c), linkCommand(c), vectorCommand(c), logCommand(c), kvCommand(c),
 		statusCommand(c), dataplaneCommand(c), versionCommand(c))
 	root.InitDefaultCompletionCmd()
 	strict(root)
@@ -157,6 +157,10 @@ func message(err error) string {
 	}
 	switch p.Status {
 	case http.StatusPreconditionFailed:
+		var a advised
+		if errors.As(err, &a) {
+			return text + "\n" + a.advice
+		}
 		text += "\nIt has changed since: get it again, its new tag is in the last line."
 	case http.StatusUnprocessableEntity:
 		text += "\nTake another --idempotency-key, or none."

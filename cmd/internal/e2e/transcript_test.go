@@ -90,6 +90,26 @@ dataplane list
 log verify --etcd ETCD
 log verify --etcd 127.0.0.1:1
 log repair --etcd ETCD
+# keys
+kv put site/name core1 --reason seed
+< line 1|line 2
+kv put site/motd
+kv put site/name core2 --if-match 1-2
+kv put site/name core2 --if-absent
+kv put 100% ü/.. --if-absent
+kv get site/name
+kv get site/motd
+kv get site/motd --tag
+-o json kv get 100%
+kv list
+kv list --prefix site/ --limit 1
+kv delete 100%
+kv delete 100%
+kv get 100%
+kv history 100%
+kv history never
+kv put k
+-o yaml kv list
 `
 
 // normal replaces what differs between runs.
@@ -102,6 +122,7 @@ var normal = []struct {
 	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "HASH"},
 	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "ID"},
 	{regexp.MustCompile(`\b[0-9A-HJKMNP-TV-Z]{26}\b`), "ID"},
+	{regexp.MustCompile(`(?m)^(\d+-\d+)-[0-9a-f]{16}$`), "$1-HASH"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d{4,5}`), "ADDRESS"},
 	{regexp.MustCompile(`(?m)^( +lookups) +\d+`), "$1 N"},
 	{regexp.MustCompile(`(?m)^( +version) +\S+`), "$1 VERSION"},
