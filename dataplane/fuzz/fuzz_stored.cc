@@ -17,8 +17,8 @@ FibLimits small() {
   return limits;
 }
 
-void image(std::string_view body) {
-  std::string bytes = std::string("DVRFIB\0\1", 8) + std::string(body);
+void image(char version, std::string_view body) {
+  std::string bytes = std::string("DVRFIB\0", 7) + version + std::string(body);
   bytes += murmur3(bytes.data(), bytes.size()).bytes();
   Fib fib(small()), copy(small());
   if (!load_image(bytes, &fib).ok()) {
@@ -51,10 +51,10 @@ void journal(std::string_view body) {
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t size) {
   if (size == 0) return 0;
   const std::string_view body(reinterpret_cast<const char*>(data) + 1, size - 1);
-  if (data[0] % 2 == 0) {
-    image(body);
-  } else {
+  if (data[0] % 3 == 2) {
     journal(body);
+  } else {
+    image(static_cast<char>(1 + data[0] % 3), body);
   }
   return 0;
 }

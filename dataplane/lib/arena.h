@@ -10,7 +10,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
+
+#include "lib/bytes.h"
 
 namespace dvr {
 
@@ -33,8 +36,26 @@ class WordArena {
   // Bytes in use by blocks, free ones included.
   [[nodiscard]] std::size_t bytes() const { return used_ * sizeof(Word); }
 
+  // A copy, for a restart. save appends every word that a block ever had. restore
+  // takes them into an empty arena, where all blocks are free but those that are
+  // claimed; free_unclaimed ends it. Both are false for what no arena could have
+  // written; the arena must then not be used.
+  void save(std::string* out) const;
+  [[nodiscard]] bool restore(ByteReader* in);
+  // In range, aligned, in a line of blocks of this size, and not claimed before.
+  [[nodiscard]] bool claim(std::uint32_t handle, int bits);
+  void free_unclaimed();
+
  private:
   static constexpr std::size_t kLine = 16;  // words
+  static constexpr std::size_t kUnits = kLine / 2;
+
+  // Of a line while an arena is restored: the size of its blocks, 0: none is
+  // claimed, and which of its units are.
+  struct Claimed {
+    std::uint8_t bits = 0;
+    std::uint8_t units = 0;
+  };
 
   bool grow();
 
@@ -43,6 +64,8 @@ class WordArena {
   std::size_t usable_ = 0;  // words
   std::size_t used_ = 0;    // words
   std::array<std::vector<std::uint32_t>, 5> free_;
+  std::vector<std::uint32_t> lines_;  // free ones below used_, of no size yet
+  std::vector<Claimed> claimed_;      // by line
 };
 
 }  // namespace dvr

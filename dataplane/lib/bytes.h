@@ -30,6 +30,31 @@ class ByteWriter {
     u16(static_cast<std::uint16_t>(hops.size()));
     for (const NextHop& h : hops) append_hop_bytes(h, out_);
   }
+  // n words, f(i) each.
+  template <class F>
+  void words(std::size_t n, F f) {
+    const std::size_t at = out_->size();
+    out_->resize(at + n * 4);
+    char* p = out_->data() + at;
+    for (std::size_t i = 0; i < n; ++i, p += 4) {
+      const std::uint32_t v = f(i);
+      p[0] = static_cast<char>(v);
+      p[1] = static_cast<char>(v >> 8);
+      p[2] = static_cast<char>(v >> 16);
+      p[3] = static_cast<char>(v >> 24);
+    }
+  }
+  // What f writes, its size before it.
+  template <class F>
+  void section(F f) {
+    const std::size_t at = out_->size();
+    u64(0);
+    f();
+    const std::uint64_t size = out_->size() - at - 8;
+    for (int i = 0; i < 8; ++i) {
+      (*out_)[at + static_cast<std::size_t>(i)] = static_cast<char>(size >> (8 * i));
+    }
+  }
 
  private:
   void little(std::uint64_t v, int n) {
@@ -37,6 +62,13 @@ class ByteWriter {
   }
   std::string* out_;
 };
+
+// The i-th word of what ByteWriter::words wrote.
+inline std::uint32_t word_at(std::string_view words, std::size_t i) {
+  const auto* p = reinterpret_cast<const unsigned char*>(words.data()) + i * 4;
+  return std::uint32_t{p[0]} | std::uint32_t{p[1]} << 8 | std::uint32_t{p[2]} << 16 |
+         std::uint32_t{p[3]} << 24;
+}
 
 class ByteReader {
  public:
@@ -60,6 +92,9 @@ class ByteReader {
     return s;
   }
   std::string_view text() { return raw(u32()); }
+  std::string_view section() { return raw(u64()); }
+  // n words, for word_at.
+  std::string_view words(std::uint64_t n) { return raw(n > in_.size() ? n : n * 4); }
   ClassId class_id() { return ClassId::from_bytes(raw(16)).value_or(ClassId{}); }
   Digest digest() { return Digest::from_bytes(raw(16)).value_or(Digest{}); }
   std::vector<NextHop> hops() {

@@ -56,10 +56,13 @@ bool is_blob_name(std::string_view name) {
 
 class StateDirectory::Impl {
  public:
-  // What the thread does, in order: replace the checkpoint, or append to the journal.
+  // What the thread does, in order: replace the checkpoint, append to the journal,
+  // or save a blob.
   struct Job {
-    bool checkpoint = false;
+    enum class Kind : std::uint8_t { kCheckpoint, kJournal, kBlob };
+    Kind kind = Kind::kJournal;
     std::string bytes;
+    std::string name;  // of the blob
   };
 
   Impl(std::string directory, const StateOptions& o) : path(std::move(directory)), options(o) {}
@@ -85,9 +88,11 @@ class StateDirectory::Impl {
   std::mutex mutex;
   std::condition_variable changed;
   std::deque<Job> jobs;
-  std::size_t queued = 0;  // bytes in jobs and in work
+  std::size_t queued = 0;  // bytes of journal in jobs and in work
   bool busy = false;
-  bool image_queued = false;  // a checkpoint is in jobs or in work: one at a time
+  std::size_t queued_blobs = 0;   // their bytes likewise
+  std::uint64_t image_bytes = 0;  // of the last checkpoint, 0: unknown
+  bool image_queued = false;      // a checkpoint is in jobs or in work: one at a time
   bool stopping = false;
   Status error;         // the first since sync()
   bool failed = false;  // a job failed: the journal has a hole
@@ -135,6 +140,7 @@ class StateDirectory::Impl {
       if (Status s = load_image(*image, into); s.ok()) {
         report->found = true;
         base = image_checksum(*image);
+        image_bytes = image->size();
       } else {
         report->damaged = set_aside("fib.checkpoint", s.message());
         usable = false;
@@ -190,11 +196,13 @@ class StateDirectory::Impl {
     return open_journal();
   }
 
-  Status perform(const Job& job) {
-    if (!job.checkpoint) {
+  Status perform(Job& job) {
+    if (job.kind == Job::Kind::kBlob) return write_blob(job.name, job.bytes);
+    if (job.kind == Job::Kind::kJournal) {
       if (!journal.valid()) return {Code::kIo, "the journal is not open"};
       return write_all(journal.get(), job.bytes, file("fib.journal"));
     }
+    seal_image(&job.bytes);
     // The old journal continues the old checkpoint only: between the two
     // renames a start finds the new checkpoint and passes the old journal over.
     if (Status s = replace_file(file("fib.checkpoint"), job.bytes, options.sync); !s.ok()) return s;
@@ -216,33 +224,64 @@ class StateDirectory::Impl {
       Job job = std::move(jobs.front());
       jobs.pop_front();
       busy = true;
+      const bool checkpoint = job.kind == Job::Kind::kCheckpoint;
+      const bool journalled = job.kind == Job::Kind::kJournal;
+      const std::size_t size = job.bytes.size();
       // After a failure only a checkpoint makes the directory whole.
-      const bool skip = failed && !job.checkpoint;
-      const bool last = jobs.empty();
+      const bool skip = failed && journalled;
+      const bool blob = job.kind == Job::Kind::kBlob;
+      // On disk the order is that of the calls: deltas before a blob go first.
+      const bool sync_after = jobs.empty() || jobs.front().kind == Job::Kind::kBlob;
       guard.unlock();
       Status s = skip ? Status{} : perform(job);
-      unsynced = !job.checkpoint || unsynced;
-      if (s.ok() && last && unsynced) {
-        s = sync_journal();
+      // A blob that fails leaves no hole: the next one replaces it whole.
+      bool hole = !s.ok() && !blob;
+      unsynced = journalled || unsynced;
+      if (!hole && sync_after && unsynced) {
+        Status synced = sync_journal();
         unsynced = false;
+        hole = !synced.ok();
+        if (s.ok()) s = std::move(synced);
       }
+      job = {};
       guard.lock();
-      if (job.checkpoint) failed = image_queued = false;
-      if (!s.ok()) {
-        failed = true;
-        if (error.ok()) error = std::move(s);
-      }
-      queued -= job.bytes.size();
+      if (checkpoint) failed = image_queued = false;
+      failed = failed || hole;
+      if (!s.ok() && error.ok()) error = std::move(s);
+      if (journalled) queued -= size;
+      if (blob) queued_blobs -= size;
       busy = false;
       changed.notify_all();
     }
   }
 
   // Under the mutex.
-  void push(bool checkpoint, std::string bytes) {
-    queued += bytes.size();
-    jobs.push_back({checkpoint, std::move(bytes)});
+  void push(Job job) {
+    if (job.kind == Job::Kind::kJournal) queued += job.bytes.size();
+    if (job.kind == Job::Kind::kBlob) {
+      // Only what nothing else was handed over after may be replaced: the order of blobs and
+      // deltas is what save_blob_later promises.
+      if (!jobs.empty() && jobs.back().kind == Job::Kind::kBlob && jobs.back().name == job.name) {
+        queued_blobs -= jobs.back().bytes.size();
+        jobs.pop_back();
+      }
+      queued_blobs += job.bytes.size();
+    }
+    jobs.push_back(std::move(job));
     changed.notify_all();
+  }
+
+  Status write_blob(std::string_view name, std::string_view value) {
+    const std::string to = file(std::string(name) + ".blob");
+    const std::lock_guard guard(blob_mutex);
+    if (value.empty()) {
+      if (unlink(to.c_str()) != 0 && errno != ENOENT) return io_error("remove", to);
+      return options.sync ? sync_parent(to) : Status{};
+    }
+    std::string bytes(kBlobMagic);
+    bytes += murmur3(value.data(), value.size()).bytes();
+    bytes += value;
+    return replace_file(to, bytes, options.sync);
   }
 
   void lose() {
@@ -252,8 +291,8 @@ class StateDirectory::Impl {
     delta_recorded = false;
   }
 
-  void flush() {
-    if (fib == nullptr || fib->in_delta()) return;
+  bool flush() {
+    if (fib == nullptr || fib->in_delta()) return false;
     const Summary summary = fib->summary();
     bool write_checkpoint = false;
     {
@@ -263,30 +302,33 @@ class StateDirectory::Impl {
         pause = next_pause;
         next_pause = std::min(next_pause * 2, kLongestPause);
       }
-      if (queued > options.journal_limit) lose();  // the disk does not keep up
+      if (queued > options.queue_limit) lose();  // the disk does not keep up
       if (gap) {
         recorded.clear();
       } else if (!recorded.empty()) {
         handed_over += recorded.size();
-        push(false, std::move(recorded));
+        push({Job::Kind::kJournal, std::move(recorded), {}});
         recorded.clear();
       }
       if (pause > 0) {
         --pause;
       } else {
-        const bool due = gap || wanted || handed_over > options.journal_limit;
+        const bool due =
+            gap || wanted || handed_over > std::max(options.journal_limit, image_bytes / 6);
         write_checkpoint = due && !summary.partial && !image_queued;
       }
     }
-    if (!write_checkpoint) return;
-    std::string image = encode_image(*fib);
+    if (!write_checkpoint) return !gap;
+    std::string image = copy_image(*fib);
     const std::lock_guard guard(mutex);
     if (!failed) next_pause = 1;
     failed = false;
     gap = wanted = false;
     handed_over = 0;
     image_queued = true;
-    push(true, std::move(image));
+    image_bytes = image.size();
+    push({Job::Kind::kCheckpoint, std::move(image), {}});
+    return true;
   }
 
   Status wait() {
@@ -313,16 +355,19 @@ const std::string& StateDirectory::instance() const { return impl_->instance; }
 Status StateDirectory::save_blob(std::string_view name, std::string_view value) {
   if (!is_blob_name(name)) return {Code::kInvalid, "a blob cannot have this name"};
   if (value.size() > kBlobLimit) return {Code::kTooLarge, "a blob over 16 MiB"};
-  const std::string path = impl_->file(std::string(name) + ".blob");
-  const std::lock_guard guard(impl_->blob_mutex);
-  if (value.empty()) {
-    if (unlink(path.c_str()) != 0 && errno != ENOENT) return io_error("remove", path);
-    return impl_->options.sync ? sync_parent(path) : Status{};
-  }
-  std::string bytes(kBlobMagic);
-  bytes += murmur3(value.data(), value.size()).bytes();
-  bytes += value;
-  return replace_file(path, bytes, impl_->options.sync);
+  return impl_->write_blob(name, value);
+}
+
+Status StateDirectory::save_blob_later(std::string_view name, std::string value) {
+  Impl& d = *impl_;
+  if (!d.thread.joinable()) return save_blob(name, value);
+  if (!is_blob_name(name)) return {Code::kInvalid, "a blob cannot have this name"};
+  if (value.size() > kBlobLimit) return {Code::kTooLarge, "a blob over 16 MiB"};
+  std::unique_lock guard(d.mutex);
+  // Whoever saves faster than the disk takes it waits for the disk.
+  d.changed.wait(guard, [&d] { return d.queued_blobs <= d.options.queue_limit; });
+  d.push({Impl::Job::Kind::kBlob, std::move(value), std::string(name)});
+  return {};
 }
 
 std::optional<std::string> StateDirectory::load_blob(std::string_view name) {
@@ -361,7 +406,7 @@ void StateDirectory::detach() {
   impl_->fib = nullptr;
 }
 
-void StateDirectory::flush() { impl_->flush(); }
+bool StateDirectory::flush() { return impl_->flush(); }
 
 Status StateDirectory::sync() { return impl_->wait(); }
 
@@ -424,7 +469,7 @@ void StateDirectory::ended(const Position& p, std::string_view epoch_nonce, cons
   impl_->encoder.end(p, epoch_nonce, d);
   impl_->recorded += impl_->encoder.take();
   // Nobody flushes: keep memory bounded all the same.
-  if (impl_->recorded.size() > impl_->options.journal_limit) impl_->lose();
+  if (impl_->recorded.size() > impl_->options.queue_limit) impl_->lose();
 }
 
 void StateDirectory::aborted() { impl_->lose(); }

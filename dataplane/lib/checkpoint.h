@@ -15,9 +15,12 @@
 // while the Fib applies them; flush(), called by the writer between deltas,
 // hands them to the directory's own thread, which writes and syncs. When the
 // journal would grow past its limit, a delta is too large for it, or a table was partial, flush()
-// copies the FIB's columns (about 10 ms a million prefixes) and the thread
+// copies the FIB (about 20 ms a million prefixes) and the thread
 // writes a new checkpoint. So after a crash the FIB is the one of a position a
 // little before the last ack, and the controller sends the difference.
+//
+// A checkpoint loads without inserting prefix by prefix, a journal does not: its
+// limit is what bounds the time of a restart.
 #pragma once
 
 #include <cstdint>
@@ -41,9 +44,11 @@ struct LoadReport {
 };
 
 struct StateOptions {
-  std::uint64_t journal_limit = 16u << 20;  // bytes; then a checkpoint replaces it
-  std::uint64_t delta_limit = 4u << 20;     // a larger delta is not journalled but checkpointed
-  bool sync = true;                         // fsync; false only in tests
+  // Bytes, or a sixth of the checkpoint where that is more; then a checkpoint replaces it.
+  std::uint64_t journal_limit = 4u << 20;
+  std::uint64_t queue_limit = 16u << 20;  // bytes not written yet; then the disk is too slow
+  std::uint64_t delta_limit = 4u << 20;   // a larger delta is not journalled but checkpointed
+  bool sync = true;                       // fsync; false only in tests
 };
 
 class StateDirectory final : public FibRecorder {
@@ -60,8 +65,14 @@ class StateDirectory final : public FibRecorder {
 
   // Small values, each replaced atomically and synced before save returns.
   // Names: [a-z0-9-]{1,64}. Values at most 16 MiB. load_blob: none when absent; a damaged
-  // one is set aside and absent. An empty value removes. Any thread.
+  // one is set aside and absent. An empty value removes. Any thread; not while one of the
+  // same name is being saved later.
   Status save_blob(std::string_view name, std::string_view value);
+  // The same by the directory's thread, on disk in the order of the calls and of flush(): what
+  // was handed over before is there before it, what comes later after it. It waits only
+  // for a disk that is 16 MiB of blobs behind. Before the thread runs (attach) it saves at
+  // once. sync() and error() tell what failed; load_blob sees it after sync(). The writer's.
+  Status save_blob_later(std::string_view name, std::string value);
   std::optional<std::string> load_blob(std::string_view name);
 
   // Fills an empty Fib from checkpoint and journal; it is served at once after.
@@ -76,8 +87,9 @@ class StateDirectory final : public FibRecorder {
   void detach();
 
   // Hands what was recorded to the thread; starts a checkpoint when one is due
-  // and none is being written. On the writer's thread, between deltas; cheap.
-  void flush();
+  // and none is being written. On the writer's thread, between deltas; cheap. False: what
+  // the Fib holds waits for a checkpoint that cannot be started yet.
+  bool flush();
   // Waits until all that was handed over is on disk; the first error since the last call
   // of this or error().
   Status sync();

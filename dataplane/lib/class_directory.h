@@ -2,6 +2,9 @@
 //
 // The writer's record of a class is apart from what readers see, a View: the
 // class id and its next hops, immutable, behind an atomic pointer by local id.
+// There may be as many classes as prefixes, so both are kept small: next hops
+// are packed, and the map from class ids holds only local ids. About 150 bytes
+// a class with one next hop.
 // Views and ids are given back through the epoch, so a reader that got an id
 // from an engine inside a guard finds the class that was meant.
 #pragma once
@@ -10,9 +13,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory>
-#include <unordered_map>
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include "lib/digest.h"
@@ -24,17 +27,31 @@ namespace dvr {
 
 class ClassDirectory {
  public:
-  struct View {
-    ClassId class_id;
-    std::vector<NextHop> hops;
+  // A class as readers see it: one block of memory.
+  class View {
+   public:
+    // `packed`: next hops as ByteWriter::hops writes them; empty: none.
+    static const View* make(const ClassId& id, std::string_view packed);
+    static void destroy(const View* view);
+
+    [[nodiscard]] const ClassId& class_id() const { return class_id_; }
+    [[nodiscard]] std::string_view packed() const {
+      return {reinterpret_cast<const char*>(this + 1), size_};
+    }
+    [[nodiscard]] std::vector<NextHop> hops() const;
+
+   private:
+    View(const ClassId& id, std::uint32_t size) : class_id_(id), size_(size) {}
+    ClassId class_id_;
+    std::uint32_t size_;  // of the bytes behind
   };
 
   struct Record {
     ClassId class_id;
     Digest sum;    // of its prefixes' items
     Digest group;  // item of its group, when it has one
-    std::uint64_t prefixes = 0;
-    std::uint64_t named = 0;  // the last delta that defined it
+    std::uint32_t prefixes = 0;
+    std::uint32_t named = 0;  // the last delta that defined it
     bool used = false;        // the id is given out
     bool has_group = false;
     bool withdrawn = false;  // its prefixes are being removed
@@ -55,10 +72,12 @@ class ClassDirectory {
   std::uint32_t add(const ClassId& id);
   // The same with a chosen id; false when it or the class is taken or out of range.
   bool add_as(const ClassId& id, std::uint32_t local);
-  // Publishes new hops; the record's group follows.
-  void set_hops(std::uint32_t local, std::vector<NextHop> hops);
+  // Publishes new hops, canonical; the record's group follows. False: they are those it has.
+  bool set_hops(std::uint32_t local, std::span<const NextHop> hops);
   // Forgets the class id, so that it may come again under another local id, and empties the view.
   void withdraw(std::uint32_t local);
+  // A class that was withdrawn before a restart; false as of add_as.
+  bool add_withdrawn(const ClassId& id, std::uint32_t local);
   // No prefix refers to it any more: the id is free once no reader can hold it.
   void release(std::uint32_t local);
 
@@ -66,7 +85,7 @@ class ClassDirectory {
   [[nodiscard]] const Record& at(std::uint32_t local) const { return records_[local]; }
   // One more than the highest id ever given.
   [[nodiscard]] std::uint32_t end() const { return static_cast<std::uint32_t>(records_.size()); }
-  [[nodiscard]] std::size_t known() const { return by_id_.size(); }
+  [[nodiscard]] std::size_t known() const { return known_; }
 
   // Readers inside a guard of the epoch; the writer always.
   [[nodiscard]] const View* view(std::uint32_t local) const;
@@ -75,22 +94,25 @@ class ClassDirectory {
   static constexpr std::size_t kChunk = 2048;
   static constexpr std::size_t kChunks = (std::size_t{kMaxId} + 1) / kChunk;
   using Chunk = std::array<std::atomic<const View*>, kChunk>;
-  struct Hash {
-    std::size_t operator()(const ClassId& id) const {
-      std::size_t h;
-      std::memcpy(&h, id.bytes.data(), sizeof h);  // a class id is a hash already
-      return h;
-    }
-  };
 
   void publish(std::uint32_t local, const View* view);
-  bool occupy(const ClassId& id, std::uint32_t local);
+  // Takes a local id out of those that are free; false: it is taken or out of range.
+  bool claim(std::uint32_t local);
+  void occupy(const ClassId& id, std::uint32_t local);
+
+  // The map: open addressing, linear probing, at most 3/4 full; 0: empty. A class
+  // id is a hash already.
+  [[nodiscard]] std::size_t home(const ClassId& id) const;
+  [[nodiscard]] std::size_t slot_of(const ClassId& id) const;
+  void remember(const ClassId& id, std::uint32_t local);
+  void forget(const ClassId& id);
 
   Epoch* epoch_;
   std::size_t limit_;
   std::vector<Record> records_;  // by local id; 0 is unused
   std::vector<std::uint32_t> free_;
-  std::unordered_map<ClassId, std::uint32_t, Hash> by_id_;
+  std::vector<std::uint32_t> by_id_;
+  std::size_t known_ = 0;
   std::unique_ptr<std::array<std::atomic<Chunk*>, kChunks>> chunks_;
 };
 

@@ -4,7 +4,10 @@
 #include <bit>
 #include <cstring>
 #include <mutex>
+#include <thread>
+#include <utility>
 
+#include "lib/bytes.h"
 #include "lib/class_directory.h"
 #include "lib/epoch.h"
 #include "lib/table.h"
@@ -108,7 +111,7 @@ class Fib::Impl {
 
   bool delta = false;
   DeltaKind kind = DeltaKind::kIncremental;
-  std::uint64_t serial = 0;  // of deltas
+  std::uint32_t serial = 0;  // of deltas
   std::optional<BucketBitmap> limited;
   std::vector<std::uint32_t> index;  // of this delta: local ids, 0: undefined
   bool mark = false;                 // the mark of what the current FULL named
@@ -379,6 +382,101 @@ class Fib::Impl {
     return s;
   }
 
+  // What a restored family brought: by local id, the sum and count of its prefixes.
+  struct Restored {
+    bool sound = false;
+    std::vector<std::pair<Digest, std::uint32_t>> classes;
+  };
+
+  void save_classes(ByteWriter* w, std::string* out) const {
+    std::uint32_t count = 0;
+    w->section([&] {
+      for (std::uint32_t id = 1; id < classes.end(); ++id) {
+        const ClassDirectory::Record& r = classes.at(id);
+        if (!r.used || (!r.withdrawn && !r.has_group)) continue;
+        ++count;
+        w->u32(id);
+        w->raw(r.class_id.view());
+        w->u8(r.withdrawn ? 1 : 0);
+        if (!r.withdrawn) *out += classes.view(id)->packed();
+      }
+    });
+    w->u32(count);
+  }
+
+  Status restore_classes(std::string_view section, std::uint32_t count) {
+    ByteReader r(section);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const std::uint32_t local = r.u32();
+      const ClassId id = r.class_id();
+      const bool withdrawn = r.u8() != 0;
+      const std::vector<NextHop> hops = withdrawn ? std::vector<NextHop>{} : r.hops();
+      if (!r.ok()) break;
+      if (!(withdrawn ? classes.add_withdrawn(id, local) : classes.add_as(id, local))) {
+        return {Code::kCorrupt, "class " + id.hex() + " cannot have the id it has"};
+      }
+      if (withdrawn) continue;
+      if (Status s = check_hops(hops); !s.ok()) return s;
+      classes.set_hops(local, hops);
+    }
+    return r.ok() && r.left() == 0 ? Status{} : Status{Code::kCorrupt, "classes of a wrong form"};
+  }
+
+  // The two families touch nothing in common.
+  template <class P>
+  void restore_family(std::string_view stored_table, std::uint32_t layout,
+                      std::string_view stored_engine, Restored* out) {
+    const auto known = [this](std::uint32_t id) {
+      return id != 0 && id < classes.end() && classes.at(id).used;
+    };
+    out->classes.resize(classes.end());
+    auto& e = engine<P>();
+    const bool rebuild = layout != std::decay_t<decltype(e)>::kLayout;
+    ByteReader t(stored_table);
+    out->sound = table<P>().restore(&t, limit<P>(), [&](const P& p, std::uint32_t id) {
+      if (!known(id)) return false;
+      auto& [sum, count] = out->classes[id];
+      sum += prefix_item(p, classes.at(id).class_id);
+      ++count;
+      return !rebuild || e.set(p, id);
+    });
+    if (!out->sound || rebuild) return;
+    ByteReader r(stored_engine);
+    out->sound = e.restore(&r, known) && r.left() == 0;
+  }
+
+  Status restore(std::string_view bytes, const Digest& digest) {
+    ByteReader r(bytes);
+    const std::string_view stored_classes = r.section();
+    const std::uint32_t count = r.u32();
+    const std::string_view stored4 = r.section(), stored6 = r.section();
+    const std::uint32_t layout = r.u32();
+    const std::string_view words4 = r.section(), words6 = r.section();
+    if (!r.ok() || r.left() != 0) return {Code::kCorrupt, "it ends too early or too late"};
+    if (Status s = restore_classes(stored_classes, count); !s.ok()) return s;
+    Restored four, six;
+    {
+      std::jthread beside([&] { restore_family<Prefix6>(stored6, layout, words6, &six); });
+      restore_family<Prefix4>(stored4, layout, words4, &four);
+    }
+    if (!four.sound || !six.sound) return {Code::kCorrupt, "prefixes of a wrong form"};
+    for (std::uint32_t id = 1; id < classes.end(); ++id) {
+      ClassDirectory::Record& c = classes.at(id);
+      if (!c.used) continue;
+      c.sum = four.classes[id].first + six.classes[id].first;
+      c.prefixes = four.classes[id].second + six.classes[id].second;
+      received += c.share();
+      live += c.counts() ? 1 : 0;
+      if (!c.withdrawn) continue;
+      if (c.prefixes == 0) return {Code::kCorrupt, "a class that should be gone"};
+      zombies += c.sum;
+      pending += c.prefixes;
+    }
+    if (received != digest) return {Code::kCorrupt, "the table's digest is not the stored one"};
+    round_helps = pending > 0;
+    return {};
+  }
+
   [[nodiscard]] Status in_delta() const {
     return delta ? Status{} : Status{Code::kState, "no delta in progress"};
   }
@@ -479,9 +577,10 @@ Status Fib::set_group(std::uint32_t index, std::vector<NextHop> hops) {
   canonicalize(&hops);
   const std::uint32_t local = f.index[index];
   if (f.recorder != nullptr) f.recorder->group_set(index, hops);
-  if (f.classes.at(local).has_group && f.classes.view(local)->hops == hops) return {};
+  bool changed = false;
+  f.change(local, [&](ClassDirectory::Record&) { changed = f.classes.set_hops(local, hops); });
+  if (!changed) return {};
   for (FibListener* l : f.listeners) l->group_changed(local, f.classes.at(local).class_id, hops);
-  f.change(local, [&](ClassDirectory::Record&) { f.classes.set_hops(local, std::move(hops)); });
   return {};
 }
 
@@ -642,9 +741,38 @@ std::vector<StoredClass> Fib::classes() const {
   for (std::uint32_t id = 1; id < impl_->classes.end(); ++id) {
     const ClassDirectory::Record& r = impl_->classes.at(id);
     if (!r.used || r.withdrawn || !r.has_group) continue;
-    out.push_back({id, r.class_id, impl_->classes.view(id)->hops});
+    out.push_back({id, r.class_id, impl_->classes.view(id)->hops()});
   }
   return out;
+}
+
+void Fib::save(std::string* out) const {
+  const Impl& f = *impl_;
+  ByteWriter w(out);
+  f.save_classes(&w, out);
+  w.section([&] { f.table4.save(out); });
+  w.section([&] { f.table6.save(out); });
+  w.u32(Engine4::kLayout);
+  w.section([&] { f.engine4.save(out); });
+  w.section([&] { f.engine6.save(out); });
+}
+
+Status Fib::restore(std::string_view bytes, const Position& position, std::string_view epoch_nonce,
+                    const Digest& digest) {
+  if (impl_->delta || installed_entries() != 0) return {Code::kState, "the table is not empty"};
+  Status s = impl_->restore(bytes, digest);
+  if (s.ok()) {
+    impl_->position = position;
+    impl_->nonce = epoch_nonce;
+    impl_->publish();
+    impl_->epoch.reclaim();
+    return s;
+  }
+  auto empty = std::make_unique<Impl>(impl_->limits);
+  empty->listeners = std::move(impl_->listeners);
+  empty->recorder = impl_->recorder;
+  impl_ = std::move(empty);
+  return s;
 }
 
 Status Fib::restore_class(const ClassId& id, std::uint32_t local) {
@@ -671,9 +799,9 @@ std::optional<Match> Fib::lookup(const Address& address) const {
   }
   if (!hit) return std::nullopt;
   const ClassDirectory::View* view = impl_->classes.view(hit.id);
-  m.class_id = view->class_id;
+  m.class_id = view->class_id();
   m.id = hit.id;
-  m.next_hops = view->hops;
+  m.next_hops = view->hops();
   return m;
 }
 

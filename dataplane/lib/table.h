@@ -6,11 +6,15 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <random>
+#include <string>
+#include <string_view>
 #include <vector>
 
+#include "lib/bytes.h"
 #include "lib/prefix.h"
 
 namespace dvr {
@@ -82,6 +86,64 @@ class PrefixTable {
     if (slots_needed != slots()) resize(slots_needed);
   }
 
+  // A copy, for a restart: the occupied slots as they are, so that loading places
+  // every prefix without looking for its place.
+  void save(std::string* out) const {
+    ByteWriter w(out);
+    w.u64(slots());
+    w.u64(seed_);
+    std::string bitmap(slots() / 8, '\0');
+    std::vector<std::uint32_t> at;
+    at.reserve(size_);
+    for (std::size_t i = 0; i < slots(); ++i) {
+      if (!occupied(i)) continue;
+      bitmap[i / 8] = static_cast<char>(bitmap[i / 8] | 1 << (i % 8));
+      at.push_back(static_cast<std::uint32_t>(i));
+    }
+    w.raw(bitmap);
+    w.words(size_ * kKeyWords, [this, &at](std::size_t i) {
+      return key_word(keys_[at[i / kKeyWords]], i % kKeyWords);
+    });
+    w.words(size_, [this, &at](std::size_t i) { return meta_[at[i]] & ~kMark; });
+  }
+
+  // Takes it into an empty table of at most `limit` prefixes, and tells f(prefix, id) of each;
+  // where f says false, or no table could have written the bytes: false, and
+  // the table must not be used.
+  template <class F>
+  [[nodiscard]] bool restore(ByteReader* in, std::size_t limit, F f) {
+    const std::uint64_t n = in->u64();
+    const std::uint64_t seed = in->u64();
+    if (n < kSmallest || !std::has_single_bit(n) || n / 8 > in->left()) return false;
+    const std::string_view bitmap = in->raw(n / 8);
+    std::size_t count = 0;
+    for (const char c : bitmap) {
+      count += static_cast<std::size_t>(std::popcount(static_cast<unsigned char>(c)));
+    }
+    if (count > limit || count * 5 > n * 4) return false;
+    const std::string_view keys = in->words(count * kKeyWords);
+    const std::string_view metas = in->words(count);
+    if (!in->ok() || in->left() != 0 || size_ != 0) return false;
+    resize(static_cast<std::size_t>(n));
+    seed_ = seed;
+    size_ = count;
+    std::size_t k = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      if ((static_cast<unsigned char>(bitmap[i / 8]) >> (i % 8) & 1u) == 0) continue;
+      const std::uint32_t meta = word_at(metas, k);
+      if ((meta & kId) == 0 || (meta & kMark) != 0) return false;
+      keys_[i] = key_of(keys, k++);
+      meta_[i] = meta;
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+      if (!occupied(i)) continue;
+      const P p = prefix(i);
+      if (!p.canonical() || find(p) != i || !f(p, id(i))) return false;
+      ++lengths_[p.length];
+    }
+    return true;
+  }
+
  private:
   static constexpr std::size_t kSmallest = 64;
   static constexpr std::uint32_t kId = (1u << 23) - 1;
@@ -103,6 +165,27 @@ class PrefixTable {
       return k;
     } else {
       return static_cast<Address>(k[0]) << 64 | k[1];
+    }
+  }
+
+  static constexpr std::size_t kKeyWords = P::kWidth / 32;
+  static std::uint32_t key_word(const Key& k, std::size_t i) {
+    if constexpr (P::kWidth == 32) {
+      return k;
+    } else {
+      return static_cast<std::uint32_t>(k[i / 2] >> (i % 2 * 32));
+    }
+  }
+  static Key key_of(std::string_view words, std::size_t k) {
+    if constexpr (P::kWidth == 32) {
+      return word_at(words, k);
+    } else {
+      Key key;
+      for (std::size_t i = 0; i < 2; ++i) {
+        key[i] =
+            std::uint64_t{word_at(words, k * 4 + i * 2 + 1)} << 32 | word_at(words, k * 4 + i * 2);
+      }
+      return key;
     }
   }
 

@@ -31,8 +31,11 @@
 #include <memory>
 #include <new>
 #include <span>
+#include <string>
+#include <string_view>
 
 #include "lib/arena.h"
+#include "lib/bytes.h"
 #include "lib/engine.h"
 #include "lib/epoch.h"
 
@@ -108,6 +111,38 @@ class TrieEngine {
     return arena_.bytes() + (sizeof(Word) << kRootBits) + (sizeof(Word) << kShortBits);
   }
 
+  // Of what save writes; an engine of another layout is filled from the table.
+  static constexpr std::uint32_t kLayout = 1;
+
+  // A copy, for a restart.
+  void save(std::string* out) const {
+    save_words(root_, std::size_t{1} << kRootBits, out);
+    save_words(short_, std::size_t{1} << kShortBits, out);
+    arena_.save(out);
+  }
+
+  // Takes it into an empty engine, before there are readers. Every word is looked at:
+  // what is restored is a trie whose values known(id) admits, whatever the bytes.
+  // False: they are none; the engine must then not be used.
+  template <class F>
+  [[nodiscard]] bool restore(ByteReader* in, F known) {
+    if (!restore_words(root_, std::size_t{1} << kRootBits, in) ||
+        !restore_words(short_, std::size_t{1} << kShortBits, in) || !arena_.restore(in)) {
+      return false;
+    }
+    for (std::size_t i = 0; i < std::size_t{1} << kRootBits; ++i) {
+      const std::uint32_t w = load(root_[i]);
+      const Address in_place = static_cast<Address>(i) << (kWidth - kRootBits);
+      if (w != 0 && !sound(w, kRootBits, in_place, known)) return false;
+    }
+    for (std::size_t i = 0; i < std::size_t{1} << kShortBits; ++i) {
+      const std::uint32_t w = load(short_[i]);
+      if (is_pointer(w) || !sound(w, kShortBits, 0, known)) return false;
+    }
+    arena_.free_unclaimed();
+    return true;
+  }
+
  private:
   using Word = WordArena::Word;
 
@@ -178,6 +213,61 @@ class TrieEngine {
       for (std::size_t i = 0; i < kPathWords; ++i) a = a << 32 | load(skip[kPathAt + i]);
     }
     return a;
+  }
+
+  // Most words of a root are zero: runs of them are left out, and never touched.
+  static constexpr std::size_t kRun = 64;
+
+  static void save_words(const Words& words, std::size_t n, std::string* out) {
+    const std::size_t at = out->size();
+    out->resize(at + n / kRun / 8);
+    for (std::size_t run = 0; run < n / kRun; ++run) {
+      const Word* const first = &words[run * kRun];
+      if (std::all_of(first, first + kRun, [](const Word& w) { return load(w) == 0; })) continue;
+      char& byte = (*out)[at + run / 8];
+      byte = static_cast<char>(byte | 1 << (run % 8));
+      ByteWriter(out).words(kRun, [first](std::size_t i) { return load(first[i]); });
+    }
+  }
+
+  static bool restore_words(Words& words, std::size_t n, ByteReader* in) {
+    const std::string_view bitmap = in->raw(n / kRun / 8);
+    for (std::size_t run = 0; run < n / kRun && in->ok(); ++run) {
+      if ((static_cast<unsigned char>(bitmap[run / 8]) >> (run % 8) & 1u) == 0) continue;
+      const std::string_view bytes = in->words(kRun);
+      for (std::size_t i = 0; i < kRun && in->ok(); ++i) {
+        words[run * kRun + i].store(word_at(bytes, i), std::memory_order_relaxed);
+      }
+    }
+    return in->ok();
+  }
+
+  // Claims the blocks behind w, a word at `depth` of the place where addresses begin
+  // with `at`; false when they do not make a trie.
+  template <class F>
+  bool sound(std::uint32_t w, int depth, Address at, F known) {
+    if (!is_pointer(w)) return w == 0 || (length_of(w) <= kWidth && known(w & kMaxId));
+    if (depth >= kWidth) return false;
+    if (is_skip(w)) {
+      if (!arena_.claim(w & kHandle, kSkipBits)) return false;
+      const Word* s = block(w);
+      const std::uint32_t length = load(s[kLengthAt]);
+      const std::uint32_t fallback = load(s[kFallbackAt]);
+      const Address path = path_of(s);
+      return length > static_cast<std::uint32_t>(depth) && length <= kWidth &&
+             (path ^ at) >> (kWidth - depth) == 0 && !is_pointer(fallback) &&
+             sound(fallback, depth, at, known) &&
+             sound(load(s[kTargetAt]), static_cast<int>(length),
+                   path & mask_of<Address>(static_cast<int>(length)), known);
+    }
+    const int stride = stride_of(w);
+    const int below = depth + stride;
+    if (below > kWidth || !arena_.claim(w & kHandle, stride)) return false;
+    for (std::size_t i = 0; i < std::size_t{1} << stride; ++i) {
+      const Address in_place = at | static_cast<Address>(i) << (kWidth - below);
+      if (!sound(load(block(w)[i]), below, in_place, known)) return false;
+    }
+    return true;
   }
 
   // From pointer w at `depth` to the word behind it.

@@ -64,7 +64,7 @@ bool Client::step() {
     if (!stepping_) {
       session_.send_sinks();
       board_.set_sinks(session_.sinks());
-      if (directory_ != nullptr) directory_->flush();
+      flush_directory();
       if (trim_) ::malloc_trim(0);
       trim_ = false;
     }
@@ -140,7 +140,7 @@ void Client::received(const pb::ControllerMessage& message) {
   if (outcome.delta) {
     // The Ack is on its way; from here on nobody waits.
     ++deltas_;
-    if (directory_ != nullptr) directory_->flush();
+    flush_directory();
     board_.set_sinks(session_.sinks());
     if (session_.synced()) backoff_.reset();
     publish(session_.diverged() ? "the digest differs from the controller's" : "");
@@ -184,9 +184,7 @@ void Client::lost(const std::string& reason, Level level) {
   }
   was_welcomed_ = false;
   const bool cut = session_.closed();
-  if (cut || fib_.summary().partial) {
-    if (directory_ != nullptr) directory_->flush();
-  }
+  if (cut || fib_.summary().partial) flush_directory();
   const auto wait = backoff_.next();
   next_dial_ = now + wait;
   publish(address_ + ": " + reason);
@@ -215,7 +213,8 @@ void Client::undo() {
                     {{"revision", revision}, {"error", status.message()}});
     }
     ++undone_;
-    if (directory_ != nullptr) directory_->flush();
+    undo_unsaved_ = true;
+    flush_directory();
     stepping_ = true;
     pb::Observation observation;
     observation.set_time_ms(clock_.unix_millis());
@@ -257,13 +256,25 @@ void Client::count(TimePoint now) {
   watch_directory();
 }
 
+void Client::flush_directory() {
+  const bool whole = directory_ == nullptr || directory_->flush();
+  if (!whole || !undo_unsaved_) return;
+  // Behind the deltas that undid: see Unconfirmed.
+  undo_unsaved_ = false;
+  unconfirmed_.save();
+}
+
 void Client::watch_directory() {
   if (directory_ == nullptr) return;
   const Status status = directory_->error();
-  if (status.ok() || status.message() == last_save_error_) return;
+  if (status.ok()) return;
+  // The table is saved again by itself; an inverse would only be with the next one.
+  if (unconfirmed_.size() > 0) unconfirmed_.save();
+  if (status.message() == last_save_error_) return;
   last_save_error_ = status.message();
   logger_.error(
-      "the table cannot be saved; it is served, but a restart would begin with an older one",
+      "what must outlive a restart cannot be saved; the table is served, but a restart would "
+      "begin with an older one",
       {{"error", status.message()}});
 }
 

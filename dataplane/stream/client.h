@@ -73,6 +73,7 @@ class Client {
   void undo();
   void flush_observations();
   void count(TimePoint now);
+  void flush_directory();
   void watch_directory();
   void publish(const std::string& stale);
   [[nodiscard]] TimePoint deadline(TimePoint now) const;
@@ -97,6 +98,7 @@ class Client {
   TimePoint cut_since_;        // while not welcomed: since when no controller is heard
   TimePoint next_count_;
   bool stepping_ = false;        // withdrawn prefixes are left, or memory to reclaim
+  bool undo_unsaved_ = false;    // an inverse was applied and is on disk still
   bool trim_ = false;            // a FULL has left garbage behind
   std::string last_loss_;        // so that a repeated reason is logged once
   std::uint64_t losses_ = 0;     // with that reason

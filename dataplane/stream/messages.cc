@@ -79,7 +79,8 @@ void answer(const Fib& fib, const pb::LookupRequest& request, pb::LookupAnswer* 
   const std::optional<Address> address = address_from_bytes(request.address());
   if (!address || !request.vrf().empty()) return;
   const std::optional<Match> match = fib.lookup(*address);
-  if (!match) return;
+  // Its class was withdrawn: packets are dropped, so there is no route to tell of.
+  if (!match || match->next_hops.empty()) return;
   answer->set_found(true);
   answer->set_prefix(to_bytes(match->prefix.address));
   answer->set_length(match->prefix.length);

@@ -29,7 +29,8 @@ Position from_message(const pb::Position& from);
 Status from_message(const pb::Group& from, std::vector<NextHop>* to);
 
 // The longest match of a request, with the position it is of. A malformed
-// address or another VRF finds nothing. Any thread.
+// address, another VRF and a withdrawn class (whose packets are dropped until its
+// prefixes have left) find nothing. Any thread.
 void answer(const Fib& fib, const pb::LookupRequest& request, pb::LookupAnswer* answer);
 
 // "<log_id>/<epoch>/<revision>", or "none".

@@ -28,7 +28,7 @@ Status Saved::save_controllers(const std::vector<std::string>& addresses) {
   if (directory_ == nullptr) return {};
   pb::Controllers message;
   message.mutable_addresses()->Assign(addresses.begin(), addresses.end());
-  return directory_->save_blob(kControllers, message.SerializeAsString());
+  return directory_->save_blob_later(kControllers, message.SerializeAsString());
 }
 
 std::vector<pb::Unconfirmed> Saved::load_unconfirmed() const {
@@ -57,7 +57,7 @@ Status Saved::save_unconfirmed(const std::vector<const pb::Unconfirmed*>& pendin
       util::SerializeDelimitedToZeroCopyStream(*message, &output);
     }
   }
-  return directory_->save_blob(kUnconfirmed, blob);
+  return directory_->save_blob_later(kUnconfirmed, std::move(blob));
 }
 
 }  // namespace dvr::stream

@@ -5,7 +5,8 @@
 // A blob that is absent, damaged or not understood counts as empty: each can be
 // had again from a controller, and a data plane that refused to start over it
 // would forward nothing. Without a directory nothing is kept and every save
-// succeeds. Threading: one thread at a time.
+// succeeds. Saving is handed to the directory's thread, in order with the deltas;
+// what fails there is told by StateDirectory::error(). Threading: the Fib's writer.
 #pragma once
 
 #include <string>

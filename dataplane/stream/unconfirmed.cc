@@ -94,7 +94,6 @@ std::optional<pb::Unconfirmed> Unconfirmed::take(TimePoint cut_since) {
     pb::Unconfirmed message = std::move(at->message);
     bytes_ -= at->bytes;
     pending_.erase(std::next(at).base());
-    save();
     return message;
   }
   return std::nullopt;

@@ -12,8 +12,14 @@
 // this data plane was away, and is forgotten: undoing a confirmed commit later
 // would be worse than losing an inverse whose controller can be heard.
 //
-// Threading: the session's thread. Errors: a failed save is logged; the inverse
-// is then held in memory only.
+// Nothing here waits for the disk: what is saved is handed over and gets there in the
+// order in which it came, among the deltas. An inverse that was applied is dropped
+// there only behind the delta that undid, so a crash in between applies it again,
+// which changes nothing.
+//
+// Threading: the session's thread. Errors: a failed save is logged by whoever
+// watches the directory, who calls save() again; until then the inverse is held
+// in memory only.
 #pragma once
 
 #include <chrono>
@@ -55,8 +61,12 @@ class Unconfirmed {
   [[nodiscard]] std::optional<TimePoint> due(TimePoint cut_since) const;
 
   // Takes the inverse that is due now, the newest revision first, so that
-  // several are undone in the reverse order of their making.
+  // several are undone in the reverse order of their making. save() once the undoing is
+  // handed to the journal.
   std::optional<pb::Unconfirmed> take(TimePoint cut_since);
+
+  // Saves what is held now.
+  void save();
 
   [[nodiscard]] std::size_t size() const { return pending_.size(); }
 
@@ -67,8 +77,6 @@ class Unconfirmed {
     std::size_t bytes;
     bool repeated;  // seen on the current stream
   };
-
-  void save();
 
   Saved& saved_;
   const Clock& clock_;

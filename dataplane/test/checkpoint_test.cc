@@ -1,12 +1,16 @@
 // The state directory: what a restart finds.
 #include "lib/checkpoint.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
+#include "lib/delta_journal.h"
 #include "test/fib_model.h"
 
 namespace dvr::test {
@@ -350,6 +354,121 @@ TEST_F(StateTest, WriteErrorsAreReportedAndHealed) {
   }
   d->close();
   EXPECT_TRUE(restart(want, 1).found);
+}
+
+// Blobs and deltas reach the disk in the order in which they were handed over. A FIFO in the
+// way of the blob holds the directory's thread there, as a crash at that moment would.
+TEST_F(StateTest, ABlobSavedLaterComesBetweenTheDeltasAroundIt) {
+  Random r(7);
+  Fib fib;
+  LoadReport report;
+  auto d = open();
+  ASSERT_TRUE(d->save_blob_later("early", "1").ok());
+  EXPECT_EQ(d->load_blob("early"), "1") << "without the thread it is saved at once";
+  ASSERT_TRUE(d->load(&fib, &report).ok());
+  d->attach(&fib);
+  const Reference one = random_reference(r, 30, 5), two = random_reference(r, 30, 5);
+  ASSERT_EQ(mkfifo(file("order.blob.tmp").c_str(), 0600), 0);
+  send_full(&fib, one, 1);
+  EXPECT_TRUE(d->flush());
+  ASSERT_TRUE(d->save_blob_later("order", "x").ok());
+  send_full(&fib, two, 2);
+  EXPECT_TRUE(d->flush());
+  ASSERT_TRUE(d->save_blob_later("behind", "y").ok());
+  // Once the first delta is there the thread can only be before or at the blob.
+  Fib crashed;
+  while (replay_journal(read("fib.journal"), &crashed).deltas == 0) std::this_thread::yield();
+  for (int i = 0; i < 1000; ++i) std::this_thread::yield();
+  EXPECT_EQ(crashed.digest(), one.digest());
+  Fib still;
+  EXPECT_EQ(replay_journal(read("fib.journal"), &still).deltas, 1u);
+  EXPECT_FALSE(fs::exists(file("behind.blob")));
+  const int pipe = ::open(file("order.blob.tmp").c_str(), O_RDONLY);
+  ASSERT_GE(pipe, 0);
+  ASSERT_TRUE(d->sync().ok());
+  ::close(pipe);
+  fs::remove(file("order.blob"));
+  EXPECT_EQ(d->load_blob("behind"), "y");
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(d->save_blob_later("many", std::to_string(i)).ok());
+  }
+  ASSERT_TRUE(d->save_blob_later("early", "").ok());
+  ASSERT_TRUE(d->sync().ok());
+  EXPECT_EQ(d->load_blob("many"), "99");
+  EXPECT_EQ(d->load_blob("early"), std::nullopt);
+  EXPECT_EQ(d->save_blob_later("../x", "x").code(), Code::kInvalid);
+  EXPECT_EQ(d->save_blob_later("big", std::string((16u << 20) + 1, 'x')).code(), Code::kTooLarge);
+}
+
+// A blob that cannot be written is told, and leaves no hole in the journal.
+TEST_F(StateTest, ABlobThatFailsCostsOnlyItself) {
+  Random r(8);
+  Fib fib;
+  LoadReport report;
+  auto d = open();
+  ASSERT_TRUE(d->load(&fib, &report).ok());
+  d->attach(&fib);
+  fs::create_directory(file("stuck.blob.tmp"));
+  ASSERT_TRUE(d->save_blob_later("stuck", "x").ok());
+  const Reference want = random_reference(r, 30, 5);
+  send_full(&fib, want, 3);
+  d->flush();
+  const Status s = d->sync();
+  EXPECT_EQ(s.code(), Code::kIo);
+  EXPECT_NE(s.message().find("stuck.blob"), std::string::npos) << s.message();
+  d->close();
+  EXPECT_EQ(restart(want, 3).deltas, 1u);
+}
+
+// The journal is what a restart has to insert prefix by prefix: it stays short.
+TEST_F(StateTest, AJournalIsReplacedAtItsLimit) {
+  Random r(9);
+  options_.journal_limit = 3000;
+  Fib fib;
+  LoadReport report;
+  auto d = open();
+  ASSERT_TRUE(d->load(&fib, &report).ok());
+  d->attach(&fib);
+  Reference want;
+  std::uint64_t bound = 0;
+  for (std::uint64_t i = 1; i <= 60; ++i) {
+    want = random_reference(r, 60, 12);
+    send_full(&fib, want, i);
+    d->flush();
+    ASSERT_TRUE(d->sync().ok());
+    const std::uint64_t checkpoint =
+        fs::exists(file("fib.checkpoint")) ? fs::file_size(file("fib.checkpoint")) : 0;
+    bound = std::max<std::uint64_t>(options_.journal_limit, checkpoint / 6);
+    ASSERT_LE(fs::file_size(file("fib.journal")), bound + 4000) << i;  // and one delta more
+  }
+  EXPECT_TRUE(fs::exists(file("fib.checkpoint")));
+  d->close();
+  restart(want, 60);
+}
+
+// What the first version wrote: a checkpoint of columns, and a journal behind it.
+TEST_F(StateTest, LoadsWhatVersionOneWrote) {
+  fs::create_directories(path_);
+  for (const char* name : {"fib.checkpoint", "fib.journal"}) {
+    fs::copy(std::string(DVR_TESTDATA) + "/state-v1/" + name, file(name));
+  }
+  ASSERT_EQ(read("fib.checkpoint")[7], 1);
+  Fib fib;
+  LoadReport report;
+  auto d = open();
+  ASSERT_TRUE(d->load(&fib, &report).ok());
+  EXPECT_EQ(report.damaged, "");
+  EXPECT_TRUE(report.found);
+  EXPECT_EQ(report.deltas, 2u);
+  EXPECT_EQ(fib.summary().position, at(4));
+  EXPECT_EQ(fib.digest().hex(), "4012ea6dc1531ed3688ce027613cb5d0");
+  // It goes on in today's version.
+  d->attach(&fib);
+  d->request_checkpoint();
+  d->flush();
+  d->close();
+  EXPECT_EQ(read("fib.checkpoint")[7], 2);
+  restart(contents(fib), 4);
 }
 
 }  // namespace

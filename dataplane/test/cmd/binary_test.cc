@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
 #include <future>
 #include <span>
 #include <thread>
@@ -131,7 +132,7 @@ TEST(BinaryTest, ServesItsSavedTableWithinASecondAndStopsCleanly) {
   EXPECT_LT(Seconds(std::chrono::steady_clock::now() - asked).count(), 2.0);
 }
 
-// A controller that sends one table and reports the ack.
+// A controller that sends deltas and reports the ack of the last.
 class TableController final : public pb::Fib::Service {
  public:
   explicit TableController(std::vector<pb::DeltaChunk> chunks, Position head)
@@ -146,6 +147,8 @@ class TableController final : public pb::Fib::Service {
     server_->Wait();
   }
   [[nodiscard]] std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+  // What its welcome names; before the first stream.
+  void name_controllers(std::vector<std::string> addresses) { named_ = std::move(addresses); }
   // Waits for the ack: the digest, and the seconds from the first chunk to it.
   std::pair<std::string, double> acknowledged() { return ack_.get_future().get(); }
 
@@ -156,7 +159,9 @@ class TableController final : public pb::Fib::Service {
     pb::DataPlaneMessage in;
     if (!stream->Read(&in) || !in.has_hello()) return grpc::Status::CANCELLED;
     std::uint64_t credit = in.hello().credit();
-    stream->Write(Rig::welcome_message(head_));
+    pb::ControllerMessage welcome = Rig::welcome_message(head_);
+    for (const std::string& a : named_) welcome.mutable_welcome()->add_controllers(a);
+    stream->Write(welcome);
     const auto start = std::chrono::steady_clock::now();
     for (const auto& chunk : chunks_) {
       while (credit == 0) {
@@ -169,7 +174,7 @@ class TableController final : public pb::Fib::Service {
       stream->Write(out);
     }
     while (stream->Read(&in)) {
-      if (!in.has_ack()) continue;
+      if (!in.has_ack() || in.ack().delta() != chunks_.back().delta()) continue;
       ack_.set_value(
           {in.ack().digest(), Seconds(std::chrono::steady_clock::now() - start).count()});
       break;
@@ -181,16 +186,20 @@ class TableController final : public pb::Fib::Service {
 
   std::vector<pb::DeltaChunk> chunks_;
   Position head_;
+  std::vector<std::string> named_;
   std::promise<std::pair<std::string, double>> ack_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };
 
 // 900,000 IPv4 and 160,000 IPv6 prefixes behind 64 classes, the size of an
-// Internet table, in chunks below 256 KiB; and its digest.
-std::pair<std::vector<pb::DeltaChunk>, Digest> internet_sized(const Position& position) {
+// Internet table, in chunks below 256 KiB; and its digest. As one full delta, or each
+// chunk an incremental one, of revisions 1, 2, … to position's.
+std::pair<std::vector<pb::DeltaChunk>, Digest> internet_sized(Position position,
+                                                              bool incremental = false) {
   constexpr std::uint32_t kClasses = 64;
   std::vector<pb::DeltaChunk> chunks(1);
+  std::vector<Digest> after;  // each chunk
   Digest digest;
   std::vector<ClassId> ids(kClasses);
   for (std::uint32_t i = 0; i < kClasses; ++i) {
@@ -213,6 +222,7 @@ std::pair<std::vector<pb::DeltaChunk>, Digest> internet_sized(const Position& po
     if (chunks.back().set().address4().size() + 4 * chunks.back().set().address6().size() >
         100'000) {
       chunks.emplace_back();
+      after.push_back(digest);
     }
   };
   // /24 spread over 1.0.0.0 … 223.0.0.0 by a multiplicative step.
@@ -237,10 +247,18 @@ std::pair<std::vector<pb::DeltaChunk>, Digest> internet_sized(const Position& po
     append32(set->mutable_class6(), index);
     digest += prefix_item(Prefix6{address, 48}, ids[index]);
   }
-  for (auto& chunk : chunks) {
-    chunk.set_delta(1);
-    chunk.set_kind(pb::DeltaChunk::FULL);
+  after.push_back(digest);
+  for (std::size_t i = 0; i < chunks.size(); ++i) {
+    chunks[i].set_delta(incremental ? i + 1 : 1);
+    chunks[i].set_kind(incremental ? pb::DeltaChunk::INCREMENTAL : pb::DeltaChunk::FULL);
+    if (!incremental) continue;
+    if (i > 0) *chunks[i].mutable_classes() = chunks[0].classes();
+    chunks[i].set_end(true);
+    position.revision = i + 1;
+    to_message(position, chunks[i].mutable_position());
+    chunks[i].set_digest(after[i].bytes());
   }
+  if (incremental) return {std::move(chunks), digest};
   chunks.back().set_end(true);
   to_message(position, chunks.back().mutable_position());
   chunks.back().set_digest(digest.bytes());
@@ -298,6 +316,70 @@ TEST(BinaryTest, AnInternetTableFitsItsMemoryAndComesBackAtOnce) {
   pb::Stats stats;
   ASSERT_TRUE(local->GetStats(&context, {}, &stats).ok());
   EXPECT_EQ(stats.digest(), digest.bytes());
+}
+
+// Killed while it fills its first table: what is on disk is a checkpoint and a journal of some
+// megabytes, or a journal alone, and comes back as fast.
+TEST(BinaryTest, KilledDuringItsFirstLoadItComesBackAtOnce) {
+  const TemporaryDirectory directory;
+  const Position position{"11111111-2222-4333-8444-555555555555", 1, 1000};
+  const std::string address = "unix:" + directory.path() + "/local.sock";
+  auto [chunks, digest] = internet_sized(position, true);
+  const std::uint64_t deltas = chunks.size();
+  const std::string state = directory.path() + "/state";
+  {
+    TableController controller(std::move(chunks), position);
+    Process process({"--router", "r1", "--state-dir", state, "--listen", address, "--controller",
+                     controller.address()});
+    EXPECT_EQ(controller.acknowledged().first, digest.bytes());
+    process.signal(SIGKILL);
+    process.wait();
+  }
+  const std::uint64_t journal = std::filesystem::file_size(state + "/fib.journal");
+  const auto start = std::chrono::steady_clock::now();
+  Process process(
+      {"--router", "r1", "--state-dir", state, "--listen", address, "--controller", "127.0.0.1:1"});
+  const auto local = stub(address);
+  EXPECT_TRUE(lookup(*local, "1.0.4.9").found());
+  const double took = Seconds(std::chrono::steady_clock::now() - start).count();
+  grpc::ClientContext context;
+  pb::Stats stats;
+  ASSERT_TRUE(local->GetStats(&context, {}, &stats).ok());
+  EXPECT_GE(stats.position().revision(), 1u);
+  EXPECT_LE(stats.position().revision(), deltas);
+  EXPECT_LT(journal, 9u << 20);
+  std::printf(
+      "killed at delta %lu: delta %lu with %lu prefixes and a journal of %.1f MiB, "
+      "first lookup after %.3f s\n",
+      static_cast<unsigned long>(deltas), static_cast<unsigned long>(stats.position().revision()),
+      static_cast<unsigned long>(stats.prefixes4() + stats.prefixes6()),
+      static_cast<double>(journal) / (1 << 20), took);
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+  EXPECT_LT(took, 3.0);
+#endif
+}
+
+// It is told one address. That controller names another, and is gone after a restart.
+TEST(BinaryTest, ControllersThatWereNamedAreDialledAfterARestart) {
+  const TemporaryDirectory directory;
+  const Model model = small_table().at(7);
+  auto first = std::make_unique<TableController>(model.full(1), model.position());
+  TableController second(model.full(1), model.position());
+  const std::vector<std::string> arguments = {
+      "--router",     "r1",
+      "--state-dir",  directory.path() + "/state",
+      "--listen",     "unix:" + directory.path() + "/local.sock",
+      "--controller", first->address()};
+  first->name_controllers({first->address(), second.address()});
+  {
+    Process process(arguments);
+    EXPECT_EQ(first->acknowledged().first, model.digest().bytes());
+    process.signal(SIGTERM);
+    EXPECT_EQ(process.wait(), 0);
+  }
+  first.reset();
+  const Process process(arguments);
+  EXPECT_EQ(second.acknowledged().first, model.digest().bytes()) << "or this test hangs";
 }
 
 TEST(BinaryTest, ADirectoryIsForOneProcess) {

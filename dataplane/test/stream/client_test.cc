@@ -246,7 +246,7 @@ TEST(ClientTest, SaveErrorsAreLoggedWhileItRuns) {
     rig.client->step();
     std::this_thread::yield();
   }
-  EXPECT_EQ(rig.logger.count("the table cannot be saved"), 1u);
+  EXPECT_EQ(rig.logger.count("what must outlive a restart cannot be saved"), 1u);
   EXPECT_EQ(rig.logger.count("fib.checkpoint.tmp"), 1u) << rig.logger.all();
   std::filesystem::remove(directory.path() + "/fib.checkpoint.tmp");
 }

@@ -142,6 +142,38 @@ TEST(SessionTest, WithdrawnGroupDropsAtOnceAndItsPrefixesLeaveInSteps) {
   EXPECT_EQ(sinks[0].sink().entries(), 3u);
 }
 
+// Until the paced removal reaches a prefix, its packets are dropped: no route.
+TEST(AnswerTest, AWithdrawnGroupIsNoRouteUntilItsPrefixFallsToTheCover) {
+  Fib fib;
+  Deltas deltas(fib);
+  const Model one = small_table().at(1);
+  deltas.start(one.position(), "n");
+  for (const auto& chunk : one.full(1)) ASSERT_TRUE(deltas.apply(chunk).ok());
+  const auto ask = [&fib](std::string_view address) {
+    pb::LookupRequest request;
+    request.set_id(7);
+    request.set_address(to_bytes(parse_address(address).value()));
+    pb::LookupAnswer reply;
+    answer(fib, request, &reply);
+    return reply;
+  };
+  EXPECT_EQ(ask("10.1.2.3").length(), 16u);
+  ASSERT_TRUE(fib.begin(DeltaKind::kIncremental).ok());
+  ASSERT_TRUE(fib.withdraw_group(class_id('b')).ok());
+  ASSERT_TRUE(fib.end(one.position(), "n").ok());
+  const pb::LookupAnswer dropped = ask("10.1.2.3");
+  EXPECT_FALSE(dropped.found());
+  EXPECT_EQ(dropped.prefix(), "");
+  EXPECT_EQ(dropped.next_hops_size(), 0);
+  EXPECT_EQ(dropped.id(), 7u);
+  EXPECT_EQ(dropped.position().revision(), 1u);
+  EXPECT_TRUE(ask("10.2.3.4").found()) << "another class";
+  while (fib.step(4)) {
+  }
+  EXPECT_TRUE(ask("10.1.2.3").found());
+  EXPECT_EQ(ask("10.1.2.3").length(), 8u);
+}
+
 // A stream without a pause leaves no idle time to remove what was withdrawn.
 TEST(SessionTest, WithdrawnPrefixesFallToTheirCoverUnderSteadyLoad) {
   Rig rig;

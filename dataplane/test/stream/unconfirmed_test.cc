@@ -1,7 +1,10 @@
 // Commits that undo themselves: kept, replaced, settled, applied when cut off.
 #include "stream/unconfirmed.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "test/stream/rig.h"
 
@@ -188,6 +191,72 @@ TEST(UnconfirmedTest, PastDeadlineAfterARestartWaitsForTheGraceOnly) {
   EXPECT_EQ(rig.fib.digest(), change.after.digest());
   pass(rig, Unconfirmed::kGrace);
   EXPECT_EQ(rig.fib.digest(), change.before.digest());
+}
+
+// A FIFO in the way of a file's replacement: the directory's thread hangs in open until
+// somebody reads, as on a disk that does not answer.
+class StuckDisk {
+ public:
+  explicit StuckDisk(const TemporaryDirectory& directory)
+      : path_(directory.path() + "/unconfirmed.blob.tmp") {
+    EXPECT_EQ(::mkfifo(path_.c_str(), 0600), 0);
+  }
+  // Lets it go on; what is written now is lost in the pipe.
+  void release(StateDirectory& state) {
+    const int fd = ::open(path_.c_str(), O_RDONLY | O_NONBLOCK);
+    EXPECT_GE(fd, 0);
+    static_cast<void>(state.sync().ok());
+    ::close(fd);
+  }
+
+ private:
+  std::string path_;
+};
+
+TEST(UnconfirmedTest, AStuckDiskDelaysNoAck) {
+  const TemporaryDirectory directory;
+  const Change change;
+  Rig rig(with_state(directory));
+  rig.connect(change.before);
+  rig.send(change.before.full(1));
+  ASSERT_TRUE(rig.directory->sync().ok());
+  StuckDisk disk(directory);
+  rig.transport.sent.clear();
+  rig.transport.deliver(change.inverse(60'000));
+  rig.send(change.after.delta(change.before, 2));
+  EXPECT_EQ(rig.acks().size(), 1u) << "and this test would hang";
+  disk.release(*rig.directory);
+}
+
+// What a crash would find on disk: with the commit its inverse, and neither after the undoing.
+TEST(UnconfirmedTest, ACommitAndItsInverseAreOnDiskTogether) {
+  const TemporaryDirectory directory;
+  const Change change;
+  const auto crash = [&](const char* name) {
+    const std::string copy = directory.path() + "-" + name;
+    std::filesystem::copy(directory.path(), copy);
+    Fib fib;
+    std::unique_ptr<StateDirectory> state;
+    EXPECT_TRUE(StateDirectory::open(copy, {}, &state).ok());
+    LoadReport report;
+    EXPECT_TRUE(state->load(&fib, &report).ok());
+    const std::size_t pending = Saved(state.get()).load_unconfirmed().size();
+    state.reset();
+    std::filesystem::remove_all(copy);
+    return std::pair(fib.digest(), pending);
+  };
+  Rig rig(with_state(directory));
+  rig.connect(change.before);
+  rig.send(change.before.full(1));
+  rig.transport.deliver(change.inverse(5'000));
+  rig.send(change.after.delta(change.before, 2));
+  ASSERT_TRUE(rig.directory->sync().ok());
+  EXPECT_EQ(crash("kept"), std::pair(change.after.digest(), std::size_t{1}));
+  rig.lose();
+  pass(rig, milliseconds(10'000));
+  EXPECT_EQ(rig.fib.digest(), change.before.digest());
+  ASSERT_TRUE(rig.directory->sync().ok());
+  EXPECT_EQ(crash("undone"), std::pair(change.before.digest(), std::size_t{0}));
 }
 
 struct BadInverse {
