@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <future>
 #include <span>
 #include <thread>
@@ -48,6 +49,14 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
   void signal(int number) const { ::kill(pid_, number); }
+  // A line of /proc/<pid>/status, "VmRSS" or "VmHWM", in MiB.
+  [[nodiscard]] double mebibytes(const std::string& name) const {
+    std::ifstream status("/proc/" + std::to_string(pid_) + "/status");
+    for (std::string line; std::getline(status, line);) {
+      if (line.starts_with(name + ":")) return std::stod(line.substr(name.size() + 1)) / 1024;
+    }
+    return -1;
+  }
   // The exit status, or 128 + the signal.
   int wait() {
     int status = 0;
@@ -356,6 +365,51 @@ TEST(BinaryTest, KilledDuringItsFirstLoadItComesBackAtOnce) {
       static_cast<double>(journal) / (1 << 20), took);
 #if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
   EXPECT_LT(took, 3.0);
+#endif
+}
+
+// 244,000 prefixes, each of a class of its own: what the churn leaves behind at most.
+TEST(BinaryTest, ManyClassesFitTheirMemory) {
+  constexpr std::uint32_t kClasses = 244'000, kInChunk = 2'000;
+  const TemporaryDirectory directory;
+  const Position position{"11111111-2222-4333-8444-555555555555", 1, 9};
+  std::vector<pb::DeltaChunk> chunks(kClasses / kInChunk);
+  Digest digest;
+  for (std::uint32_t i = 0; i < kClasses; ++i) {
+    pb::DeltaChunk& chunk = chunks[i / kInChunk];
+    chunk.set_delta(1);
+    chunk.set_kind(pb::DeltaChunk::FULL);
+    const ClassId id = ClassId::from_bytes(murmur3(&i, sizeof i).bytes()).value();
+    pb::Class* const c = chunk.add_classes();
+    c->set_index(i);
+    c->set_id(std::string(id.view()));
+    const NextHop next = hop("192.0.2." + std::to_string(i % 250 + 1));
+    pb::Group* const g = chunk.add_groups();
+    g->set_index(i);
+    to_message(next, g->add_next_hops());
+    const std::uint32_t address = (1u << 24) + (i << 8);
+    chunk.mutable_set()->mutable_address4()->append(reinterpret_cast<const char*>(&address), 4);
+    chunk.mutable_set()->mutable_length4()->push_back(24);
+    chunk.mutable_set()->mutable_class4()->append(reinterpret_cast<const char*>(&i), 4);
+    digest += prefix_item(Prefix4{address, 24}, id) + group_item(id, std::span(&next, 1));
+  }
+  chunks.back().set_end(true);
+  to_message(position, chunks.back().mutable_position());
+  chunks.back().set_digest(digest.bytes());
+  TableController controller(std::move(chunks), position);
+  const std::string state = directory.path() + "/state";
+  Process process({"--router", "r1", "--state-dir", state, "--listen",
+                   "unix:" + directory.path() + "/local.sock", "--controller",
+                   controller.address()});
+  EXPECT_EQ(controller.acknowledged().first, digest.bytes());
+  for (int i = 0; i < 2000 && !std::filesystem::exists(state + "/fib.checkpoint"); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  const double resident = process.mebibytes("VmRSS"), most = process.mebibytes("VmHWM");
+  std::printf("244,000 classes: resident %.1f MiB, at most %.1f MiB\n", resident, most);
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+  EXPECT_LE(resident, 150.0);
+  EXPECT_LE(most, 200.0);
 #endif
 }
 
