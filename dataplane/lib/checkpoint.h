@@ -15,7 +15,7 @@
 // while the Fib applies them; flush(), called by the writer between deltas,
 // hands them to the directory's own thread, which writes and syncs. When the
 // journal would grow past its limit, a delta is too large for it, or a table was partial, flush()
-// copies the FIB (about 20 ms a million prefixes) and the thread
+// copies the FIB (about 35 ms a million prefixes) and the thread
 // writes a new checkpoint. So after a crash the FIB is the one of a position a
 // little before the last ack, and the controller sends the difference.
 //
