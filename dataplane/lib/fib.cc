@@ -422,7 +422,8 @@ class Fib::Impl {
     return r.ok() && r.left() == 0 ? Status{} : Status{Code::kCorrupt, "classes of a wrong form"};
   }
 
-  // The two families touch nothing in common.
+  // The two families touch nothing in common: an engine that is restored retires nothing to
+  // the epoch, which it would when it is filled.
   template <class P>
   void restore_family(std::string_view stored_table, std::uint32_t layout,
                       std::string_view stored_engine, Restored* out) {
@@ -430,19 +431,28 @@ class Fib::Impl {
       return id != 0 && id < classes.end() && classes.at(id).used;
     };
     out->classes.resize(classes.end());
-    auto& e = engine<P>();
-    const bool rebuild = layout != std::decay_t<decltype(e)>::kLayout;
     ByteReader t(stored_table);
     out->sound = table<P>().restore(&t, limit<P>(), [&](const P& p, std::uint32_t id) {
       if (!known(id)) return false;
       auto& [sum, count] = out->classes[id];
       sum += prefix_item(p, classes.at(id).class_id);
       ++count;
-      return !rebuild || e.set(p, id);
+      return true;
     });
-    if (!out->sound || rebuild) return;
+    using E = std::decay_t<decltype(engine<P>())>;
+    if (!out->sound || layout != E::kLayout) return;
     ByteReader r(stored_engine);
-    out->sound = e.restore(&r, known) && r.left() == 0;
+    out->sound = engine<P>().restore(&r, known) && r.left() == 0;
+  }
+
+  // Another version's engines: filled from the tables.
+  template <class P>
+  bool fill_engine() {
+    auto& t = table<P>();
+    for (std::size_t i = 0; i < t.slots(); ++i) {
+      if (t.occupied(i) && !engine<P>().set(t.prefix(i), t.id(i))) return false;
+    }
+    return true;
   }
 
   Status restore(std::string_view bytes, const Digest& digest) {
@@ -458,6 +468,9 @@ class Fib::Impl {
     {
       std::jthread beside([&] { restore_family<Prefix6>(stored6, layout, words6, &six); });
       restore_family<Prefix4>(stored4, layout, words4, &four);
+    }
+    if (layout != Engine4::kLayout) {
+      four.sound = four.sound && six.sound && fill_engine<Prefix4>() && fill_engine<Prefix6>();
     }
     if (!four.sound || !six.sound) return {Code::kCorrupt, "prefixes of a wrong form"};
     for (std::uint32_t id = 1; id < classes.end(); ++id) {
