@@ -21,6 +21,16 @@ func (l *Log) get(ctx context.Context, key string, opts ...clientv3.OpOption) (*
 func (l *Log) txn(ctx context.Context, cmps []clientv3.Cmp, then, otherwise []clientv3.Op) (*clientv3.TxnResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.options.CallTimeout)
 	defer cancel()
+	if l.options.Disturbed != nil {
+		disturbed := l.options.Disturbed()
+		go func() { // ends with the call
+			select {
+			case <-disturbed:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
 	return l.client.KV.Txn(ctx).If(cmps...).Then(then...).Else(otherwise...).Commit()
 }
 

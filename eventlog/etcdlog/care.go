@@ -28,6 +28,10 @@ type MemberStatus struct {
 	Corrupt   bool // this member's alarm
 }
 
+// errUnanswered: an etcd in this process that is closed ends the goroutine that
+// asks it (etcdserver's fatal trap) instead of answering.
+var errUnanswered = errors.New("no answer")
+
 // StoreStatus asks each endpoint of the client (in process: the one member), all
 // at once: one that is silent until ctx ends holds up none of the others. The
 // first error is returned beside what the others answered.
@@ -37,6 +41,7 @@ func (l *Log) StoreStatus(ctx context.Context) ([]MemberStatus, error) {
 	errs := make([]error, len(endpoints))
 	var asking sync.WaitGroup
 	for i, endpoint := range endpoints {
+		errs[i] = errUnanswered
 		asking.Go(func() { answers[i], errs[i] = l.client.Maintenance.Status(ctx, endpoint) })
 	}
 	alarms := map[uint64][]pb.AlarmType{}

@@ -19,6 +19,9 @@ import (
 type Options struct {
 	// Node names the writer of the first batch of a new log.
 	Node string
+	// LogID is the log that must be there: another one, or none, is ErrForeignLog,
+	// and nothing is created. Empty: any.
+	LogID string
 	// Logger gets what concerns an operator. nil: none.
 	Logger *zap.Logger
 	// Report is called for each Incident, from the goroutine that found it; it
@@ -28,6 +31,11 @@ type Options struct {
 	Now func() time.Time
 	// CallTimeout bounds one attempt of one call. 0: 5 s.
 	CallTimeout time.Duration
+	// Disturbed gives a channel that is closed when attempts in progress have
+	// probably got lost, as those have that were on their way to a leader when
+	// another was elected: they are then made again at once, not after
+	// CallTimeout. nil: never.
+	Disturbed func() <-chan struct{}
 	// Silence is how long a watch may say nothing before the head is asked
 	// whether it should have. 0: 15 s.
 	Silence time.Duration
@@ -82,7 +90,7 @@ type meta struct {
 // Open opens the log that client's etcd holds, or creates it: identity,
 // revision 1 and head in one transaction, so that of racing creators one wins
 // and all agree. Errors: ErrUnavailable, ErrNoSpace, ErrLevel (a newer format),
-// ErrCorrupt.
+// ErrCorrupt, ErrForeignLog.
 func Open(ctx context.Context, client *clientv3.Client, options Options) (*Log, error) {
 	options.setDefaults()
 	l := &Log{client: client, options: options}
@@ -122,6 +130,9 @@ func (l *Log) open(ctx context.Context) error {
 	}
 	l.cluster = response.Header.GetClusterId()
 	if len(response.Kvs) == 0 {
+		if l.options.LogID != "" {
+			return fmt.Errorf("open log: %w: there is none where log %s was", eventlog.ErrForeignLog, l.options.LogID)
+		}
 		created, err := l.txn(ctx,
 			[]clientv3.Cmp{absent(metaKey), absent(headKey), absent(batchKey(1))},
 			[]clientv3.Op{
@@ -156,6 +167,9 @@ func (l *Log) setMeta(value []byte) error {
 	}
 	if m.LogID == "" {
 		return fmt.Errorf("open log: %s: %w: no log_id", metaKey, eventlog.ErrCorrupt)
+	}
+	if l.options.LogID != "" && m.LogID != l.options.LogID {
+		return fmt.Errorf("open log: %w: %s is there, this node belongs to %s", eventlog.ErrForeignLog, m.LogID, l.options.LogID)
 	}
 	l.id = m.LogID
 	return nil
