@@ -68,6 +68,9 @@ type Config struct {
 	Members map[string]string
 	// Join is set when the cluster exists already and has this member added.
 	Join bool
+	// Recover makes the member the only one of its cluster, whatever the list in
+	// its data says: the way out when the majority is lost for ever.
+	Recover bool
 	// Token tells clusters apart that are formed with equal addresses.
 	Token string
 
@@ -140,6 +143,11 @@ func (c *Config) embedConfig(ctx context.Context, services func(*grpc.Server)) (
 		cfg.ClusterState = embed.ClusterStateFlagExisting
 	}
 
+	cfg.ForceNewCluster = c.Recover
+	// Its rules refuse to add or promote while any voter has been away within
+	// 5 s; package cluster asks what matters, whether a majority is there afterwards.
+	cfg.StrictReconfigCheck = false
+
 	cfg.QuotaBackendBytes = quota
 	cfg.SnapshotCount = snapshotCount
 	cfg.SnapshotCatchUpEntries = catchUpEntries
@@ -176,7 +184,7 @@ func (c *Config) embedConfig(ctx context.Context, services func(*grpc.Server)) (
 	if !ok {
 		return nil, errors.New("etcd's feature gates cannot be set")
 	}
-	if err := gate.Set("InitialCorruptCheck=true,CompactHashCheck=true"); err != nil {
+	if err := gate.Set("CompactHashCheck=true"); err != nil {
 		return nil, fmt.Errorf("etcd's feature gates: %w", err)
 	}
 	return cfg, nil

@@ -17,13 +17,19 @@ const (
 	singlePortEntry = "Running http and grpc server on single port. This is not recommended for production."
 	// Authentication, which the tokens are for, is not used.
 	simpleTokenEntry = "simple token is not cryptographically signed"
+	// A peer that goes away is told by "peer became inactive"; these repeat it a
+	// few times, the first one every five seconds for as long as it is away.
+	unhealthyEntry = "prober detected unhealthy status"
+	closedEntry    = "closed TCP streaming connection with remote peer"
+	lostEntry      = "lost TCP streaming connection with remote peer"
 	// What is served ends with its listener, which the stop closes.
 	servingEntry  = "setting up serving from embedded etcd failed."
 	stoppingEntry = "stopping insecure grpc server due to error"
 	stoppedEntry  = "stopped insecure grpc server due to error"
+	raftEntry     = "failed to process Raft message"
 )
 
-// quietCore drops these entries, the last three only where their error is that
+// quietCore drops these entries, the last four only where their error is that
 // of a listener or server that was closed, and passes everything else.
 type quietCore struct{ zapcore.Core }
 
@@ -33,9 +39,9 @@ func (q quietCore) With(fields []zapcore.Field) zapcore.Core { return quietCore{
 // Check implements zapcore.Core.
 func (q quietCore) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	switch e.Message {
-	case singlePortEntry, simpleTokenEntry:
+	case singlePortEntry, simpleTokenEntry, unhealthyEntry, closedEntry, lostEntry:
 		return to
-	case servingEntry, stoppingEntry, stoppedEntry: // its fields are seen by Write
+	case servingEntry, stoppingEntry, stoppedEntry, raftEntry: // its fields are seen by Write
 		if q.Enabled(e.Level) {
 			return to.AddCore(e, q)
 		}
@@ -44,7 +50,7 @@ func (q quietCore) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.Che
 	return q.Core.Check(e, to)
 }
 
-// Write implements zapcore.Core; only the last three entries come here.
+// Write implements zapcore.Core; only the last four entries come here.
 func (q quietCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	for _, f := range fields {
 		if err, ok := f.Interface.(error); ok && f.Key == "error" && ordinaryEnd(err) {
@@ -56,5 +62,5 @@ func (q quietCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 
 func ordinaryEnd(err error) bool {
 	return errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) || errors.Is(err, grpc.ErrServerStopped) ||
-		err.Error() == "mux: server closed" || strings.Contains(err.Error(), net.ErrClosed.Error())
+		err.Error() == "mux: server closed" || err.Error() == "raft: stopped" || strings.Contains(err.Error(), net.ErrClosed.Error())
 }

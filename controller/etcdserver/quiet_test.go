@@ -20,6 +20,10 @@ func TestQuietDropsExactlyTheseEntries(t *testing.T) {
 	closed := &net.OpError{Op: "accept", Net: "tcp", Err: net.ErrClosed}
 	lg.Warn(singlePortEntry)
 	lg.Warn(simpleTokenEntry)
+	lg.Warn(unhealthyEntry)
+	lg.Warn(closedEntry)
+	lg.Warn(lostEntry)
+	lg.Warn(raftEntry, zap.Error(errors.New("raft: stopped")))
 	lg.Error(servingEntry, zap.Error(closed))
 	lg.Error(servingEntry, zap.Error(errors.New("accept tcp 127.0.0.1:1: use of closed network connection")))
 	lg.Error(servingEntry, zap.Error(http.ErrServerClosed))

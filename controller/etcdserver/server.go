@@ -39,6 +39,8 @@ type Server struct {
 	closing   chan struct{}
 	closeOnce sync.Once
 	closed    chan struct{} // Close has finished
+	checked   chan struct{} // check has ended
+	differs   chan error
 	done      chan struct{}
 	err       error // written before done is closed
 }
@@ -51,13 +53,16 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 		trap:    newFatalTrap(),
 		closing: make(chan struct{}),
 		closed:  make(chan struct{}),
+		checked: make(chan struct{}),
+		differs: make(chan error),
 		done:    make(chan struct{}),
 	}
 	cfg, err := config.embedConfig(ctx, s.addGRPC)
 	if err != nil {
 		return nil, fmt.Errorf("start etcd: %w", err)
 	}
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(s.trap.logger(config.Logger))
+	lg := s.trap.logger(config.Logger)
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(lg)
 
 	type result struct {
 		etcd *embed.Etcd
@@ -86,6 +91,7 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 	}
 	s.client = v3client.New(s.etcd.Server)
 	go s.watch()
+	go s.check(lg)
 	return s, nil
 }
 
@@ -103,18 +109,36 @@ func (s *Server) watch() {
 	case <-s.trap.fired:
 		s.err = s.trap.err
 	case err := <-s.etcd.Err():
-		s.err = fmt.Errorf("etcd's listener failed: %w", err)
-		if err == nil {
-			s.err = errors.New("etcd's listener ended")
-		}
+		s.err = s.listenerEnd(err)
 	case <-s.etcd.Server.StopNotify():
 		s.err = ErrStopped
+	case s.err = <-s.differs:
 	}
 	select {
 	case <-s.closing: // ending was asked for; what else ended is its consequence
 		s.err = nil
 	default:
 	}
+}
+
+// stopFollows is how long a stop of etcd may come after the end of a listener
+// that is its consequence.
+const stopFollows = time.Second
+
+// listenerEnd is why a listener ended: by itself, or since etcd stopped.
+func (s *Server) listenerEnd(err error) error {
+	if err == nil {
+		return errors.New("etcd's listener ended")
+	}
+	t := time.NewTimer(stopFollows)
+	defer t.Stop()
+	select {
+	case <-s.etcd.Server.StopNotify():
+		return ErrStopped
+	case <-s.closing:
+	case <-t.C:
+	}
+	return fmt.Errorf("etcd's listener failed: %w", err)
 }
 
 // Done is closed when the member no longer runs, for whatever reason. Close
@@ -217,6 +241,7 @@ func (s *Server) Close() {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
+			<-s.checked // it reads the database
 			_ = s.client.Close()
 			closeEtcd(s.etcd)
 		}()

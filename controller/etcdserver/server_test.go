@@ -125,8 +125,14 @@ func TestListenerRefusesWrites(t *testing.T) {
 	for _, m := range []string{"/v3electionpb.Election/Campaign", "/v3electionpb.Election/Proclaim", "/v3electionpb.Election/Resign", "/v3lockpb.Lock/Lock", "/v3lockpb.Lock/Unlock"} {
 		writes[m] = true
 	}
+	if _, err := dial(t, s).Get(ctx, "k"); err != nil { // it serves
+		t.Fatal(err)
+	}
+	s.grpcMu.Lock()
+	served := s.grpc[0].GetServiceInfo()
+	s.grpcMu.Unlock()
 	seen := 0
-	for service, info := range s.grpc[0].GetServiceInfo() {
+	for service, info := range served {
 		for _, m := range info.Methods {
 			method := "/" + service + "/" + m.Name
 			seen++
@@ -441,6 +447,134 @@ func TestThreeMembers(t *testing.T) {
 			if s.Err() != nil {
 				t.Error(s.Err())
 			}
+		}
+	}
+}
+
+// TestMemberWhoseDataDifferEnds: a database that was changed behind etcd's back
+// is noticed after the start, and peers that start at the same time do not wait
+// for each other.
+func TestMemberWhoseDataDifferEnds(t *testing.T) {
+	ctx := testContext(t)
+	members, configs := map[string]string{}, map[string]*Config{}
+	for _, n := range []string{"n1", "n2", "n3"} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		members[n] = l.Addr().String()
+		_ = l.Close()
+	}
+	for n, a := range members {
+		configs[n] = &Config{Name: n, DataDir: t.TempDir(), PeerListen: a, ClientListen: "127.0.0.1:0", Members: members}
+	}
+	all := func() map[string]*Server {
+		out := map[string]*Server{}
+		for n, c := range configs {
+			s, err := Start(ctx, *c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(s.Close)
+			out[n] = s
+		}
+		return out
+	}
+	servers := all()
+	for _, s := range servers {
+		if err := s.WaitReady(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const value = "a value that is found in the file"
+	if _, err := servers["n1"].Client().Put(ctx, "k", value); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range servers { // all have it before they stop
+		if _, err := s.Client().Get(ctx, "k"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range servers {
+		s.Close()
+	}
+	db := filepath.Join(configs["n2"].Dir(), "member", "snap", "db")
+	raw, err := os.ReadFile(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(raw), value) {
+		t.Fatal("the value is not in the file")
+	}
+	if err := os.WriteFile(db, []byte(strings.ReplaceAll(string(raw), value, strings.ToUpper(value))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	servers = all()
+	for n, s := range servers {
+		if err := s.WaitReady(ctx); err != nil && (n != "n2" || !errors.Is(err, ErrDiffers)) {
+			t.Fatal(err)
+		}
+	}
+	if d := time.Since(began); d > 5*time.Second {
+		t.Errorf("three members that start together took %v", d)
+	}
+	ended := 0
+	for ended == 0 {
+		select {
+		case <-servers["n2"].Done():
+			ended++
+			if err := servers["n2"].Err(); !errors.Is(err, ErrDiffers) {
+				t.Errorf("the changed member ended with %v", err)
+			}
+		case <-ctx.Done():
+			t.Fatal("the changed member runs on")
+		}
+	}
+	for _, n := range []string{"n1", "n3"} {
+		<-servers[n].checked
+		if err := servers[n].Err(); err != nil {
+			t.Errorf("%s, which has the majority's data, ended with %v", n, err)
+		}
+	}
+}
+
+// TestMembersAndIdentity: what the list and the data directory tell of a member.
+func TestMembersAndIdentity(t *testing.T) {
+	config := loneConfig(t)
+	if _, _, err := config.Identity(); !errors.Is(err, ErrNoIdentity) {
+		t.Errorf("of a blank directory: %v", err)
+	}
+	config.Token = "a token"
+	s := start(t, config)
+	list := s.Members()
+	if len(list) != 1 || list[0].ID != s.MemberID() || list[0].Name != "n1" || list[0].Peer != config.PeerAdvertise || list[0].Learner || s.Learner() || s.Removed() {
+		t.Errorf("%+v", list)
+	}
+	member, cluster, err := config.Identity()
+	if err != nil || member != s.MemberID() || cluster != s.ClusterID() {
+		t.Errorf("the data say member %x of cluster %x (%v), etcd %x of %x", member, cluster, err, s.MemberID(), s.ClusterID())
+	}
+	if id, err := ClusterIDOf("a token", map[string]string{"n1": config.PeerAdvertise}); err != nil || id != s.ClusterID() {
+		t.Errorf("the cluster's id was foretold as %x (%v)", id, err)
+	}
+	if id, _ := ClusterIDOf("another", map[string]string{"n1": config.PeerAdvertise}); id == s.ClusterID() {
+		t.Error("the token does not matter")
+	}
+	if err := s.HandOver(); err == nil {
+		// A lone voter has nobody to hand over to; etcd passes that over.
+		if !s.Leader() {
+			t.Error("a lone voter gave up leadership")
+		}
+	}
+	s.Close()
+	files, _ := filepath.Glob(filepath.Join(config.Dir(), "member", "wal", "*.wal"))
+	for _, damage := range []string{"", "short", strings.Repeat("\xff", 4096)} {
+		if err := os.WriteFile(files[0], []byte(damage), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := config.Identity(); !errors.Is(err, ErrNoIdentity) {
+			t.Errorf("of a damaged log: %v", err)
 		}
 	}
 }

@@ -116,6 +116,9 @@ var every = []struct{ method, target, body string }{
 	{"PUT", "/v1/routers/r2", `{}`}, {"GET", "/v1/routers", ""}, {"GET", "/v1/routers/r2", ""}, {"GET", "/v1/routers/r2/vector", ""},
 	{"PUT", "/v1/links/r1/r2", `{}`}, {"GET", "/v1/links", ""}, {"GET", "/v1/links/r1/r2", ""},
 	{"GET", "/v1/dataplanes", ""},
+	{"GET", "/v1/cluster/members", ""}, {"POST", "/v1/cluster/members", `{"node_id":"node-4","raft":"127.0.0.1:8304"}`},
+	{"POST", "/v1/cluster/members/node-4/promote", ""}, {"POST", "/v1/cluster/leader", `{"node_id":"node-2"}`},
+	{"DELETE", "/v1/cluster/members/node-4", ""},
 	{"PUT", "/kv/k", `{"value":"v"}`}, {"GET", "/kv", ""}, {"GET", "/kv/k", ""}, {"GET", "/v1/kv/history/k", ""},
 	{"GET", "/v1/kv/watch?timeout=1ms", ""}, {"DELETE", "/kv/k", ""},
 	{"DELETE", "/v1/links/r1/r2", ""}, {"DELETE", "/v1/routers/r2", ""},
@@ -154,7 +157,7 @@ func TestEveryCall(t *testing.T) {
 		path, _, _ := strings.Cut(c.target, "?")
 		called[c.method+" "+path] = true
 	}
-	shape := strings.NewReplacer("/10.2.0.0/16", "/*", "/r1/r2", "/:a/:b", "/r2", "/:id", "commits/1", "commits/:revision", "/kv/k", "/kv/*", "history/k", "history/*")
+	shape := strings.NewReplacer("/10.2.0.0/16", "/*", "/r1/r2", "/:a/:b", "/r2", "/:id", "commits/1", "commits/:revision", "/node-4", "/:id", "/kv/k", "/kv/*", "history/k", "history/*")
 	have := map[string]bool{}
 	for k := range called {
 		have[shape.Replace(k)] = true

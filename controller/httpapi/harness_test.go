@@ -42,12 +42,13 @@ type api struct {
 	svc    *service.Service
 	server *Server
 	node   *fakeNode
+	nodes  *fakeCluster
 	quota  atomic.Int64 // of keys
 }
 
 func newAPI(t testing.TB) *api {
 	t.Helper()
-	a := &api{t: t, log: memlog.New(testLog), node: &fakeNode{}}
+	a := &api{t: t, log: memlog.New(testLog), node: &fakeNode{}, nodes: &fakeCluster{}}
 	a.node.status.Store(&NodeStatus{NodeID: "node-1", RaftState: "Leader", Quorum: true, Etcd: "embedded", Started: time.Unix(0, 0)})
 	a.quota.Store(64 << 20)
 	judge := func(st *projector.State, c *eventlog.Commit) error {
@@ -59,7 +60,7 @@ func newAPI(t testing.TB) *api {
 	}
 	a.planes = fibstream.New(a.app, fibstream.Options{Node: "node-1"})
 	a.svc = service.New(service.Writer(a.app), service.Planes(a.planes, "node-1"), a.log)
-	a.server = New(Config{Service: a.svc, Node: a.node, Version: "test", Hosts: []string{"r1.example", "192.0.2.7"}})
+	a.server = New(Config{Service: a.svc, Node: a.node, Cluster: a.nodes, Version: "test", Hosts: []string{"r1.example", "192.0.2.7"}})
 	t.Cleanup(func() {
 		a.planes.Close()
 		if err := a.app.Close(); err != nil {

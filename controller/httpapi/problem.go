@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"dvr/controller/cluster"
 	"dvr/controller/service"
 	"dvr/eventlog"
 )
@@ -30,6 +31,7 @@ var (
 	errNoEncoding  = errors.New("unsupported content encoding")
 	errNotAccepted = errors.New("not acceptable")
 	errPanic       = errors.New("internal error")
+	errExternal    = errors.New("the members of an external etcd are changed with etcdctl")
 )
 
 // kinds is searched from the top: the first that errors.Is wins.
@@ -49,6 +51,14 @@ var kinds = []kind{
 	{service.ErrConflict, http.StatusConflict, "conflict", "Conflict", 0},
 	{service.ErrKeyQuota, http.StatusInsufficientStorage, "kv-quota", "Key-value quota used up", 0},
 	{service.ErrGone, http.StatusGone, "gone", "No longer retained", 0},
+	{cluster.ErrNotFound, http.StatusNotFound, "no-such-member", "No such member", 0},
+	{cluster.ErrExists, http.StatusConflict, "member-exists", "There is such a member already", 0},
+	{cluster.ErrFull, http.StatusConflict, "too-many-voters", "Too many voters", 0},
+	{cluster.ErrQuorum, http.StatusConflict, "would-lose-quorum", "The cluster would lose its quorum", 0},
+	{cluster.ErrRole, http.StatusConflict, "role", "Not in this role", 0},
+	{cluster.ErrNotReady, http.StatusServiceUnavailable, "not-ready", "The learner has not caught up", 1},
+	{cluster.ErrBusy, http.StatusServiceUnavailable, "joining", "Another node is joining", 1},
+	{errExternal, http.StatusConflict, "external-etcd", "An external etcd", 0},
 	{service.ErrOutcomeUnknown, http.StatusGatewayTimeout, "outcome-unknown", "Outcome unknown", 0},
 	{service.ErrOverloaded, http.StatusTooManyRequests, "overloaded", "Overloaded", 1},
 	{service.ErrBehind, http.StatusServiceUnavailable, "behind", "This node is behind", 1},

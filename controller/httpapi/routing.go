@@ -44,6 +44,11 @@ func (s *Server) routes() {
 
 	s.add(get, "/v1/dataplanes", s.dataPlanes)
 
+	s.add(get, "/v1/cluster/members", s.getMembers)
+	s.add(post, "/v1/cluster/members", s.addMember)
+	s.add(del, "/v1/cluster/members/:id", s.removeMember)
+	s.add(post, "/v1/cluster/members/:id/promote", s.promoteMember)
+	s.add(post, "/v1/cluster/leader", s.moveLeader)
 	s.add(get, "/kv", s.listKeys)
 	s.add(get, "/kv/*", s.getKey)
 	s.add(put, "/kv/*", s.putKey)

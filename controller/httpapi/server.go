@@ -47,6 +47,7 @@ type NodeStatus struct {
 type Config struct {
 	Service *service.Service
 	Node    Node
+	Cluster Cluster // nil with an external etcd
 	// Hosts are the names and addresses beside loopback that requests may be
 	// addressed to, without port.
 	Hosts   []string
@@ -59,6 +60,7 @@ type Config struct {
 type Server struct {
 	service *service.Service
 	node    Node
+	cluster Cluster
 	hosts   hosts
 	version string
 	log     *zap.Logger
@@ -98,7 +100,7 @@ var (
 
 // New makes the server and its routes.
 func New(c Config) *Server {
-	s := &Server{service: c.Service, node: c.Node, version: c.Version, log: c.Logger, metrics: c.Metrics, hosts: newHosts(c.Hosts), heartbeat: heartbeat, stopping: make(chan struct{})}
+	s := &Server{service: c.Service, node: c.Node, cluster: c.Cluster, version: c.Version, log: c.Logger, metrics: c.Metrics, hosts: newHosts(c.Hosts), heartbeat: heartbeat, stopping: make(chan struct{})}
 	s.end = sync.OnceFunc(func() { close(s.stopping) })
 	s.bodies.give(bodyBudget)
 	if s.log == nil {

@@ -37,7 +37,7 @@ func dialEtcd(endpoints []string, log *zap.Logger) (*clientv3.Client, error) {
 		})},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("ETCD_ENDPOINTS: %w", err)
+		return nil, fmt.Errorf("connect to etcd at %v: %w", endpoints, err)
 	}
 	return c, nil
 }

@@ -126,8 +126,14 @@ func (h *health) quorum() bool {
 	return h.polled.Load().ok
 }
 
+// errObserver refuses writes at a node that only reads the log.
+var errObserver = fmt.Errorf("this node is an observer: %w here; write to a voter", eventlog.ErrUnavailable)
+
 // writable is appender.Options.Ready. Cost: an atomic load or two.
 func (h *health) writable() error {
+	if h.n.observes() {
+		return errObserver
+	}
 	if !h.quorum() {
 		return errNoQuorum
 	}
@@ -135,7 +141,12 @@ func (h *health) writable() error {
 }
 
 // leads says whether this node is the one that keeps the log short.
-func (h *health) leads() bool { return h.n.etcd == nil || h.n.etcd.Leader() }
+func (h *health) leads() bool {
+	if h.n.etcd == nil {
+		return !h.n.observes()
+	}
+	return h.n.etcd.Leader()
+}
 
 // Status implements httpapi.Node.
 func (h *health) Status() httpapi.NodeStatus {
@@ -144,6 +155,11 @@ func (h *health) Status() httpapi.NodeStatus {
 		NodeID: s.NodeID, Etcd: "embedded", Started: n.started, Peers: max(p.peers, 0),
 		DBSize: p.size, Quota: p.quota, KVQuota: int64(n.keyQuota),
 		API: n.advertised(s.API, n.api), FIB: n.advertised(s.FIB, n.fib),
+	}
+	if n.observes() {
+		out.Etcd, out.RaftState, out.Quorum = "members", "Observer", h.quorum()
+		out.Committed, out.Applied, out.Leader = p.index, p.applied, p.endpoint
+		return out
 	}
 	if n.etcd == nil {
 		out.Etcd, out.RaftState, out.Quorum = "external", "External", h.quorum()

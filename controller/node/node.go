@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 
 	"dvr/controller/appender"
+	"dvr/controller/cluster"
 	"dvr/controller/etcdserver"
 	"dvr/controller/fibstream"
 	"dvr/controller/httpapi"
@@ -66,6 +67,8 @@ type Node struct {
 	front    *httpapi.Front
 	startup  *startup
 	health   *health
+	cluster  *cluster.Manager  // nil with an external etcd
+	identity *cluster.Identity // nil with an external etcd
 	pressure *pressure
 	keeper   atomic.Pointer[appender.Keeper] // set when the log is folded
 
@@ -138,17 +141,7 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 	if err = n.openStore(ctx); err != nil {
 		return nil, err
 	}
-	if n.etcd != nil {
-		n.run(func() {
-			select {
-			case <-n.etcd.Done():
-				if err := n.etcd.Err(); err != nil {
-					n.fail(fmt.Errorf("etcd: %w", err))
-				}
-			case <-background.Done():
-			}
-		})
-	}
+	n.watchEtcd(background)
 	n.health = newHealth(n)
 	n.pressure = &pressure{log: n.log, recover: n.recoverSpace, now: time.Now}
 	quota := n.quota(ctx)
@@ -175,7 +168,7 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 	n.planes.Register(n.grpc)
 	svc := service.New(service.Writer(n.appender), service.Planes(n.planes, s.NodeID), n.store)
 	api := httpapi.New(httpapi.Config{
-		Service: svc, Node: n.health, Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log,
+		Service: svc, Node: n.health, Cluster: n.members(), Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log,
 	})
 
 	keeper := appender.NewKeeper(n.store, n.appender, &upkeep{store: n.store}, appender.KeeperOptions{
@@ -188,6 +181,7 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 	n.run(func() { keeper.Run(background) })
 	n.run(func() { n.health.watch(background) })
 	n.serve("the FIB stream", func() error { return n.grpc.Serve(n.fib) })
+	n.runMembership(background)
 	n.front.OnShutdown(api.EndWatches)
 	n.front.Open(api.Handler())
 	n.announce(o.Out)
@@ -271,31 +265,26 @@ func (n *Node) openStore(ctx context.Context) error {
 		}
 		n.client = c
 	} else {
-		e, err := etcdserver.Start(ctx, etcdserver.Config{
-			Name: s.NodeID, DataDir: s.DataDir,
-			PeerListen: s.Raft.Listen, PeerAdvertise: s.Raft.Advertise,
-			ClientListen: s.Client.Listen, ClientAdvertise: s.Client.Advertise,
-			Quota: s.EtcdQuota, Writable: s.EtcdWritable, Hosts: hostsOf(s.Client),
-			Logger: n.log.Named("etcd").WithOptions(zap.IncreaseLevel(zap.WarnLevel)),
-		})
-		if err != nil {
-			return storeError(s, err)
-		}
-		n.etcd, n.client = e, e.Client()
-		n.startup.etcd.Store(e)
-		n.startup.enter(awaitsQuorum)
-		if err := e.WaitReady(ctx); err != nil {
-			return fmt.Errorf("embedded etcd: %w", err)
+		if err := n.openMember(ctx); err != nil {
+			return err
 		}
 	}
 	options := etcdlog.Options{Node: s.NodeID, Logger: n.log.Named("log")}
 	if n.etcd != nil {
 		options.Defragment = n.etcd.Defragment
+		options.Disturbed = n.etcd.LeaderChanged
 	}
-	return n.startup.persist(ctx, awaitsLog, func() (err error) {
+	if n.identity != nil {
+		options.LogID = n.identity.LogID
+	}
+	err := n.startup.persist(ctx, awaitsLog, func() (err error) {
 		n.store, err = etcdlog.Open(ctx, n.client, options)
-		return err
+		return n.logError(err)
 	})
+	if err != nil {
+		return err
+	}
+	return n.belong()
 }
 
 // hostsOf are the names that a listener answers to beyond loopback.
@@ -325,7 +314,10 @@ func (n *Node) announce(out io.Writer) {
 	api, fib := n.advertised(s.API, n.api), n.advertised(s.FIB, n.fib)
 	at := n.appender.State().Position()
 	store := "etcd clients " + s.Client.Advertise
-	if n.etcd == nil {
+	switch {
+	case n.observes():
+		store = fmt.Sprintf("observing %v", n.client.Endpoints())
+	case n.etcd == nil:
 		store = fmt.Sprintf("external etcd %v", s.EtcdEndpoints)
 	}
 	n.log.Info("serving", zap.String("api", api), zap.String("fib", fib), zap.String("log_id", at.LogID),
@@ -338,7 +330,7 @@ func (n *Node) announce(out io.Writer) {
 	}
 }
 
-// Close stops the node in order: calls that wait for data planes end, no new
+// Close stops the node in order: another voter takes over leadership, calls that wait for data planes end, no new
 // calls, calls in progress end or are cut after 2 s, the appender ends, then etcd. The error names every part that did not stop well.
 func (n *Node) Close() error {
 	n.once.Do(func() { n.err = n.stop() })
@@ -350,6 +342,11 @@ func (n *Node) stop() error {
 	note := func(what string, err error) {
 		if err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, fmt.Errorf("%s: %w", what, err))
+		}
+	}
+	if n.etcd != nil {
+		if err := n.etcd.HandOver(); err != nil {
+			n.log.Info("leadership was not handed over", zap.Error(err))
 		}
 	}
 	if n.planes != nil {

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"dvr/controller/cluster"
 	"dvr/controller/etcdserver"
 	"dvr/controller/httpapi"
 	"dvr/eventlog"
@@ -77,7 +78,8 @@ func (s *startup) folded(at, head eventlog.Revision) {
 }
 
 // persist repeats a step of the start until it succeeds, after pauses that
-// double. It ends with ctx, and with a log that only a newer program reads.
+// double. It ends with ctx, with a log that only a newer program reads, and with
+// another node's.
 func (s *startup) persist(ctx context.Context, phase string, step func() error) error {
 	for pause := firstAttempt; ; pause = min(2*pause, lastAttempt) {
 		s.enter(phase)
@@ -88,7 +90,7 @@ func (s *startup) persist(ctx context.Context, phase string, step func() error) 
 			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("%w, while %s: %w", context.Cause(ctx), phase, err)
-		case errors.Is(err, eventlog.ErrLevel):
+		case errors.Is(err, eventlog.ErrLevel), errors.Is(err, cluster.ErrRefused):
 			return err
 		}
 		s.fail(err, pause)

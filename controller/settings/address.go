@@ -154,7 +154,13 @@ func (s *Settings) complete() error {
 	}); err != nil {
 		return err
 	}
-	return s.distinct()
+	if err := s.distinct(); err != nil {
+		return err
+	}
+	if err := s.checkMembership(); err != nil {
+		return err
+	}
+	return s.reachable()
 }
 
 // derived completes an address that may follow another one: an advertised bare

@@ -19,7 +19,13 @@ type Settings struct {
 	EtcdWritable  bool  // the client listener admits writes
 	EtcdQuota     int64 // bytes of the embedded etcd's database
 
-	KVQuota int64 // bytes that keys and values may take together
+	// InitialCluster maps the node ids of a cluster's first members, this one
+	// included, to their advertised Raft addresses; empty: none is formed with others.
+	InitialCluster map[string]string
+	Join           []string // API addresses of members of a cluster to join
+	Observer       bool     // join without a vote: read the log, forward writes
+	ClusterID      string   // the cluster that the data must be of, 16 hex digits; empty: any
+	KVQuota        int64    // bytes that keys and values may take together
 
 	LogFormat string // console or json
 	LogLevel  string // debug, info, warn, error

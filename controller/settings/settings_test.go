@@ -90,7 +90,7 @@ func TestAddresses(t *testing.T) {
 }
 
 func TestPrecedence(t *testing.T) {
-	file := "node_id: from-file\ndata_dir: /file\nlog_level: warn\netcd_endpoints: [a:2379, b:2379]\n"
+	file := "node_id: from-file\ndata_dir: /file\nlog_level: warn\netcd_endpoints: [localhost:2379, 127.0.0.1:2380]\n"
 	s, err := load(t, []string{"--node-id", "from-flag", "--insecure"}, []string{"NODE_ID=from-env", "DATA_DIR=/env", "DVR_LOG_FORMAT=json", "LOG_LEVEL=", "PATH=/bin", "DVR_ENDPOINTS=x:1"}, file)
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func TestPrecedence(t *testing.T) {
 	if s.NodeID != "from-flag" || s.DataDir != "/env" || s.LogLevel != "warn" || s.LogFormat != "json" || !s.Insecure {
 		t.Errorf("%+v", s)
 	}
-	if d := cmp.Diff([]string{"a:2379", "b:2379"}, s.EtcdEndpoints); d != "" {
+	if d := cmp.Diff([]string{"localhost:2379", "127.0.0.1:2380"}, s.EtcdEndpoints); d != "" {
 		t.Error(d)
 	}
 	for name, want := range map[string]string{"NODE_ID": "flag --node-id", "DATA_DIR": "environment DATA_DIR", "LOG_FORMAT": "environment DVR_LOG_FORMAT", "LOG_LEVEL": "dvr.yaml:3", "RAFT_ADDR": "default"} {

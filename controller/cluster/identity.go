@@ -1,0 +1,114 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// State is how far a node has come in its cluster.
+type State string
+
+// States of a node.
+const (
+	// Forming: it has told the others that it is blank and ready; etcd has not started.
+	Forming State = "forming"
+	// Joining: it asks to be admitted; etcd has not started.
+	Joining State = "joining"
+	// Member: etcd has run here. Data that are missing from now on are lost.
+	Member State = "member"
+	// Observer: admitted without an etcd member.
+	Observer State = "observer"
+	// Removed: it was removed, and never starts again with these data.
+	Removed State = "removed"
+)
+
+// Identity is what a node remembers of itself beside etcd's data, so that their
+// loss is noticed.
+type Identity struct {
+	Format    int    `json:"format"`
+	NodeID    string `json:"node_id"`
+	State     State  `json:"state"`
+	ClusterID string `json:"cluster_id,omitempty"` // 16 hex digits
+	MemberID  string `json:"member_id,omitempty"`  // 16 hex digits
+	LogID     string `json:"log_id,omitempty"`
+	// InitialCluster, Token and Nonce are those of a node that is forming.
+	InitialCluster string `json:"initial_cluster,omitempty"`
+	Token          string `json:"token,omitempty"`
+	Nonce          string `json:"nonce,omitempty"`
+	// Members are the members' client addresses as an observer knew them last.
+	Members []string `json:"members,omitempty"`
+	// APIs are API addresses of other nodes as known last.
+	APIs []string `json:"apis,omitempty"`
+}
+
+const (
+	identityFile   = "identity.json"
+	identityFormat = 1
+)
+
+// LoadIdentity reads the identity file of a data directory; nil without one.
+func LoadIdentity(dir string) (*Identity, error) {
+	path := filepath.Join(dir, identityFile)
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	i := new(Identity)
+	if err := json.Unmarshal(raw, i); err != nil {
+		return nil, fmt.Errorf("%w: %s does not say who this node is: %w", ErrRefused, path, err)
+	}
+	if i.Format != identityFormat {
+		return nil, fmt.Errorf("%w: %s has format %d, this program knows %d", ErrRefused, path, i.Format, identityFormat)
+	}
+	switch i.State {
+	case Forming, Joining, Member, Observer, Removed:
+		return i, nil
+	}
+	return nil, fmt.Errorf("%w: %s: unknown state %q", ErrRefused, path, i.State)
+}
+
+// Save puts the file in place as a whole: after a crash it is the old or the new one.
+func (i *Identity) Save(dir string) error {
+	i.Format = identityFormat
+	raw, err := json.MarshalIndent(i, "", "  ")
+	if err != nil {
+		return fmt.Errorf("identity: %w", err)
+	}
+	if err := replace(dir, identityFile, append(raw, '\n')); err != nil {
+		return fmt.Errorf("identity: %w", err)
+	}
+	return nil
+}
+
+func replace(dir, name string, raw []byte) error {
+	path := filepath.Join(dir, name)
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(raw)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// FormatID writes a cluster or member id as the API and the files have it.
+func FormatID(id uint64) string { return fmt.Sprintf("%016x", id) }

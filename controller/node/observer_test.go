@@ -1,0 +1,136 @@
+package node
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"dvr/controller/cluster"
+)
+
+// TestNineNodes: three form, four join, two of them at once through different
+// members; the eighth is told to observe; two observers follow, serve reads,
+// refuse writes, and survive a restart without the member that they knew.
+func TestNineNodes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("nine nodes in one process")
+	}
+	seats := newSeats(t, 9)
+	form(t, seats[:3]...)
+	put(t, seats[0].node, 1)
+	for _, pair := range [][]*seat{seats[3:5], seats[5:7]} {
+		var joining sync.WaitGroup
+		for i, s := range pair {
+			joining.Go(func() {
+				if err := s.run(within(t, patience), t, "JOIN="+seats[i].api()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		joining.Wait()
+	}
+	if t.Failed() {
+		return
+	}
+	eventually(t, "seven voters", func() bool { return strings.Count(roles(view(t, seats[0].node)), ":voter") == 7 })
+	if text := seats[7].refuses(t, cluster.ErrRefused, "JOIN="+seats[6].api()); !strings.Contains(text, "--observer") {
+		t.Errorf("the eighth is told %s", text)
+	}
+	for _, s := range seats[7:] {
+		if err := s.run(within(t, patience), t, "OBSERVER=true", "JOIN="+seats[6].api()); err != nil {
+			t.Fatal(err)
+		}
+		if !has(t, s.node, 1) {
+			t.Errorf("%s lacks what was there", s.id)
+		}
+	}
+	put(t, seats[4].node, 2)
+	for _, s := range seats {
+		eventually(t, s.id+" follows", func() bool { return has(t, s.node, 2) })
+	}
+	last := seats[8]
+	v := view(t, last.node)
+	if got := roles(v); strings.Count(got, ":voter") != 7 || !strings.HasSuffix(got, "node-8:observer node-9:observer") {
+		t.Errorf("an observer shows %s", got)
+	}
+	leaders := 0
+	for _, m := range v.Members {
+		if m.Leader {
+			leaders++
+		}
+	}
+	if leaders != 1 {
+		t.Errorf("an observer shows %d leaders", leaders)
+	}
+	if code, body := call(t, last.node, "GET", "/health", ""); code != 200 || !strings.Contains(body, "Observer") {
+		t.Errorf("%d %s", code, body)
+	}
+	// The member that it joined through goes away for ever; it goes on, and
+	// passes changes of the cluster on to members.
+	last.stop(t)
+	if err := last.run(within(t, patience), t, "OBSERVER=true", "JOIN="+seats[6].api()); err != nil {
+		t.Fatal(err)
+	}
+	if code, body := call(t, last.node, "DELETE", "/v1/cluster/members/"+seats[6].id, ""); code != 200 {
+		t.Fatalf("a removal through an observer: %d %s", code, body)
+	}
+	if err := <-seats[6].node.Failed(); !errors.Is(err, cluster.ErrRemoved) {
+		t.Error(err)
+	}
+	seats[6].stop(t)
+	last.stop(t)
+	if err := last.run(within(t, patience), t, "OBSERVER=true", "JOIN="+seats[6].api()); err != nil {
+		t.Fatal(err)
+	}
+	put(t, seats[0].node, 3)
+	eventually(t, "it follows without the member that it knew", func() bool { return has(t, last.node, 3) })
+	// A removed observer stops and stays stopped.
+	if code, body := call(t, seats[0].node, "DELETE", "/v1/cluster/members/"+last.id, ""); code != 200 {
+		t.Fatalf("%d %s", code, body)
+	}
+	select {
+	case err := <-last.node.Failed():
+		if !errors.Is(err, cluster.ErrRemoved) {
+			t.Error(err)
+		}
+	case <-time.After(patience):
+		t.Fatal("a removed observer runs on")
+	}
+	last.stop(t)
+	last.refuses(t, cluster.ErrRemoved, "OBSERVER=true", "JOIN="+seats[0].api())
+}
+
+// TestRolesAreNotMixed: an observer does not become a voter by a changed
+// setting, nor a voter an observer, nor does a node id serve twice.
+func TestRolesAreNotMixed(t *testing.T) {
+	a, b := newSeat(t, "node-1"), newSeat(t, "node-2")
+	if err := a.run(within(t, patience), t); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.run(within(t, patience), t, "OBSERVER=true", "JOIN="+a.api()); err != nil {
+		t.Fatal(err)
+	}
+	if code, body := call(t, a.node, "POST", "/v1/cluster/members/node-2/promote", ""); code != 409 || !strings.Contains(body, "observer") {
+		t.Errorf("%d %s", code, body)
+	}
+	if code, body := call(t, b.node, "POST", "/routes", `{"destination":"10.1.0.0/16","next_hop":"192.168.1.1"}`); code != 503 && code != 201 {
+		t.Errorf("a write at an observer: %d %s", code, body)
+	}
+	b.stop(t)
+	b.refuses(t, cluster.ErrRefused)
+	b.refuses(t, cluster.ErrRefused, "JOIN="+a.api())
+	b.empty(t)
+	if text := b.refuses(t, cluster.ErrRefused, "JOIN="+a.api()); !strings.Contains(text, "observer") {
+		t.Errorf("the same id as a voter: %s", text)
+	}
+	twin := newSeat(t, "node-1")
+	if text := twin.refuses(t, cluster.ErrRefused, "JOIN="+a.api()); !strings.Contains(text, "node-1") {
+		t.Errorf("the id of another member: %s", text)
+	}
+	twin.empty(t)
+	if text := twin.refuses(t, cluster.ErrRefused, "OBSERVER=true", "JOIN="+a.api()); !strings.Contains(text, "node-1") {
+		t.Errorf("the id of another member: %s", text)
+	}
+}
