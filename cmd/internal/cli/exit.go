@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"dvr/cmd/internal/client"
+	"dvr/controller/cluster"
 	"dvr/eventlog"
 )
 
@@ -17,6 +18,8 @@ const (
 	ExitNotFound    = 3
 	ExitConflict    = 4   // precondition failed, conflict, idempotency key reused
 	ExitUnavailable = 5   // no node answered, no quorum, outcome unknown, not installed in time
+	ExitRemoved     = 6   // a node that was removed from its cluster: it must not be started again as it is
+	ExitRefused     = 7   // a node that must not start as it is: its data lost, or of another cluster
 	ExitInterrupted = 130 // SIGINT or SIGTERM ended the command
 )
 
@@ -28,6 +31,8 @@ const exitCodes = `Exit codes:
   3    not found
   4    conflict: precondition failed, idempotency key used for another request
   5    unavailable: no node or data plane answered, no quorum, outcome unknown, not installed in time
+  6    this node was removed from its cluster
+  7    this node must not start as it is: its data are gone, or of another cluster
   130  ended by SIGINT or SIGTERM`
 
 // usageError marks errors of how the command was called.
@@ -47,6 +52,10 @@ func ExitCode(err error) int {
 		return ExitOK
 	case errors.As(err, &usage), errors.Is(err, client.ErrBadEndpoint):
 		return ExitUsage
+	case errors.Is(err, cluster.ErrRemoved):
+		return ExitRemoved
+	case errors.Is(err, cluster.ErrRefused):
+		return ExitRefused
 	case errors.Is(err, client.ErrUnreachable), errors.Is(err, errNotInstalled), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, eventlog.ErrUnavailable):
 		return ExitUnavailable

@@ -44,7 +44,7 @@ func Root(s Streams) *cobra.Command {
 	node := nodeCommand(s.Out, s.Err)
 	withoutShared(node, shared)
 	root.AddCommand(node, routeCommand(c), routerCommand(c), linkCommand(c), vectorCommand(c), logCommand(c), kvCommand(c),
-		statusCommand(c), dataplaneCommand(c), versionCommand(c))
+		statusCommand(c), clusterCommand(c, shared), dataplaneCommand(c), versionCommand(c))
 	root.InitDefaultCompletionCmd()
 	strict(root)
 	return root

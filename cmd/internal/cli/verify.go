@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap"
 
 	"dvr/cmd/internal/client"
+	"dvr/controller/cluster"
 	"dvr/controller/etcdserver"
 	"dvr/eventlog"
 	"dvr/eventlog/etcdlog"
@@ -112,6 +113,9 @@ func (s *store) openDir(ctx context.Context) (*clientv3.Client, func(), error) {
 	config := etcdserver.Config{Name: "dvr-log", DataDir: s.dataDir, PeerListen: "127.0.0.1:0", ClientListen: "127.0.0.1:0"}
 	if !config.Initialized() {
 		return nil, nil, usageError{fmt.Errorf("--data-dir: %s holds no node's data", s.dataDir)}
+	}
+	if id, err := cluster.LoadIdentity(s.dataDir); err == nil && id != nil {
+		config.Name = id.NodeID // etcd tells it the cluster
 	}
 	lock, err := os.OpenFile(filepath.Join(s.dataDir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -80,7 +80,9 @@ func TestDependencies(t *testing.T) {
 	}
 	only("github.com/labstack/echo", "dvr/controller/httpapi", "dvr/cmd/dvr-bench") // the bench's baseline is a bare echo
 	only("go.etcd.io/etcd/server", "dvr/controller/etcdserver")
-	only("go.etcd.io/etcd", "dvr/eventlog/etcdlog", "dvr/controller/etcdserver", "dvr/controller/node", "dvr/cmd")
+	only("go.etcd.io/etcd", "dvr/eventlog/etcdlog", "dvr/controller/etcdserver", "dvr/controller/node",
+		"dvr/controller/cluster", // whose members are etcd's
+		"dvr/cmd")
 	only("google.golang.org/grpc", "dvr/eventlog/etcdlog", "dvr/controller/etcdserver", "dvr/controller/fibstream", "dvr/controller/fibpb", "dvr/controller/node",
 		"dvr/cmd/internal/cli") // which asks data planes
 	only("github.com/spf13/cobra", "dvr/cmd")

@@ -55,7 +55,8 @@ func NewNodeOf(binary, dir string, environment ...string) (*Node, error) {
 	return n, err
 }
 
-// Defaults makes the node start without any setting, in Dir.
+// Defaults makes the node start with no setting but Environment, in Dir; the
+// addresses are those of the defaults.
 func (n *Node) Defaults() {
 	n.defaults = true
 	n.API, n.FIB, n.Raft, n.Etcd = "127.0.0.1:9090", "127.0.0.1:9190", "127.0.0.1:8300", "127.0.0.1:2379"
@@ -69,7 +70,7 @@ func (n *Node) Start() error {
 		"API_ADDR=" + n.API, "FIB_ADDR=" + n.FIB, "RAFT_ADDR=" + n.Raft, "CLIENT_ADDR=" + n.Etcd,
 	}, n.Environment...)
 	if n.defaults {
-		env = nil
+		env = n.Environment
 	}
 	line := slices.Concat(n.Wrapper, []string{n.binary}, n.command, n.Arguments)
 	p, err := start(line[0], n.Dir, filepath.Join(n.Dir, "node.log"), env, line[1:]...)

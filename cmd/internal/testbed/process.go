@@ -1,12 +1,14 @@
 package testbed
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -88,7 +90,7 @@ func cleanEnvironment() []string {
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
 		if strings.HasPrefix(name, "DVR_") || strings.HasSuffix(name, "_ADDR") || strings.HasSuffix(name, "_ADVERTISE") ||
-			name == "NODE_ID" || name == "DATA_DIR" || name == "ETCD_ENDPOINTS" {
+			slices.Contains([]string{"NODE_ID", "DATA_DIR", "ETCD_ENDPOINTS", "INITIAL_CLUSTER", "JOIN", "OBSERVER", "CLUSTER_ID"}, name) {
 			continue
 		}
 		env = append(env, kv)
@@ -103,6 +105,19 @@ func (p *process) Pid() int { return p.cmd.Process.Pid }
 func (p *process) Kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.done
+}
+
+// Signal sends a signal, SIGSTOP or SIGCONT for example.
+func (p *process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
+
+// Wait waits until the process has ended by itself, and gives its exit code.
+func (p *process) Wait(ctx context.Context) (int, error) {
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState.ExitCode(), nil
+	case <-ctx.Done():
+		return 0, fmt.Errorf("%s runs on: %w", filepath.Base(p.cmd.Path), ctx.Err())
+	}
 }
 
 // Stop is SIGTERM; it returns the exit error, or kills after the timeout and says so.

@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"dvr/controller/node"
+)
+
+// recoverQuota is the largest that a node may have (ETCD_QUOTA): a recovery must
+// not run into one that is smaller than the node's own.
+const recoverQuota = 64 << 30
+
+// recoverLimit bounds a recovery: etcd reads its data, nobody is waited for.
+const recoverLimit = 5 * time.Minute
+
+// recoverCommand works on the data directory of a stopped node.
+func recoverCommand(out, errOut io.Writer) *cobra.Command {
+	var dir, reason string
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "recover", Short: "On a stopped survivor: go on alone after the majority is lost for ever", Args: cobra.NoArgs,
+		Long: "Make the stopped member whose data are in --data-dir the only member of its cluster, and open a\n" +
+			"new epoch of the log. It is the way out when a majority of the voters is lost for ever: with a\n" +
+			"majority left, `dvr cluster remove` is right instead.\n\n" +
+			"What the lost members had acknowledged and this one had not received is gone: choose the survivor\n" +
+			"with the highest revision. The lost members must never run again on their data. Afterwards start\n" +
+			"this node as before; data planes notice the new epoch and reconcile; let new nodes join with JOIN.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dir == "" {
+				return usageError{errors.New("--data-dir is empty")}
+			}
+			if !yes {
+				return usageError{fmt.Errorf("this makes the member in %s the only one and cannot be undone; say --yes", dir)}
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), recoverLimit)
+			defer cancel()
+			r, err := node.Recover(ctx, dir, reason, recoverQuota, recoverLog(errOut))
+			if err != nil {
+				return err
+			}
+			raw, err := json.MarshalIndent(r, "", "  ")
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(out, "%s\n", raw)
+			fmt.Fprintf(errOut, "%s is the only member of cluster %s now. Start it as before; empty the DATA_DIR of the others (%s) before they join again.\n",
+				r.NodeID, r.ClusterID, strings.Join(r.Dropped, ", "))
+			return nil
+		},
+	}
+	byDefault := "./data"
+	for _, name := range []string{"DATA_DIR", "DVR_DATA_DIR"} {
+		if v := os.Getenv(name); v != "" {
+			byDefault = v
+		}
+	}
+	cmd.Flags().StringVar(&dir, "data-dir", byDefault, "data directory of the stopped survivor (DATA_DIR)")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, as kept in the log")
+	cmd.Flags().BoolVar(&yes, "yes", false, "the other voters are lost for ever")
+	return cmd
+}
+
+// recoverLog shows what etcd warns of.
+func recoverLog(w io.Writer) *zap.Logger {
+	c := zap.NewProductionEncoderConfig()
+	c.EncodeTime = zapcore.ISO8601TimeEncoder
+	c.EncodeLevel = zapcore.CapitalLevelEncoder
+	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(c), zapcore.Lock(zapcore.AddSync(w)), zap.WarnLevel))
+}
