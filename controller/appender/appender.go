@@ -117,15 +117,13 @@ func (a *Appender) Submit(ctx context.Context, r Request) (*Pending, error) {
 }
 
 func (a *Appender) submit(ctx context.Context, p *Pending, r Request) error {
+	p.generated = r.Generated
 	if r.ID == "" {
-		r.ID = newID(a.options.Now())
+		r.ID = NewID(a.options.Now())
 		p.generated = true
 	}
 	p.request = r
-	p.commit = eventlog.Commit{
-		ID: r.ID, Actor: r.Actor, Source: r.Source, For: r.For, Reason: r.Reason,
-		Forced: r.Forced, Reverts: r.Reverts, Request: r.Hash, Events: r.Events,
-	}
+	p.commit = commitOf(&r)
 	if err := a.Fault(); err != nil {
 		return err
 	}

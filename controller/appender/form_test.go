@@ -35,13 +35,13 @@ func TestIDs(t *testing.T) {
 	now := newClock().Now()
 	seen := map[string]bool{}
 	for range 1000 {
-		s := newID(now)
+		s := NewID(now)
 		if len(s) != 26 || seen[s] {
 			t.Fatalf("id %q", s)
 		}
 		seen[s] = true
 	}
-	if newID(now) >= newID(now.Add(1e9)) {
+	if NewID(now) >= NewID(now.Add(1e9)) {
 		t.Fatal("ids do not grow with time")
 	}
 }

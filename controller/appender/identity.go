@@ -7,9 +7,9 @@ import (
 
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
-// newID makes a ULID: 48 bits of milliseconds and 80 random bits, 26
+// NewID makes a ULID: 48 bits of milliseconds and 80 random bits, 26
 // characters. The random source is the runtime's, seeded per process.
-func newID(now time.Time) string {
+func NewID(now time.Time) string {
 	var b [26]byte
 	ms := uint64(now.UnixMilli())
 	for i := 9; i >= 0; i-- {

@@ -323,7 +323,7 @@ func (l *loop) replay(p *Pending, s projector.Seen) {
 		return
 	}
 	l.counts.replayed.Add(1)
-	l.attach(p, Result{Epoch: l.fold.Current().EpochOf(s.Revision), Revision: s.Revision, Time: s.Time, Replayed: !p.unknown})
+	l.attach(p, Result{Epoch: l.fold.Current().EpochOf(s.Revision), Revision: s.Revision, Time: s.Time, Replayed: !p.unknown, Remembered: true})
 }
 
 // attach answers p as soon as res.Revision is acknowledged.

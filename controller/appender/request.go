@@ -14,13 +14,15 @@ import (
 type Request struct {
 	// ID is unique per actor; the same (Actor, ID) again is answered from the
 	// idempotency window. Empty: one is made up.
-	ID      string
-	Actor   string
-	Source  string // address that the request came from
-	For     string // on whose behalf
-	Reason  string
-	Forced  []string            // guards passed by force
-	Reverts []eventlog.Revision // commits whose inverse this is
+	ID string
+	// Generated: the ID was made up by who passes the request on, not by its caller.
+	Generated bool
+	Actor     string
+	Source    string // address that the request came from
+	For       string // on whose behalf
+	Reason    string
+	Forced    []string            // guards passed by force
+	Reverts   []eventlog.Revision // commits whose inverse this is
 	// Hash tells this request from another one with the same id.
 	Hash eventlog.RequestHash
 
@@ -36,6 +38,14 @@ type Request struct {
 	Check func(*projector.State) error
 }
 
+// commitOf is the commit that r asks for, still without place and time.
+func commitOf(r *Request) eventlog.Commit {
+	return eventlog.Commit{
+		ID: r.ID, Actor: r.Actor, Source: r.Source, For: r.For, Reason: r.Reason,
+		Forced: r.Forced, Reverts: r.Reverts, Request: r.Hash, Events: r.Events,
+	}
+}
+
 // Result tells what became of a request. ID is set with every error too.
 type Result struct {
 	ID       string
@@ -43,6 +53,9 @@ type Result struct {
 	Revision eventlog.Revision
 	Time     int64 // log time of the commit, Unix milliseconds
 	Replayed bool  // answered from the window: it was stored before
+	// Remembered: answered from the window, also where only a repetition within
+	// the call found it there; NoChange is not known then.
+	Remembered bool
 	// NoChange: the request changed nothing. Under an id of the caller's an
 	// empty commit remembers it; else Revision is the one it was judged at.
 	NoChange bool

@@ -28,7 +28,7 @@ func (a *Appender) inquire(ctx context.Context, p *Pending) (res Result, proceed
 // staged for nothing can remove it: see unstage.
 func (a *Appender) stage(ctx context.Context, p *Pending) error {
 	c := &p.commit
-	id := newID(a.options.Now())
+	id := NewID(a.options.Now())
 	// The confirmation of a staged commit travels in the parts with the rest.
 	s, err := a.log.Stage(ctx, id, c.Events)
 	if err != nil {

@@ -43,6 +43,13 @@ func validate(c *eventlog.Commit) error {
 	return nil
 }
 
+// CheckForm reports what Append would find wrong with the form of r and of its
+// events (not of those that Prepare gives): for who passes requests on.
+func CheckForm(r Request) error {
+	c := commitOf(&r)
+	return validate(&c)
+}
+
 // shift moves the index in an error about a piece of a commit to the whole.
 func shift(err error, by int) error {
 	var f *eventlog.FieldError

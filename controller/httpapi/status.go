@@ -247,7 +247,7 @@ func (s *Server) dataPlanes(c echo.Context) error {
 	defer putBuffer(b)
 	o := b.object()
 	o.list("dataplanes")
-	for _, d := range s.service.DataPlanes() {
+	for _, d := range s.service.AllDataPlanes(c.Request().Context()) {
 		e := o.object()
 		e.str("router", string(d.Router))
 		e.str("instance", d.Instance)

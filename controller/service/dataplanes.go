@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"time"
 
 	"dvr/eventlog"
@@ -24,5 +25,10 @@ type DataPlane struct {
 	Counters    map[string]uint64
 }
 
-// DataPlanes lists the data planes, sorted by router.
+// DataPlanes lists the data planes of this node, sorted by router.
 func (s *Service) DataPlanes() []DataPlane { return s.planes.List() }
+
+// AllDataPlanes lists those of every node, sorted by router. Cost: a call to each
+// other node, all at once; one that does not answer within a second is shown as
+// it was known.
+func (s *Service) AllDataPlanes(ctx context.Context) []DataPlane { return s.planes.Survey(ctx) }

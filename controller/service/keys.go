@@ -57,45 +57,22 @@ func (s *Service) PutKey(ctx context.Context, m *Mutation, key, value string) (R
 	if err := check(e); err != nil {
 		return Receipt{}, err
 	}
-	events := []eventlog.Event{e}
 	if !m.conditional() {
-		return s.apply(ctx, m, events, nil, nil)
+		return s.apply(ctx, m, []eventlog.Event{e}, nil, nil)
 	}
-	return s.apply(ctx, m, nil, func(st *projector.State) ([]eventlog.Event, error) {
-		return events, m.holdKey(st, key)
-	}, nil)
-}
-
-// holdKey checks the preconditions against the key as it is.
-func (m *Mutation) holdKey(st *projector.State, key string) error {
-	k, ok := st.Key(key)
-	return m.hold(ok, Tag{st.EpochOf(k.Revision), k.Revision})
+	return s.apply(ctx, m, nil, &putKey{m.demand(), eventOf[*eventlog.KeyPut]{e}}, nil)
 }
 
 // DeleteKey removes a key and says whether it was there: absent it stays so,
 // and that is no error. Errors: ErrPrecondition; a repetition under an
 // idempotency key reads what the first call did in the log, which may fail.
 func (s *Service) DeleteKey(ctx context.Context, m *Mutation, key string) (r Receipt, existed bool, err error) {
-	e := &eventlog.KeyDeleted{Key: key}
-	if err := check(e); err != nil {
+	if err := check(&eventlog.KeyDeleted{Key: key}); err != nil {
 		return Receipt{}, false, err
 	}
-	decided := false
-	r, err = s.apply(ctx, m, nil, func(st *projector.State) ([]eventlog.Event, error) {
-		decided = true
-		if err := m.holdKey(st, key); err != nil {
-			return nil, err
-		}
-		if _, existed = st.Key(key); !existed {
-			return nil, nil
-		}
-		return []eventlog.Event{e}, nil
-	}, nil)
-	switch {
-	case err != nil, decided && !r.Replayed:
-		return r, existed, err
-	case r.NoChange: // decided in another process
-		return r, false, nil
+	r, err = s.apply(ctx, m, nil, &deleteKey{m.demand(), key}, nil)
+	if err != nil || !r.Remembered {
+		return r, err == nil && !r.NoChange, err
 	}
 	// Another call under this id made the commit: it is empty where nothing was deleted.
 	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)

@@ -47,11 +47,12 @@ type Mutation struct {
 
 // Receipt says what became of a commit.
 type Receipt struct {
-	Position eventlog.Position
-	ID       string
-	Replayed bool
-	NoChange bool // as in Appended
-	Wait     WaitMode
+	Position   eventlog.Position
+	ID         string
+	Replayed   bool
+	NoChange   bool // as in Appended, like Remembered
+	Remembered bool
+	Wait       WaitMode
 	Installation
 }
 
@@ -77,14 +78,14 @@ func (i *Installation) Complete() bool { return len(i.Pending) == 0 && len(i.Fai
 
 // Tag is the version of one item: the revision of its last change.
 type Tag struct {
-	Epoch    uint64
-	Revision eventlog.Revision
+	Epoch    uint64            `json:"epoch"`
+	Revision eventlog.Revision `json:"revision"`
 }
 
 // Precondition is the content of If-Match or If-None-Match; the zero value demands nothing.
 type Precondition struct {
-	Any  bool // "*": the item exists
-	Tags []Tag
+	Any  bool  `json:"any,omitempty"` // "*": the item exists
+	Tags []Tag `json:"tags"`
 }
 
 // Set reports whether anything is demanded.
@@ -105,27 +106,19 @@ func (p Precondition) matches(exists bool, t Tag) bool {
 	return false
 }
 
-// hold checks both preconditions against the item as it is.
-func (m *Mutation) hold(exists bool, t Tag) error {
-	if m.IfMatch.Set() && !m.IfMatch.matches(exists, t) {
-		return ErrPrecondition
-	}
-	if m.IfNoneMatch.Set() && m.IfNoneMatch.matches(exists, t) {
-		return ErrPrecondition
-	}
-	return nil
-}
-
 func (m *Mutation) conditional() bool { return m.IfMatch.Set() || m.IfNoneMatch.Set() }
 
-// Change is one commit asked of the appender: its events, or a function that
-// decides them from the state that the commit applies to. Decide runs on the
-// appender's goroutine: it must be quick, keep nothing and change nothing.
+// Change is one commit asked of the appender, as plain data: its events, or an
+// Operation that decides them from the state that the commit applies to.
 type Change struct {
-	Actor, Source, Reason, ID string
-	Request                   eventlog.RequestHash
-	Events                    []eventlog.Event
-	Decide                    func(*projector.State) ([]eventlog.Event, error)
+	Actor, Source, Reason string
+	ID                    string // empty: the appender makes one
+	// Generated: the ID was made for this change by who passes it on, so nobody
+	// else will repeat it.
+	Generated bool
+	Request   eventlog.RequestHash
+	Events    []eventlog.Event
+	Operation Operation
 }
 
 // Appended is a commit's place in the log. ID is set with every error too.
@@ -133,7 +126,10 @@ type Appended struct {
 	ID       string
 	Position eventlog.Position
 	Replayed bool
-	NoChange bool // nothing was to be done; not known of a replayed one
+	NoChange bool // nothing was to be done
+	// Remembered: told from the idempotency window, so that NoChange is not known;
+	// unlike Replayed also where a repetition within the call found it there.
+	Remembered bool
 }
 
 // Submitted is a change on its way; Wait is called exactly once.
@@ -160,20 +156,25 @@ type Appender interface {
 
 // DataPlanes is what is known of the subscribed data planes.
 type DataPlanes interface {
-	// List is one entry a router, connected or lately connected, sorted by router.
+	// List is one entry a router, connected to this node or lately so, sorted by router.
 	List() []DataPlane
-	// Known reports whether a data plane subscribes, or lately did, as the router.
+	// Survey is List of every node that answers; of the others it has what they told last.
+	Survey(ctx context.Context) []DataPlane
+	// Subscribed lists the routers as which data planes subscribe to any node, or
+	// lately did, sorted.
+	Subscribed() []eventlog.RouterID
+	// Known reports whether Subscribed has the router.
 	Known(router eventlog.RouterID) bool
 	// Lookup asks the router's data plane. Errors: ErrNoDataPlane, ErrNotFound where nothing matches.
 	Lookup(ctx context.Context, router eventlog.RouterID, a netip.Addr) (Lookup, error)
-	// WaitInstalled waits until every connected data plane that the commits from
+	// WaitInstalled waits until every data plane connected to any node that the commits from
 	// first to last concern, and each of require, has acknowledged them, or ctx
 	// ends. prefixes are those of the commits; none: any.
 	WaitInstalled(ctx context.Context, first, last eventlog.Revision, prefixes []netip.Prefix, require []eventlog.RouterID) Installation
 }
 
 // apply runs one mutation to the point that it waits for.
-func (s *Service) apply(ctx context.Context, m *Mutation, events []eventlog.Event, decide func(*projector.State) ([]eventlog.Event, error), prefixes []netip.Prefix) (Receipt, error) {
+func (s *Service) apply(ctx context.Context, m *Mutation, events []eventlog.Event, op Operation, prefixes []netip.Prefix) (Receipt, error) {
 	if err := s.requireKnown(m.Require); err != nil {
 		return Receipt{}, err
 	}
@@ -184,11 +185,11 @@ func (s *Service) apply(ctx context.Context, m *Mutation, events []eventlog.Even
 		ctx, cancel = context.WithTimeout(ctx, m.Timeout)
 		defer cancel()
 	}
-	a, err := s.appender.Append(ctx, Change{Actor: m.Actor, Source: m.Source, Reason: m.Reason, ID: m.ID, Request: m.Request, Events: events, Decide: decide})
+	a, err := s.appender.Append(ctx, Change{Actor: m.Actor, Source: m.Source, Reason: m.Reason, ID: m.ID, Request: m.Request, Events: events, Operation: op})
 	if err != nil {
 		return Receipt{}, &MutationError{a.ID, err}
 	}
-	r := Receipt{Position: a.Position, ID: a.ID, Replayed: a.Replayed, NoChange: a.NoChange, Wait: m.Wait}
+	r := Receipt{Position: a.Position, ID: a.ID, Replayed: a.Replayed, NoChange: a.NoChange, Remembered: a.Remembered, Wait: m.Wait}
 	if err := s.await(ctx, m, &r, r.Position.Revision, prefixes); err != nil {
 		return r, err
 	}

@@ -10,8 +10,16 @@ import (
 	"dvr/eventlog"
 )
 
+// LocalPlanes are the data planes of this node, with what others ask it about them.
+type LocalPlanes interface {
+	DataPlanes
+	// WaitHere is WaitInstalled for the data planes connected to this node: those
+	// of require that are not are neither waited for nor told.
+	WaitHere(ctx context.Context, first, last eventlog.Revision, prefixes []netip.Prefix, require []eventlog.RouterID) Installation
+}
+
 // Planes makes DataPlanes of the FIB server of a node.
-func Planes(s *fibstream.Server, node string) DataPlanes { return &planes{s, node} }
+func Planes(s *fibstream.Server, node string) LocalPlanes { return &planes{s, node} }
 
 type planes struct {
 	s    *fibstream.Server
@@ -19,6 +27,17 @@ type planes struct {
 }
 
 func (p *planes) Known(r eventlog.RouterID) bool { return p.s.Known(r) }
+
+func (p *planes) Subscribed() []eventlog.RouterID {
+	list := p.s.List()
+	out := make([]eventlog.RouterID, len(list))
+	for i := range list {
+		out[i] = list[i].Router
+	}
+	return out
+}
+
+func (p *planes) Survey(context.Context) []DataPlane { return p.List() }
 
 func (p *planes) List() []DataPlane {
 	list := p.s.List()
@@ -64,6 +83,15 @@ func (e *noDataPlane) Unwrap() error { return ErrNoDataPlane }
 
 func (p *planes) WaitInstalled(ctx context.Context, first, last eventlog.Revision, prefixes []netip.Prefix, require []eventlog.RouterID) Installation {
 	got, _ := p.s.WaitInstalledRange(ctx, first, last, prefixes, require) // past the deadline the result says what is pending
+	return p.installation(got, prefixes)
+}
+
+func (p *planes) WaitHere(ctx context.Context, first, last eventlog.Revision, prefixes []netip.Prefix, require []eventlog.RouterID) Installation {
+	got, _ := p.s.WaitInstalledHere(ctx, first, last, prefixes, require)
+	return p.installation(got, prefixes)
+}
+
+func (p *planes) installation(got fibstream.InstalledResult, prefixes []netip.Prefix) Installation {
 	out := Installation{Installed: got.Installed, Disconnected: got.Disconnected, Pending: got.Pending}
 	if len(got.Failed) == 0 {
 		return out

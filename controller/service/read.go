@@ -121,5 +121,9 @@ func (s *Service) checkRouter(st *projector.State, r eventlog.RouterID) error {
 	if s.planes.Known(r) {
 		return nil
 	}
+	return unknownRouter(r)
+}
+
+func unknownRouter(r eventlog.RouterID) error {
 	return fmt.Errorf("router %s: %w", r, ErrUnknownRouter)
 }

@@ -30,18 +30,15 @@ func (s *Service) PutRoute(ctx context.Context, m *Mutation, r *eventlog.RouteAn
 	if err := r.Validate(); err != nil {
 		return Receipt{}, err
 	}
-	held := *m // so that m stays off the heap where nothing is held
-	return s.apply(ctx, m, nil, func(st *projector.State) ([]eventlog.Event, error) {
-		d, ok := st.Destination(r.Destination)
-		return events, held.hold(ok, tagOf(st, d.Revision))
-	}, prefixes)
+	return s.apply(ctx, m, nil, &putDestination{m.demand(), eventOf[*eventlog.RouteAnnounced]{r}}, prefixes)
 }
 
 // ReplaceRoutes makes routes the only candidates of router for the
 // destination; those equal to what is there are not touched. All must have
 // that destination and router.
 func (s *Service) ReplaceRoutes(ctx context.Context, m *Mutation, router eventlog.RouterID, destination netip.Prefix, routes []*eventlog.RouteAnnounced) (Receipt, error) {
-	wanted := make(map[eventlog.RouteID]*eventlog.RouteAnnounced, len(routes))
+	op := &replaceDestination{demand: m.demand(), Router: router, Destination: destination}
+	seen := make(map[eventlog.RouteID]bool, len(routes))
 	for i, r := range routes {
 		at := fmt.Sprintf("candidates[%d]", i)
 		if len(routes) > eventlog.MaxCommitEvents/2 {
@@ -53,40 +50,13 @@ func (s *Service) ReplaceRoutes(ctx context.Context, m *Mutation, router eventlo
 		if r.Router != router || r.Destination != destination {
 			return Receipt{}, invalid(at, "is about another router or destination than the request")
 		}
-		if wanted[r.RouteID] != nil {
+		if seen[r.RouteID] {
 			return Receipt{}, invalid(at, "the same route twice")
 		}
-		wanted[r.RouteID] = r
+		seen[r.RouteID] = true
+		op.Routes = append(op.Routes, eventOf[*eventlog.RouteAnnounced]{r})
 	}
-	return s.apply(ctx, m, nil, func(st *projector.State) ([]eventlog.Event, error) {
-		d, ok := st.Destination(destination)
-		if err := m.hold(ok, tagOf(st, d.Revision)); err != nil {
-			return nil, err
-		}
-		events := make([]eventlog.Event, 0, len(routes)+len(d.Candidates))
-		same := make(map[eventlog.RouteID]bool)
-		for i := range d.Candidates {
-			c := &d.Candidates[i]
-			if c.Router != router {
-				continue
-			}
-			switch w := wanted[c.RouteID]; {
-			case w == nil:
-				events = append(events, &eventlog.RouteWithdrawn{RouteID: c.RouteID})
-			case equalAttributes(w, &c.RouteAnnounced):
-				same[c.RouteID] = true
-			}
-		}
-		for _, r := range routes {
-			if !same[r.RouteID] {
-				events = append(events, r)
-			}
-		}
-		if len(events) > eventlog.MaxCommitEvents {
-			return nil, ErrTooLarge
-		}
-		return events, nil
-	}, []netip.Prefix{destination})
+	return s.apply(ctx, m, nil, op, []netip.Prefix{destination})
 }
 
 func equalAttributes(a, b *eventlog.RouteAnnounced) bool {
@@ -104,8 +74,8 @@ func equalAttributes(a, b *eventlog.RouteAnnounced) bool {
 
 // RouteFilter limits what is deleted or listed; zero members do not limit.
 type RouteFilter struct {
-	Router  eventlog.RouterID
-	NextHop netip.Addr
+	Router  eventlog.RouterID `json:"router,omitempty"`
+	NextHop netip.Addr        `json:"next_hop,omitzero"`
 }
 
 func (f RouteFilter) admits(c *projector.Candidate) bool {
@@ -115,32 +85,8 @@ func (f RouteFilter) admits(c *projector.Candidate) bool {
 // DeleteRoutes withdraws the candidates of the destination that the filter
 // admits. Errors: ErrNotFound when there is none, ErrUnknownRouter.
 func (s *Service) DeleteRoutes(ctx context.Context, m *Mutation, destination netip.Prefix, f RouteFilter) (Receipt, error) {
-	return s.apply(ctx, m, nil, func(st *projector.State) ([]eventlog.Event, error) {
-		if f.Router != "" {
-			if err := s.checkRouter(st, f.Router); err != nil {
-				return nil, err
-			}
-		}
-		d, ok := st.Destination(destination)
-		if m.conditional() {
-			if err := m.hold(ok, tagOf(st, d.Revision)); err != nil {
-				return nil, err
-			}
-		}
-		var events []eventlog.Event
-		for i := range d.Candidates {
-			if c := &d.Candidates[i]; f.admits(c) {
-				events = append(events, &eventlog.RouteWithdrawn{RouteID: c.RouteID})
-			}
-		}
-		if len(events) == 0 {
-			return nil, fmt.Errorf("route %s: %w", destination, ErrNotFound)
-		}
-		if len(events) > eventlog.MaxCommitEvents {
-			return nil, fmt.Errorf("%d candidates: %w: narrow it by next_hop or router", len(events), ErrTooLarge)
-		}
-		return events, nil
-	}, []netip.Prefix{destination})
+	op := &deleteDestination{demand: m.demand(), Destination: destination, Filter: f, Subscribed: f.Router != "" && s.planes.Known(f.Router)}
+	return s.apply(ctx, m, nil, op, []netip.Prefix{destination})
 }
 
 func tagOf(st *projector.State, r eventlog.Revision) Tag {

@@ -20,17 +20,11 @@ type Status struct {
 	Digest   projector.Digest
 	Window   projector.Window
 	Stats    projector.Stats
-	// DataPlanes counts those that are connected.
+	// DataPlanes counts those that are connected to this node.
 	DataPlanes int
 	// Fault says why nothing is folded any more; nil while it goes on.
 	Fault    error
 	Appender appender.Statistics
-}
-
-// observed is what the real appender tells beyond Appender.
-type observed interface {
-	Fault() error
-	Statistics() appender.Statistics
 }
 
 func (w *writer) Fault() error                    { return w.a.Fault() }
@@ -46,7 +40,7 @@ func (s *Service) Status() Status {
 			out.DataPlanes++
 		}
 	}
-	if o, ok := s.appender.(observed); ok {
+	if o, ok := s.appender.(LocalAppender); ok {
 		out.Fault, out.Appender = o.Fault(), o.Statistics()
 	}
 	return out
@@ -59,7 +53,7 @@ const readyPatience = 750 * time.Millisecond
 // what was acknowledged before the call. Cost: a quorum read, shared with those
 // who wait for one; it takes at most readyPatience.
 func (s *Service) CaughtUp(ctx context.Context) error {
-	if o, ok := s.appender.(observed); ok {
+	if o, ok := s.appender.(LocalAppender); ok {
 		if err := o.Fault(); err != nil {
 			if errors.Is(err, eventlog.ErrLevel) {
 				return fmt.Errorf("the log needs a newer program: %w", err)

@@ -17,30 +17,15 @@ func (s *Service) SetRouter(ctx context.Context, m *Mutation, r *eventlog.Router
 	if err := check(r); err != nil {
 		return Receipt{}, err
 	}
-	events := []eventlog.Event{r}
-	return s.apply(ctx, m, nil, func(st *projector.State) ([]eventlog.Event, error) {
-		was, ok := st.Router(r.Router)
-		return events, m.hold(ok && was.Declared, tagOf(st, was.Revision))
-	}, nil)
+	return s.apply(ctx, m, nil, &putRouter{m.demand(), eventOf[*eventlog.RouterSet]{r}}, nil)
 }
 
 // RemoveRouter removes a router's declaration. Errors: ErrNotFound.
 func (s *Service) RemoveRouter(ctx context.Context, m *Mutation, id eventlog.RouterID) (Receipt, error) {
-	e := &eventlog.RouterRemoved{Router: id}
-	if err := check(e); err != nil {
+	if err := check(&eventlog.RouterRemoved{Router: id}); err != nil {
 		return Receipt{}, err
 	}
-	return s.apply(ctx, m, nil, func(st *projector.State) ([]eventlog.Event, error) {
-		was, ok := st.Router(id)
-		ok = ok && was.Declared
-		if err := m.hold(ok, tagOf(st, was.Revision)); err != nil {
-			return nil, err
-		}
-		if !ok {
-			return nil, fmt.Errorf("router %s: %w", id, ErrNotFound)
-		}
-		return []eventlog.Event{e}, nil
-	}, nil)
+	return s.apply(ctx, m, nil, &removeRouter{m.demand(), id}, nil)
 }
 
 // SetLink declares a link or replaces its attributes; A < B.
@@ -48,29 +33,15 @@ func (s *Service) SetLink(ctx context.Context, m *Mutation, l *eventlog.LinkSet)
 	if err := check(l); err != nil {
 		return Receipt{}, err
 	}
-	events := []eventlog.Event{l}
-	return s.apply(ctx, m, nil, func(st *projector.State) ([]eventlog.Event, error) {
-		was, ok := st.Link(l.LinkID)
-		return events, m.hold(ok, tagOf(st, was.Revision))
-	}, nil)
+	return s.apply(ctx, m, nil, &putLink{m.demand(), eventOf[*eventlog.LinkSet]{l}}, nil)
 }
 
 // RemoveLink removes a link. Errors: ErrNotFound.
 func (s *Service) RemoveLink(ctx context.Context, m *Mutation, id eventlog.LinkID) (Receipt, error) {
-	e := &eventlog.LinkRemoved{LinkID: id}
-	if err := check(e); err != nil {
+	if err := check(&eventlog.LinkRemoved{LinkID: id}); err != nil {
 		return Receipt{}, err
 	}
-	return s.apply(ctx, m, nil, func(st *projector.State) ([]eventlog.Event, error) {
-		was, ok := st.Link(id)
-		if err := m.hold(ok, tagOf(st, was.Revision)); err != nil {
-			return nil, err
-		}
-		if !ok {
-			return nil, fmt.Errorf("link %s-%s: %w", id.A, id.B, ErrNotFound)
-		}
-		return []eventlog.Event{e}, nil
-	}, nil)
+	return s.apply(ctx, m, nil, &removeLink{m.demand(), id}, nil)
 }
 
 // Router is one router as a view shows it.
@@ -102,9 +73,10 @@ func (s *Service) Router(ctx context.Context, r Read, id eventlog.RouterID) (Rou
 // Routers lists those of the view and, after them, those only subscribed.
 func (s *Service) Routers(v View) iter.Seq[Router] {
 	return func(yield func(Router) bool) {
-		planes := map[eventlog.RouterID]bool{}
-		for _, d := range s.planes.List() {
-			planes[d.Router] = true
+		subscribed := s.planes.Subscribed()
+		planes := make(map[eventlog.RouterID]bool, len(subscribed))
+		for _, id := range subscribed {
+			planes[id] = true
 		}
 		for r := range v.State.Routers() {
 			if !yield(Router{View: v, Router: r, Tag: tagOf(v.State, r.Revision), DataPlane: planes[r.Router]}) {
@@ -112,10 +84,10 @@ func (s *Service) Routers(v View) iter.Seq[Router] {
 			}
 			delete(planes, r.Router)
 		}
-		for _, d := range s.planes.List() {
-			if planes[d.Router] {
+		for _, id := range subscribed {
+			if planes[id] {
 				r := Router{View: v, DataPlane: true}
-				r.Router.Router = d.Router
+				r.Router.Router = id
 				if !yield(r) {
 					return
 				}

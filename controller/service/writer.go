@@ -10,9 +10,17 @@ import (
 	"dvr/projector"
 )
 
+// LocalAppender is the Appender of this node, with what it tells beyond that.
+type LocalAppender interface {
+	Appender
+	// Fault is why nothing is folded any more; nil while it is.
+	Fault() error
+	Statistics() appender.Statistics
+}
+
 // Writer makes an Appender of the real one: it maps requests, and errors to
 // this package's sentinels.
-func Writer(a *appender.Appender) Appender { return &writer{a} }
+func Writer(a *appender.Appender) LocalAppender { return &writer{a} }
 
 type writer struct{ a *appender.Appender }
 
@@ -44,15 +52,24 @@ type submitted struct {
 
 func (s *submitted) Wait(ctx context.Context) (Appended, error) { return s.w.appended(s.p.Wait(ctx)) }
 
+// CheckChange reports what an Appender would find wrong with the form of c,
+// whatever the state; what an Operation decides is judged where it is decided.
+func CheckChange(c *Change) error {
+	return translate(appender.CheckForm(request(*c)))
+}
+
 func request(c Change) appender.Request {
-	return appender.Request{
-		ID: c.ID, Actor: c.Actor, Source: c.Source, Reason: c.Reason, Hash: c.Request,
-		Events: c.Events, Prepare: c.Decide,
+	r := appender.Request{
+		ID: c.ID, Generated: c.Generated, Actor: c.Actor, Source: c.Source, Reason: c.Reason, Hash: c.Request, Events: c.Events,
 	}
+	if c.Operation != nil {
+		r.Prepare = c.Operation.Decide
+	}
+	return r
 }
 
 func (w *writer) appended(r appender.Result, err error) (Appended, error) {
-	out := Appended{ID: r.ID, Replayed: r.Replayed, NoChange: r.NoChange}
+	out := Appended{ID: r.ID, Replayed: r.Replayed, NoChange: r.NoChange, Remembered: r.Remembered}
 	if err != nil {
 		return out, translate(err)
 	}
@@ -66,6 +83,8 @@ func (w *writer) appended(r appender.Result, err error) (Appended, error) {
 func translate(err error) error {
 	to := error(nil)
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, appender.ErrIdempotencyMismatch):
 		return ErrIDReused // the cause says the same in other words
 	case errors.Is(err, appender.ErrBusy):
