@@ -78,14 +78,15 @@ lint: ## vet, formatting, tidy modules, generated code, the other C++ compiler
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet ./...
 	go mod tidy -diff
-	@$(MAKE) --no-print-directory gen && git diff --exit-code -- controller/fibpb
+	@$(MAKE) --no-print-directory gen && git diff --exit-code -- controller/fibpb controller/peerpb
 	@clang-format-19 --dry-run -Werror $$(git ls-files 'dataplane/*.cc' 'dataplane/*.h')
 	@cd dataplane && cmake --preset clang >/dev/null && cmake --build ../build/clang -j $(JOBS) -- --quiet
 
-gen: ## Go code from dataplane/proto
+gen: ## Go code from dataplane/proto and controller/peer
 	@GOBIN=$(TOOLS) go install google.golang.org/protobuf/cmd/protoc-gen-go
 	@GOBIN=$(TOOLS) go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 	@PATH=$(TOOLS):$$PATH protoc -I dataplane/proto --go_out=. --go_opt=module=dvr --go-grpc_out=. --go-grpc_opt=module=dvr fib.proto
+	@PATH=$(TOOLS):$$PATH protoc -I controller/peer --go_out=. --go_opt=module=dvr --go-grpc_out=. --go-grpc_opt=module=dvr peer.proto
 
 clean: ## remove what was built (not ./data)
 	rm -rf bin build dvr-control-plane

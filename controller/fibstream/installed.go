@@ -34,10 +34,17 @@ func (s *Server) WaitInstalled(ctx context.Context, rev eventlog.Revision, prefi
 // When ctx ends first the result says what is pending, with ctx's error. Cost:
 // a look at every data plane at each ack.
 func (s *Server) WaitInstalledRange(ctx context.Context, first, last eventlog.Revision, prefixes []netip.Prefix, require []eventlog.RouterID) (InstalledResult, error) {
-	w := wait{
-		epoch: s.states.State().Position().Epoch, first: first, last: last,
-		prefixes: prefixes, require: require, was: map[eventlog.RouterID]bool{},
-	}
+	return s.waitInstalled(ctx, wait{first: first, last: last, prefixes: prefixes, require: require})
+}
+
+// WaitInstalledHere is WaitInstalledRange for one controller of several: those
+// of require that are not connected here are not waited for, nor told.
+func (s *Server) WaitInstalledHere(ctx context.Context, first, last eventlog.Revision, prefixes []netip.Prefix, require []eventlog.RouterID) (InstalledResult, error) {
+	return s.waitInstalled(ctx, wait{first: first, last: last, prefixes: prefixes, require: require, here: true})
+}
+
+func (s *Server) waitInstalled(ctx context.Context, w wait) (InstalledResult, error) {
+	w.epoch, w.was = s.states.State().Position().Epoch, map[eventlog.RouterID]bool{}
 	r := s.registry
 	for {
 		r.mu.Lock()
@@ -52,7 +59,7 @@ func (s *Server) WaitInstalledRange(ctx context.Context, first, last eventlog.Re
 		case <-s.closing:
 			return result, ErrClosed
 		case <-ctx.Done():
-			return result, fmt.Errorf("wait until revision %d is installed: %w", last, context.Cause(ctx))
+			return result, fmt.Errorf("wait until revision %d is installed: %w", w.last, context.Cause(ctx))
 		}
 	}
 }
@@ -63,6 +70,7 @@ type wait struct {
 	first, last eventlog.Revision
 	prefixes    []netip.Prefix
 	require     []eventlog.RouterID
+	here        bool                       // only what is connected to this controller counts
 	was         map[eventlog.RouterID]bool // found concerned at an earlier look
 }
 
@@ -75,7 +83,7 @@ func (r *registry) installed(w *wait) InstalledResult {
 		if p.session == nil {
 			if now.Sub(p.seen) <= r.options.Remember {
 				result.Disconnected = append(result.Disconnected, id)
-				if required {
+				if required && !w.here {
 					result.Pending = append(result.Pending, id)
 				}
 			}
@@ -94,6 +102,9 @@ func (r *registry) installed(w *wait) InstalledResult {
 		}
 	}
 	for _, id := range w.require {
+		if w.here {
+			break
+		}
 		if p := r.planes[id]; p == nil || p.session == nil && now.Sub(p.seen) > r.options.Remember {
 			result.Disconnected = append(result.Disconnected, id)
 			result.Pending = append(result.Pending, id)

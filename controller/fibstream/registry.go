@@ -54,6 +54,8 @@ type plane struct {
 	session  *session // nil: gone
 	since    time.Time
 	seen     time.Time // connected or gone last
+	stamp    uint64    // of its claim
+	takeover bool      // from another instance
 
 	position  eventlog.Position // as told in Hello or acked
 	installed eventlog.Position // acked on this stream, with the right digest
@@ -91,10 +93,25 @@ func (r *registry) broadcast() {
 
 // claim makes x the session of its router, by the rules of identity.
 func (r *registry) claim(x *session, h *fibpb.Hello) error {
+	far, node, elsewhere := r.options.Elsewhere.Claim(x.router)
 	r.mu.Lock()
 	now := r.options.Now()
 	r.release(now)
 	p := r.planes[x.router]
+	var last Claim // of any controller
+	where := ""
+	if p != nil && p.instance != "" {
+		last = p.claim(now)
+	}
+	if elsewhere && far.Stamp > last.Stamp {
+		last, where = far, " through controller "+node
+	}
+	other := last.Instance != "" && last.Instance != x.instance
+	if other && !h.GetTakeover() && (last.Connected || last.Gone < r.options.GoneFor) {
+		r.mu.Unlock()
+		return status.Errorf(codes.AlreadyExists,
+			"router %s is served by instance %s%s; it must be gone for %s, or start this one with --takeover", x.router, last.Instance, where, r.options.GoneFor)
+	}
 	if p == nil {
 		if len(r.planes) >= r.options.MaxPlanes && !r.evict(now) {
 			r.mu.Unlock()
@@ -104,15 +121,6 @@ func (r *registry) claim(x *session, h *fibpb.Hello) error {
 		r.planes[x.router] = p
 	}
 	old := p.session
-	if p.instance != "" && p.instance != x.instance && !h.GetTakeover() {
-		gone := now.Sub(p.seen)
-		if old != nil || gone < r.options.GoneFor {
-			instance := p.instance
-			r.mu.Unlock()
-			return status.Errorf(codes.AlreadyExists,
-				"router %s is served by instance %s; it must be gone for %s, or start this one with --takeover", x.router, instance, r.options.GoneFor)
-		}
-	}
 	if p.instance != x.instance {
 		p.keep = nil // another instance's
 	}
@@ -120,11 +128,14 @@ func (r *registry) claim(x *session, h *fibpb.Hello) error {
 	p.session, p.instance, p.version = x, x.instance, h.GetVersion()
 	p.sinkList = slices.Clone(h.GetSinks())
 	p.since, p.seen = now, now
+	p.stamp = max(uint64(now.UnixMilli()), last.Stamp+1)
+	p.takeover = other && h.GetTakeover()
 	p.sinks, p.counters = map[string]*sinkState{}, nil
 	p.installed, p.examined, p.from, p.covers = eventlog.Position{}, eventlog.Position{}, eventlog.Position{}, nil
 	p.equal, p.deviates = false, false
 	r.broadcast()
 	r.mu.Unlock()
+	r.options.Elsewhere.Changed()
 	if old != nil {
 		reason := "replaced by a newer stream of the same instance"
 		if old.instance != x.instance {
@@ -272,6 +283,7 @@ func (r *registry) leave(x *session, acked *projector.FIB) {
 		}
 		r.broadcast()
 	})
+	r.options.Elsewhere.Changed()
 }
 
 func (r *registry) each(f func(*session)) {

@@ -52,6 +52,8 @@ type Options struct {
 	ReconcilePause time.Duration
 	// MaxPlanes bounds the registry, connected and remembered: 16,384.
 	MaxPlanes int
+	// Elsewhere tells of the other controllers; nil: there are none.
+	Elsewhere Elsewhere
 	// OnObservation is given what data planes observe, in the order of each
 	// one, on its receiving goroutine: it may block only that data plane.
 	OnObservation func(eventlog.RouterID, *fibpb.Observation)
@@ -80,6 +82,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxPlanes <= 0 {
 		o.MaxPlanes = 1 << 14
+	}
+	if o.Elsewhere == nil {
+		o.Elsewhere = nowhere{}
 	}
 	if o.OnObservation == nil {
 		o.OnObservation = func(eventlog.RouterID, *fibpb.Observation) {}
@@ -155,6 +160,9 @@ func (s *Server) SetControllers(addresses []string) {
 func (s *Server) Close() {
 	s.once.Do(func() { close(s.closing) })
 }
+
+// Closing is closed when Close is called.
+func (s *Server) Closing() <-chan struct{} { return s.closing }
 
 // Subscribe serves one data plane; gRPC calls it.
 func (s *Server) Subscribe(stream fibpb.Fib_SubscribeServer) error {

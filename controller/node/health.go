@@ -126,26 +126,24 @@ func (h *health) quorum() bool {
 	return h.polled.Load().ok
 }
 
-// errObserver refuses writes at a node that only reads the log.
-var errObserver = fmt.Errorf("this node is an observer: %w here; write to a voter", eventlog.ErrUnavailable)
-
-// writable is appender.Options.Ready. Cost: an atomic load or two.
-func (h *health) writable() error {
-	if h.n.observes() {
-		return errObserver
-	}
+// quorate refuses writes at once where nobody could take them.
+func (h *health) quorate() error {
 	if !h.quorum() {
 		return errNoQuorum
 	}
 	return nil
 }
 
-// leads says whether this node is the one that keeps the log short.
-func (h *health) leads() bool {
-	if h.n.etcd == nil {
-		return !h.n.observes()
+// errObserver refuses writes at a node that only reads the log.
+var errObserver = fmt.Errorf("this node is an observer: %w here; write to a voter", eventlog.ErrUnavailable)
+
+// writable is appender.Options.Ready: of this node's own appender. Cost: an
+// atomic load or two.
+func (h *health) writable() error {
+	if h.n.observes() {
+		return errObserver
 	}
-	return h.n.etcd.Leader()
+	return h.quorate()
 }
 
 // Status implements httpapi.Node.

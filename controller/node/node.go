@@ -67,6 +67,8 @@ type Node struct {
 	front    *httpapi.Front
 	startup  *startup
 	health   *health
+	peers    *peers
+	service  *service.Service
 	cluster  *cluster.Manager  // nil with an external etcd
 	identity *cluster.Identity // nil with an external etcd
 	pressure *pressure
@@ -163,18 +165,21 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 		return nil, fmt.Errorf("fold the log: %w", err)
 	}
 	n.pressure.volume = func() int64 { return inFile(n.appender.Volume()) }
-	n.planes = fibstream.New(n.appender, fibstream.Options{Node: s.NodeID, Controllers: []string{n.advertised(s.FIB, n.fib)}})
+	n.peers = newPeers(n)
+	n.planes = fibstream.New(n.appender, fibstream.Options{
+		Node: s.NodeID, Controllers: []string{n.advertised(s.FIB, n.fib)}, Elsewhere: n.peers.exchange,
+	})
 	n.grpc = grpc.NewServer(fibstream.ServerOptions()...)
 	n.planes.Register(n.grpc)
-	svc := service.New(service.Writer(n.appender), service.Planes(n.planes, s.NodeID), n.store)
+	n.service = service.New(n.peers.exchange.Appender(), n.peers.attach(), n.store)
 	api := httpapi.New(httpapi.Config{
-		Service: svc, Node: n.health, Cluster: n.members(), Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log,
+		Service: n.service, Node: n.health, Cluster: n.members(), Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log,
 	})
 
 	keeper := appender.NewKeeper(n.store, n.appender, &upkeep{store: n.store}, appender.KeeperOptions{
 		Bytes:       min(snapshotBytes, quota/16),
 		RetainBytes: min(retainBytes, quota/4),
-		Active:      n.health.leads,
+		Active:      n.peers.leads,
 		OnError:     func(err error) { n.log.Warn("keeping the log short", zap.Error(err)) },
 	})
 	n.keeper.Store(keeper)
@@ -182,6 +187,7 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 	n.run(func() { n.health.watch(background) })
 	n.serve("the FIB stream", func() error { return n.grpc.Serve(n.fib) })
 	n.runMembership(background)
+	n.peers.run(background)
 	n.front.OnShutdown(api.EndWatches)
 	n.front.Open(api.Handler())
 	n.announce(o.Out)
@@ -252,6 +258,12 @@ func (n *Node) Failed() <-chan error { return n.failed }
 
 // APIAddr is where HTTP listens, with the real port.
 func (n *Node) APIAddr() string { return n.api.Addr().String() }
+
+// Service is what the HTTP API calls, for callers in this process.
+func (n *Node) Service() *service.Service { return n.service }
+
+// Etcd is the node's own client of its etcd. The node owns it.
+func (n *Node) Etcd() *clientv3.Client { return n.client }
 
 // FIBAddr is where data planes connect, with the real port.
 func (n *Node) FIBAddr() string { return n.fib.Addr().String() }
@@ -364,6 +376,9 @@ func (n *Node) stop() error {
 	}
 	if n.api != nil {
 		note("API listener", n.api.Close())
+	}
+	if n.peers != nil {
+		n.peers.exchange.Close()
 	}
 	if n.grpc != nil {
 		stopGRPC(n.grpc)

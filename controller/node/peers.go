@@ -1,0 +1,156 @@
+package node
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"dvr/controller/etcdserver"
+	"dvr/controller/peer"
+	"dvr/controller/service"
+)
+
+// peers is what the node has with the other nodes of its cluster.
+type peers struct {
+	n         *Node
+	directory *peer.Directory
+	exchange  *peer.Exchange
+	lead      peer.Leadership
+}
+
+// newPeers makes the exchange; attach completes it.
+func newPeers(n *Node) *peers {
+	p := &peers{n: n, directory: peer.NewDirectory(n.client, n.settings.NodeID)}
+	o := peer.Options{
+		Node: n.settings.NodeID, Announce: p.directory.Announce,
+		OnLink: func(node string, err error) {
+			if err != nil {
+				n.log.Info("the link to another node is lost", zap.String("peer", node), zap.Error(err))
+			} else {
+				n.log.Info("linked to another node", zap.String("peer", node))
+			}
+		},
+	}
+	switch {
+	case n.etcd != nil:
+		o.Leadership = &raftLeader{server: n.etcd}
+		o.Term = func() uint64 { term, _, _ := n.etcd.Progress(); return term }
+	case n.observes(): // it cannot write to etcd and hears from others who leads
+		o.Announce = nil
+	default:
+		o.Leadership, o.Ready = p.directory, n.health.quorate
+	}
+	p.exchange = peer.New(service.Writer(n.appender), o)
+	p.lead = p.exchange.Leadership()
+	return p
+}
+
+// attach gives the exchange the node's data planes and registers it beside their
+// stream. It returns those of all nodes.
+func (p *peers) attach() service.DataPlanes {
+	p.exchange.Attach(p.n.planes, service.Planes(p.n.planes, p.n.settings.NodeID))
+	p.exchange.Register(p.n.grpc)
+	return p.exchange.DataPlanes()
+}
+
+// firstLeader is how long a start waits until it is known who leads.
+const firstLeader = 3 * time.Second
+
+// run keeps the directory, and the links to whom it names, until ctx ends. It
+// returns when it is known who leads, or after a while.
+func (p *peers) run(ctx context.Context) {
+	n := p.n
+	self := peer.Node{
+		ID: n.settings.NodeID, API: n.advertised(n.settings.API, n.api), FIB: n.advertised(n.settings.FIB, n.fib),
+	}
+	if n.etcd != nil {
+		self.Raft, self.Client = n.settings.Raft.Advertise, n.settings.Client.Advertise
+	}
+	n.run(func() { p.directory.Follow(ctx) })
+	announce := p.directory.Announce
+	if n.observes() {
+		announce, self.Observer = p.exchange.AnnounceThrough, true
+	}
+	if err := p.directory.Set(self); err != nil {
+		n.log.Error("this node cannot be announced to the others", zap.Error(err))
+	}
+	n.run(func() { p.directory.Keep(ctx, announce) })
+	n.run(func() {
+		for {
+			changed := p.directory.Changed()
+			p.introduce(self)
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	limit := time.NewTimer(firstLeader)
+	defer limit.Stop()
+	for {
+		changed := p.lead.Changed()
+		if _, ok := p.lead.Leader(); ok {
+			return
+		}
+		select {
+		case <-changed:
+		case <-limit.C:
+			return
+		}
+	}
+}
+
+// introduce takes over what the directory says.
+func (p *peers) introduce(self peer.Node) {
+	present, gone := p.directory.Nodes()
+	if err := p.exchange.SetNodes(present); err != nil {
+		p.n.log.Warn("a node cannot be linked to", zap.Error(err))
+	}
+	addresses := []string{self.FIB}
+	for _, n := range append(present, gone...) {
+		if n.ID != self.ID && n.FIB != "" {
+			addresses = append(addresses, n.FIB)
+		}
+	}
+	p.n.planes.SetControllers(addresses)
+}
+
+// leads reports whether this node is the one that appends.
+func (p *peers) leads() bool {
+	node, ok := p.lead.Leader()
+	return ok && node == p.n.settings.NodeID
+}
+
+// raftLeader is the embedded etcd's leader by node id.
+type raftLeader struct {
+	server *etcdserver.Server
+	known  atomic.Pointer[knownMember]
+}
+
+type knownMember struct {
+	id   uint64
+	name string
+}
+
+// Leader implements peer.Leadership. Cost: two atomic loads.
+func (l *raftLeader) Leader() (string, bool) {
+	id := l.server.LeaderID()
+	if id == 0 {
+		return "", false
+	}
+	if k := l.known.Load(); k != nil && k.id == id {
+		return k.name, true
+	}
+	name := l.server.MemberName(id)
+	if name == "" {
+		return "", false
+	}
+	l.known.Store(&knownMember{id, name})
+	return name, true
+}
+
+// Changed implements peer.Leadership.
+func (l *raftLeader) Changed() <-chan struct{} { return l.server.LeaderChanged() }

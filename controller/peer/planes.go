@@ -1,0 +1,335 @@
+package peer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"dvr/controller/peerpb"
+	"dvr/controller/service"
+	"dvr/eventlog"
+)
+
+const (
+	// surveyPatience is how long another node may take to list its data planes.
+	surveyPatience = time.Second
+	// askAgain is the pause before a node that did not answer is asked again.
+	askAgain = 100 * time.Millisecond
+	// answerTime is what a node that waits for its data planes keeps for its answer.
+	answerTime = 20 * time.Millisecond
+	maxNames   = 1 << 16
+)
+
+// DataPlanes are those of all nodes. Attach must have been called.
+func (x *Exchange) DataPlanes() service.DataPlanes { return &planes{x.here.Load().planes, x} }
+
+// planes implements service.DataPlanes over all nodes.
+type planes struct {
+	service.LocalPlanes
+	x *Exchange
+}
+
+// Known implements service.DataPlanes.
+func (p *planes) Known(router eventlog.RouterID) bool {
+	if p.LocalPlanes.Known(router) {
+		return true
+	}
+	_, _, ok := p.x.Claim(router)
+	return ok
+}
+
+// Subscribed implements service.DataPlanes.
+func (p *planes) Subscribed() []eventlog.RouterID {
+	out := p.LocalPlanes.Subscribed()
+	for r := range p.x.connections() {
+		out = append(out, r)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Survey implements service.DataPlanes.
+func (p *planes) Survey(ctx context.Context) []service.DataPlane {
+	ctx, cancel := context.WithTimeout(ctx, surveyPatience)
+	defer cancel()
+	all := map[eventlog.RouterID]service.DataPlane{}
+	take := func(d service.DataPlane) {
+		was, ok := all[d.Router]
+		if !ok || d.Connected != was.Connected && d.Connected || d.Connected == was.Connected && d.Since.After(was.Since) {
+			all[d.Router] = d
+		}
+	}
+	for _, d := range p.LocalPlanes.List() {
+		take(d)
+	}
+	var mu sync.Mutex
+	var asked sync.WaitGroup
+	answered := map[string]bool{}
+	for _, r := range p.x.mesh.remotes() {
+		if r.link.Load() == nil {
+			continue
+		}
+		asked.Go(func() {
+			reply, err := r.client.DataPlanes(ctx, &peerpb.DataPlanesRequest{})
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			answered[r.id] = true
+			for _, d := range reply.GetDataplanes() {
+				take(fromWire(d, r.id))
+			}
+		})
+	}
+	asked.Wait()
+	for router, c := range p.x.connections() {
+		if _, ok := all[router]; !ok && !answered[c.node] {
+			take(service.DataPlane{Router: router, Instance: c.claim.Instance, Node: c.node, Connected: c.claim.Connected, Since: time.Now().Add(-c.claim.Gone)})
+		}
+	}
+	return slices.SortedFunc(maps.Values(all), func(a, b service.DataPlane) int { return cmp.Compare(a.Router, b.Router) })
+}
+
+// listHere is the list of this node alone.
+func (x *Exchange) listHere() []*peerpb.DataPlane {
+	h := x.here.Load()
+	if h == nil {
+		return nil
+	}
+	var out []*peerpb.DataPlane
+	for _, d := range h.planes.List() {
+		out = append(out, &peerpb.DataPlane{
+			Router: string(d.Router), Instance: d.Instance, Version: d.Version, Sinks: d.Sinks, Connected: d.Connected,
+			Position: wirePosition(d.Position), Lag: d.Lag, DigestEqual: d.DigestEqual, Deviates: d.Deviates, Failed: d.Failed,
+			SinceMs: d.Since.UnixMilli(), Counters: d.Counters,
+		})
+	}
+	return out
+}
+
+func fromWire(d *peerpb.DataPlane, node string) service.DataPlane {
+	return service.DataPlane{
+		Router: eventlog.RouterID(d.GetRouter()), Instance: d.GetInstance(), Node: node, Version: d.GetVersion(), Sinks: d.GetSinks(),
+		Connected: d.GetConnected(), Position: position(d.GetPosition()), Lag: d.GetLag(), DigestEqual: d.GetDigestEqual(),
+		Deviates: d.GetDeviates(), Failed: d.GetFailed(), Since: time.UnixMilli(d.GetSinceMs()), Counters: d.GetCounters(),
+	}
+}
+
+func wirePosition(p eventlog.Position) *peerpb.Position {
+	return &peerpb.Position{LogId: p.LogID, Epoch: p.Epoch, Revision: uint64(p.Revision)}
+}
+
+func position(p *peerpb.Position) eventlog.Position {
+	return eventlog.Position{LogID: p.GetLogId(), Epoch: p.GetEpoch(), Revision: eventlog.Revision(p.GetRevision())}
+}
+
+// Lookup implements service.DataPlanes: the node that the data plane is
+// connected to asks it.
+func (p *planes) Lookup(ctx context.Context, router eventlog.RouterID, a netip.Addr) (service.Lookup, error) {
+	out, err := p.LocalPlanes.Lookup(ctx, router, a)
+	if !errors.Is(err, service.ErrNoDataPlane) {
+		return out, err
+	}
+	c, node, ok := p.x.Claim(router)
+	r := p.x.mesh.remote(node)
+	if !ok || !c.Connected || r == nil {
+		return out, err
+	}
+	reply, callErr := r.client.Lookup(ctx, &peerpb.LookupRequest{Router: string(router), Address: a.AsSlice()})
+	if callErr != nil {
+		return out, fmt.Errorf("%w: node %s, to which the data plane is connected, does not answer: %w", service.ErrUnavailable, p.x.place(node), callErr)
+	}
+	return lookupOf(reply)
+}
+
+func lookupOf(r *peerpb.LookupReply) (service.Lookup, error) {
+	out := service.Lookup{Position: position(r.GetPosition())}
+	if len(r.GetError()) > 0 {
+		return out, service.ReadError(r.GetError())
+	}
+	var err error
+	if out.Prefix, err = netip.ParsePrefix(r.GetPrefix()); err != nil || len(r.GetClassId()) != len(out.Class) {
+		return out, fmt.Errorf("look up: the other node's answer is malformed")
+	}
+	copy(out.Class[:], r.GetClassId())
+	for _, h := range r.GetNextHops() {
+		n, err := nextHop(h)
+		if err != nil {
+			return out, err
+		}
+		out.NextHops = append(out.NextHops, n)
+	}
+	return out, nil
+}
+
+// WaitInstalled implements service.DataPlanes. Every node is asked about the
+// data planes connected to it, at once, and again when one has moved meanwhile.
+func (p *planes) WaitInstalled(ctx context.Context, first, last eventlog.Revision, prefixes []netip.Prefix, require []eventlog.RouterID) service.Installation {
+	request := &peerpb.InstalledRequest{First: uint64(first), Last: uint64(last)}
+	for _, q := range prefixes {
+		request.Prefixes = append(request.Prefixes, q.String())
+	}
+	for _, r := range require {
+		request.Require = append(request.Require, string(r))
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	closing := p.x.here.Load().fib.Closing()
+	go func() {
+		select {
+		case <-closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for {
+		changed := p.x.mesh.changed.wait()
+		m := merger{require: require, at: map[eventlog.RouterID]string{}}
+		var asked sync.WaitGroup
+		asked.Go(func() {
+			m.add(p.x.options.Node, p.WaitHere(ctx, first, last, prefixes, require))
+		})
+		for _, r := range p.x.mesh.remotes() {
+			asked.Go(func() {
+				if reply, err := r.waitInstalled(ctx, request); err == nil {
+					m.add(r.id, installation(reply))
+				} else {
+					m.silence(r.id)
+				}
+			})
+		}
+		asked.Wait()
+		out, settled := m.result(p.LocalPlanes.List(), p.x.connections())
+		if settled {
+			return out
+		}
+		select {
+		case <-ctx.Done():
+			return out
+		case <-changed:
+		case <-time.After(askAgain):
+		}
+	}
+}
+
+// waitInstalled asks the node as long as it is linked to.
+func (r *remote) waitInstalled(ctx context.Context, request *peerpb.InstalledRequest) (*peerpb.Installation, error) {
+	l := r.link.Load()
+	if l == nil {
+		return nil, errNotLinked
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(l.ctx, cancel)()
+	return r.client.WaitInstalled(ctx, request)
+}
+
+var errNotLinked = status.Error(codes.Unavailable, "the node is not linked to")
+
+// merger puts together what the nodes say of a commit.
+type merger struct {
+	require []eventlog.RouterID
+
+	mu     sync.Mutex
+	out    service.Installation
+	at     map[eventlog.RouterID]string // node at which a router was found installed or failed
+	asked  []string
+	silent []string
+}
+
+func (m *merger) add(node string, i service.Installation) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.asked = append(m.asked, node)
+	m.out.Installed = append(m.out.Installed, i.Installed...)
+	m.out.Disconnected = append(m.out.Disconnected, i.Disconnected...)
+	m.out.Pending = append(m.out.Pending, i.Pending...)
+	m.out.Failed = append(m.out.Failed, i.Failed...)
+	for _, r := range i.Installed {
+		m.at[r] = node
+	}
+	for _, f := range i.Failed {
+		m.at[f.Router] = node
+	}
+}
+
+func (m *merger) silence(node string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.silent = append(m.silent, node)
+}
+
+// result is what is known when all were asked; settled: nothing is left to wait for.
+func (m *merger) result(here []service.DataPlane, elsewhere map[eventlog.RouterID]connection) (out service.Installation, settled bool) {
+	out = m.out
+	out.Installed, out.Pending, out.Disconnected = distinct(out.Installed), distinct(out.Pending), distinct(out.Disconnected)
+	connected := map[eventlog.RouterID]bool{}
+	for _, d := range here {
+		connected[d.Router] = connected[d.Router] || d.Connected
+	}
+	for router, c := range elsewhere {
+		connected[router] = connected[router] || c.claim.Connected
+		_, answered := m.at[router]
+		if c.claim.Connected && slices.Contains(m.silent, c.node) && !answered {
+			out.Pending = append(out.Pending, router) // whether it is concerned, nobody says
+		}
+	}
+	moved := false
+	out.Disconnected = slices.DeleteFunc(out.Disconnected, func(r eventlog.RouterID) bool {
+		_, answered := m.at[r]
+		moved = moved || connected[r] && !answered
+		return answered || connected[r]
+	})
+	for _, r := range m.require {
+		if _, answered := m.at[r]; !answered {
+			out.Pending = append(out.Pending, r)
+			if !connected[r] {
+				out.Disconnected = append(out.Disconnected, r)
+			}
+		}
+	}
+	out.Pending, out.Disconnected = distinct(out.Pending), distinct(out.Disconnected)
+	return out, len(out.Pending) == 0 && !moved
+}
+
+func distinct(list []eventlog.RouterID) []eventlog.RouterID {
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+func installation(i *peerpb.Installation) service.Installation {
+	out := service.Installation{Installed: routers(i.GetInstalled()), Disconnected: routers(i.GetDisconnected()), Pending: routers(i.GetPending())}
+	for _, f := range i.GetFailed() {
+		out.Failed = append(out.Failed, service.InstallFailure{Router: eventlog.RouterID(f.GetRouter()), Sink: f.GetSink(), Prefix: f.GetPrefix(), Reason: f.GetReason()})
+	}
+	return out
+}
+
+func routers(list []string) []eventlog.RouterID {
+	var out []eventlog.RouterID
+	for _, r := range list {
+		out = append(out, eventlog.RouterID(r))
+	}
+	return out
+}
+
+func names(list []eventlog.RouterID) []string {
+	var out []string
+	for _, r := range list {
+		out = append(out, string(r))
+	}
+	return out
+}
+
+// errNoPlanes answers while a node is starting.
+var errNoPlanes = status.Error(codes.Unavailable, "the node is starting")

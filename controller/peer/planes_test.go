@@ -1,0 +1,224 @@
+package peer
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"dvr/controller/fibpb"
+	"dvr/controller/fibstream/fibtest"
+	"dvr/controller/service"
+	"dvr/eventlog"
+)
+
+// attach subscribes a data plane at a node; run is false: it acks nothing.
+func (n *testNode) attach(t *testing.T, p *fibtest.Plane, run bool, edit func(*fibpb.Hello)) (*fibtest.Stream, <-chan error, error) {
+	t.Helper()
+	conn, err := grpc.NewClient(n.listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	s, err := p.Connect(testContext(t), conn, edit)
+	if err != nil {
+		return nil, nil, err
+	}
+	t.Cleanup(s.Cut)
+	ended := make(chan error, 1)
+	if run {
+		go func() { ended <- s.Run() }()
+	}
+	return s, ended, nil
+}
+
+func (n *testNode) connect(t *testing.T, router, instance string) (*fibtest.Plane, <-chan error) {
+	t.Helper()
+	p := fibtest.NewPlane(router, instance)
+	_, ended, err := n.attach(t, p, true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, ended
+}
+
+// linked waits until every node is linked to every other.
+func (c *cluster) linked() {
+	c.t.Helper()
+	eventually(c.t, "links", func() bool {
+		for _, n := range c.nodes {
+			for _, r := range n.exchange.mesh.remotes() {
+				if r.link.Load() == nil {
+					return false
+				}
+			}
+		}
+		return true
+	})
+}
+
+func installed(wait time.Duration, require ...eventlog.RouterID) *service.Mutation {
+	return &service.Mutation{Actor: "test", Wait: service.WaitInstalled, Timeout: wait, Require: require}
+}
+
+// TestInstalledEverywhere: whichever node is asked, the data planes of all
+// others count.
+func TestInstalledEverywhere(t *testing.T) {
+	c := newCluster(t, 3)
+	c.linked()
+	ctx := testContext(t)
+	c.node("n2").connect(t, "r2", "i2")
+	c.node("n3").connect(t, "r3", "i3")
+	for i := range 60 {
+		n := c.node([]string{"n1", "n2", "n3"}[i%3])
+		r, err := n.service.PutRoute(ctx, installed(20*time.Second, "r2"), route(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Complete() || !slices.Equal(r.Installed, []eventlog.RouterID{"r2", "r3"}) {
+			t.Fatalf("%s says %+v", n.id, r)
+		}
+		// What was said is so on every node.
+		for id, n := range c.nodes {
+			for _, d := range n.service.AllDataPlanes(ctx) {
+				if d.Position.Revision < r.Position.Revision || !d.DigestEqual || d.Node != "n"+string(d.Router[1:]) {
+					t.Fatalf("after revision %d, %s lists %+v", r.Position.Revision, id, d)
+				}
+			}
+		}
+	}
+	got, err := c.node("n1").service.Lookup(ctx, service.Read{}, "r3", netip.MustParseAddr("10.0.0.7"), true)
+	if err != nil || got.Prefix != route(7).Destination || len(got.NextHops) != 1 {
+		t.Errorf("looked up through another node: %+v %v", got, err)
+	}
+	if _, err := c.node("n1").service.Lookup(ctx, service.Read{}, "r3", netip.MustParseAddr("192.0.2.1"), true); !errors.Is(err, service.ErrNotFound) {
+		t.Errorf("no match: %v", err)
+	}
+	if _, err := c.node("n1").service.PutRoute(ctx, installed(time.Second, "r9"), route(1)); !errors.Is(err, service.ErrUnknownRouter) {
+		t.Errorf("an unknown router: %v", err)
+	}
+}
+
+// TestPendingElsewhere: a data plane at another node that does not ack is
+// pending at the deadline, and failed never.
+func TestPendingElsewhere(t *testing.T) {
+	c := newCluster(t, 2)
+	c.linked()
+	ctx := testContext(t)
+	if _, _, err := c.node("n2").attach(t, fibtest.NewPlane("r2", "i2"), false, nil); err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.node("n1").service.PutRoute(ctx, installed(300*time.Millisecond), route(1))
+	if err != nil || r.Complete() || !slices.Equal(r.Pending, []eventlog.RouterID{"r2"}) {
+		t.Fatalf("%+v %v", r, err)
+	}
+}
+
+// TestNodeGone: nobody waits for the data planes of a node that went, once the
+// directory says so; they are known for a while.
+func TestNodeGone(t *testing.T) {
+	c := newCluster(t, 3)
+	c.linked()
+	ctx := testContext(t)
+	c.node("n3").connect(t, "r3", "i3")
+	if r, err := c.node("n2").service.PutRoute(ctx, installed(20*time.Second), route(1)); err != nil || !slices.Equal(r.Installed, []eventlog.RouterID{"r3"}) {
+		t.Fatalf("%+v %v", r, err)
+	}
+	c.node("n3").cut()
+	n2 := c.node("n2")
+	eventually(t, "n2 misses n3", func() bool { return n2.exchange.mesh.link("n3") == nil })
+	r, err := n2.service.PutRoute(ctx, installed(300*time.Millisecond), route(2))
+	if err != nil || !slices.Equal(r.Pending, []eventlog.RouterID{"r3"}) {
+		t.Fatalf("while n3 is in the directory: %+v %v", r, err)
+	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		r, err := n2.service.PutRoute(ctx, installed(20*time.Second), route(3))
+		if err != nil || !r.Complete() {
+			t.Errorf("after n3 has left the directory: %+v %v", r, err)
+		}
+	}()
+	eventually(t, "the call", func() bool { _, ok := n2.appender.State().Destination(route(3).Destination); return ok })
+	delete(c.nodes, "n3")
+	c.introduce()
+	<-gone
+	if list := n2.service.AllDataPlanes(ctx); len(list) != 1 || list[0].Connected || list[0].Router != "r3" || list[0].Node != "n3" {
+		t.Errorf("listed %+v", list)
+	}
+}
+
+// TestOneStreamARouter over all nodes: the same instance moves at once, another
+// one waits or takes over.
+func TestOneStreamARouter(t *testing.T) {
+	c := newCluster(t, 3)
+	c.linked()
+	ctx := testContext(t)
+	p, first := c.node("n1").connect(t, "r1", "i")
+	eventually(t, "n2 hears of r1", func() bool { _, _, ok := c.node("n2").exchange.Claim("r1"); return ok })
+	_, second, err := c.node("n2").attach(t, p, true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-first; status.Code(err) != codes.Aborted {
+		t.Fatalf("the stream that was left ended with %v", err)
+	}
+	for _, id := range []string{"n1", "n3"} {
+		n := c.node(id)
+		eventually(t, id+" hears that r1 is at n2", func() bool {
+			claim, node, ok := n.exchange.Claim("r1")
+			return ok && node == "n2" && claim.Connected
+		})
+		if _, _, err := n.attach(t, fibtest.NewPlane("r1", "other"), true, nil); status.Code(err) != codes.AlreadyExists {
+			t.Fatalf("another instance at %s: %v", id, err)
+		}
+	}
+	_, third, err := c.node("n3").attach(t, fibtest.NewPlane("r1", "other"), true, func(h *fibpb.Hello) { h.Takeover = true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-second; status.Code(err) != codes.Aborted {
+		t.Fatalf("the stream that was taken over ended with %v", err)
+	}
+	if r, err := c.node("n1").service.PutRoute(ctx, installed(20*time.Second), route(1)); err != nil || !r.Complete() || !slices.Equal(r.Installed, []eventlog.RouterID{"r1"}) {
+		t.Fatalf("%+v %v", r, err)
+	}
+	for _, n := range c.nodes {
+		if list := n.service.AllDataPlanes(ctx); len(list) != 1 || list[0].Node != "n3" || list[0].Instance != "other" || !list[0].Connected {
+			t.Errorf("%s lists %+v", n.id, list)
+		}
+	}
+	select {
+	case err := <-third:
+		t.Errorf("the one that took over ended with %v", err)
+	default:
+	}
+}
+
+// TestTwoInstancesMeet: where two nodes took an instance each while they did not
+// hear of each other, the one that was there first stays.
+func TestTwoInstancesMeet(t *testing.T) {
+	c := &cluster{t: t, log: newCluster(t, 0).log, throne: &throne{}, nodes: map[string]*testNode{}}
+	c.start("n1", c.throne)
+	c.start("n2", c.throne)
+	c.throne.seat("n1")
+	_, first := c.node("n1").connect(t, "r1", "early")
+	early := c.node("n1").planes.Claims()[0].Stamp
+	eventually(t, "a later time", func() bool { return uint64(time.Now().UnixMilli()) > early })
+	_, second := c.node("n2").connect(t, "r1", "late")
+	c.introduce()
+	if err := <-second; status.Code(err) != codes.Aborted {
+		t.Fatalf("the later one ended with %v", err)
+	}
+	select {
+	case err := <-first:
+		t.Fatalf("the earlier one ended with %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+}

@@ -1,0 +1,246 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"dvr/controller/peerpb"
+	"dvr/controller/service"
+)
+
+// Bounds of what one caller may have in progress here.
+const (
+	maxWaiting = 4096 // changes in the appender's hands
+	maxLarge   = 4    // of those that may be staged
+)
+
+// callers are the links that other nodes have to this one.
+type callers struct {
+	mu    sync.Mutex
+	list  map[*caller]struct{}
+	ended bool
+}
+
+// caller is a link as the node that was called has it.
+type caller struct {
+	x      *Exchange
+	node   string
+	pipe   *pipe
+	reader service.ChangeReader
+	queue  chan waiting  // to be answered, in order
+	large  chan struct{} // a token for each large change in progress
+	round  atomic.Uint64 // in which something was turned away
+	cancel context.CancelCauseFunc
+}
+
+// waiting is a change that the appender has.
+type waiting struct {
+	number, round uint64
+	submitted     service.Submitted
+}
+
+// Link serves one caller; gRPC calls it.
+func (s server) Link(stream peerpb.Peer_LinkServer) error {
+	x := s.x
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	if err := x.checkIntroduction(first.GetIntroduction(), ""); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(stream.Context())
+	defer cancel(nil)
+	c := &caller{
+		x: x, node: first.GetIntroduction().GetNode(), pipe: newPipe(),
+		queue: make(chan waiting, maxWaiting), large: make(chan struct{}, maxLarge), cancel: cancel,
+	}
+	own := &peerpb.Introduction{Protocol: protocol, Node: x.options.Node, LogId: x.logID()}
+	if err := stream.Send(&peerpb.Frame{Introduction: own, Standing: x.standing()}); err != nil {
+		return err
+	}
+	if !x.links.enter(c) {
+		return errEnding
+	}
+	defer x.links.leave(c)
+	c.pipe.tell(x.standing()) // it may have changed before c was in the list
+
+	var owned sync.WaitGroup
+	defer owned.Wait()
+	defer cancel(nil)
+	owned.Go(func() { cancel(c.pipe.run(ctx, stream.Send)) })
+	owned.Go(func() { c.collect(ctx) })
+	failed := make(chan error, 1)
+	go func() { failed <- c.receive(ctx, stream) }() // ends with the stream, which ends when this returns
+	select {
+	case err := <-failed:
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// receive takes in what the caller sends.
+func (c *caller) receive(ctx context.Context, stream peerpb.Peer_LinkServer) error {
+	silence := time.AfterFunc(deaf, func() { c.cancel(errDeaf) })
+	defer silence.Stop()
+	var in records
+	for {
+		f, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		silence.Reset(deaf)
+		if err := in.feed(f.GetRecords(), func(raw []byte) error { return c.take(ctx, raw) }); err != nil {
+			return err
+		}
+	}
+}
+
+// take gives one change to the appender of this node. It waits where the
+// appender has no room: what is behind it must not overtake.
+func (c *caller) take(ctx context.Context, raw []byte) error {
+	r, err := readRequest(raw)
+	if err != nil {
+		return err
+	}
+	if c.round.Load() == r.round {
+		c.pipe.answer(answer{number: r.number, verdict: turned, err: errTurned})
+		return nil
+	}
+	if !c.x.leads() {
+		c.turn(r.number, r.round, fmt.Errorf("%w: node %s does not lead", service.ErrUnavailable, c.x.options.Node))
+		return nil
+	}
+	change, err := c.reader.Read(r.change)
+	if err != nil {
+		c.pipe.answer(answer{number: r.number, verdict: refused, err: err})
+		return nil
+	}
+	if !c.x.remembers(r.floor) {
+		c.pipe.answer(answer{number: r.number, verdict: expired})
+		return nil
+	}
+	local := c.x.forwarder.LocalAppender
+	if large(&change, len(r.change)) {
+		select {
+		case c.large <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		go func() { // ends with ctx
+			defer func() { <-c.large }()
+			out, err := local.Append(ctx, change)
+			c.conclude(ctx, r.number, r.round, out, err)
+		}()
+		return nil
+	}
+	pause := time.Millisecond
+	for {
+		submitted, err := local.Submit(change)
+		if errors.Is(err, service.ErrOverloaded) {
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+			pause = min(2*pause, 50*time.Millisecond)
+			continue
+		}
+		if err != nil {
+			c.conclude(ctx, r.number, r.round, service.Appended{}, err)
+			return nil
+		}
+		select {
+		case c.queue <- waiting{r.number, r.round, submitted}:
+			return nil
+		case <-ctx.Done():
+			_, _ = submitted.Wait(ctx) // withdraws it where it still waits
+			return context.Cause(ctx)
+		}
+	}
+}
+
+var errTurned = fmt.Errorf("%w: something before it was turned away", service.ErrUnavailable)
+
+// collect answers in the order of the log, which is that of the requests but
+// for what is refused.
+func (c *caller) collect(ctx context.Context) {
+	for {
+		select {
+		case w := <-c.queue:
+			out, err := w.submitted.Wait(ctx)
+			c.conclude(ctx, w.number, w.round, out, err)
+		case <-ctx.Done():
+			for {
+				select {
+				case w := <-c.queue:
+					_, _ = w.submitted.Wait(ctx)
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+// conclude answers a change that the appender has dealt with, unless the link
+// has ended: its caller asks another node then.
+func (c *caller) conclude(ctx context.Context, number, round uint64, out service.Appended, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	a := answerOf(number, out, err)
+	if a.verdict == turned {
+		c.turn(number, round, err)
+		return
+	}
+	c.pipe.answer(a)
+}
+
+// turn turns a change away, and what follows it in its round.
+func (c *caller) turn(number, round uint64, err error) {
+	c.round.Store(round)
+	c.pipe.answer(answer{number: number, verdict: turned, err: err})
+}
+
+func (l *callers) enter(c *caller) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.ended {
+		l.list[c] = struct{}{}
+	}
+	return !l.ended
+}
+
+func (l *callers) leave(c *caller) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.list, c)
+}
+
+func (l *callers) tell(s *peerpb.Standing) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.list {
+		c.pipe.tell(s)
+	}
+}
+
+// end cuts every link, and those to come.
+func (l *callers) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+	for c := range l.list {
+		c.cancel(errEnding)
+	}
+}
