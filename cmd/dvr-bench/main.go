@@ -2,7 +2,7 @@
 // the ratios that docs/performance.md records. It starts the real binaries
 // (make build) on free loopback ports and data in a temporary directory.
 //
-//	dvr-bench [flags] [post single append replay full memory durability]
+//	dvr-bench [flags] [post single append replay full memory durability cluster]
 //	dvr-bench table [-next-hops N]     the full Internet table as NDJSON routes
 //
 // The exit status is 1 where a benchmark failed or a figure that must be
@@ -37,6 +37,7 @@ var benches = []bench{
 	{"full", benchFull},
 	{"memory", benchMemory},
 	{"durability", benchDurability},
+	{"cluster", benchCluster},
 }
 
 func main() {
@@ -44,6 +45,8 @@ func main() {
 		switch os.Args[1] {
 		case "table":
 			exit(printTable(os.Args[2:], os.Stdout))
+		case "member": // a node of the cluster benchmark, with callers in its process
+			exit(serveMember())
 		case "echo-server": // the baseline of post, in a process of its own
 			exit(serveEcho(os.Args[2:]))
 		}

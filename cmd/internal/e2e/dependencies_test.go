@@ -82,8 +82,10 @@ func TestDependencies(t *testing.T) {
 	only("go.etcd.io/etcd/server", "dvr/controller/etcdserver")
 	only("go.etcd.io/etcd", "dvr/eventlog/etcdlog", "dvr/controller/etcdserver", "dvr/controller/node",
 		"dvr/controller/cluster", // whose members are etcd's
+		"dvr/controller/peer",    // whose directory lies there
 		"dvr/cmd")
 	only("google.golang.org/grpc", "dvr/eventlog/etcdlog", "dvr/controller/etcdserver", "dvr/controller/fibstream", "dvr/controller/fibpb", "dvr/controller/node",
+		"dvr/controller/peer", "dvr/controller/peerpb",
 		"dvr/cmd/internal/cli") // which asks data planes
 	only("github.com/spf13/cobra", "dvr/cmd")
 	only("dvr/eventlog/logtest")

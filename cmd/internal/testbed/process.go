@@ -43,14 +43,22 @@ func Binary(name string) (string, error) {
 	return "", fmt.Errorf("%s: %w", name, ErrNoBinary)
 }
 
-// FreePort is a loopback TCP port that nothing listened on a moment ago.
+var given sync.Map // ports that FreePort has given
+
+// FreePort is a loopback TCP port that nothing listened on a moment ago, never
+// the same twice.
 func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("free port: %w", err)
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return 0, fmt.Errorf("free port: %w", err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		l.Close()
+		if _, again := given.LoadOrStore(port, true); !again {
+			return port, nil
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // process is one running binary; its output goes to a file.
