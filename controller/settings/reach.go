@@ -17,11 +17,11 @@ type peers struct {
 
 // reachable refuses to tell loopback to nodes on other machines: each of them
 // would find itself there. A host that is not known to be this machine is
-// another one; nothing is resolved.
+// another one; nothing is resolved. An external etcd elsewhere does not count: a
+// lone node on this machine may well use it.
 func (s *Settings) reachable() error {
 	all := []string{"RAFT", "API", "FIB", "CLIENT"}
 	return s.advertisedTo(
-		peers{"ETCD_ENDPOINTS", s.EtcdEndpoints, []string{"API", "FIB"}},
 		peers{"INITIAL_CLUSTER", slices.Sorted(maps.Values(s.InitialCluster)), all},
 		peers{"JOIN", s.Join, all},
 	)

@@ -8,25 +8,25 @@ import (
 
 // TestReachable: loopback is not told to nodes on other machines.
 func TestReachable(t *testing.T) {
-	const far = "ETCD_ENDPOINTS=127.0.0.1:2379,db.example:2379 "
+	const far, own = "JOIN=127.0.0.1:9091,r2.example:9090 INSECURE=true ", "RAFT_ADDR=192.0.2.1:8300 "
 	for _, c := range []struct{ name, env, refused string }{
-		{"an etcd on this machine", "ETCD_ENDPOINTS=127.0.0.1:2379,localhost:2381,[::1]:2383,http://127.8.8.8:1", ""},
+		{"a member on this machine", "JOIN=127.0.0.1:9091,localhost:9092,[::1]:9093,http://127.8.8.8:1", ""},
 		{"none", "", ""},
-		{"an etcd elsewhere", far, "API_ADVERTISE"},
-		{"an address elsewhere", "ETCD_ENDPOINTS=192.0.2.9:2379", "API_ADVERTISE"},
-		{"all advertised, FIB derived", far + "INSECURE=true API_ADDR=0.0.0.0:9090 API_ADVERTISE=r1.example:9090", ""},
-		{"all advertised behind something that forwards", far + "INSECURE=true API_ADVERTISE=r1.example:9090 FIB_ADVERTISE=r1.example:9190", ""},
-		{"an address of its own", far + "INSECURE=true API_ADDR=192.0.2.1:9090", ""},
-		{"the FIB on loopback", far + "INSECURE=true API_ADDR=192.0.2.1:9090 FIB_ADDR=:9190", "FIB_ADVERTISE"},
-		{"the API on loopback", far + "INSECURE=true API_ADDR=localhost:9090 FIB_ADDR=192.0.2.1:9190", "API_ADVERTISE"},
-		{"Raft and etcd clients do not matter to an external etcd", far + "INSECURE=true API_ADDR=192.0.2.1:9090 RAFT_ADDR=:8300", ""},
+		{"an etcd elsewhere", "ETCD_ENDPOINTS=db.example:2379", ""},
+		{"a member elsewhere", far, "RAFT_ADVERTISE"},
+		{"the API on loopback", far + own + "FIB_ADDR=192.0.2.1:9190", "API_ADVERTISE"},
+		{"all advertised, FIB derived", far + own + "API_ADDR=0.0.0.0:9090 API_ADVERTISE=r1.example:9090", ""},
+		{"all advertised behind something that forwards", far + "RAFT_ADVERTISE=r1.example:8300 API_ADVERTISE=r1.example:9090 FIB_ADVERTISE=r1.example:9190 CLIENT_ADVERTISE=r1.example:2379", ""},
+		{"addresses of its own", far + own + "API_ADDR=192.0.2.1:9090", ""},
+		{"the FIB on loopback", far + own + "API_ADDR=192.0.2.1:9090 FIB_ADDR=:9190", "FIB_ADVERTISE"},
+		{"etcd clients on loopback", far + own + "API_ADDR=192.0.2.1:9090 CLIENT_ADDR=:2379", "CLIENT_ADVERTISE"},
 	} {
 		_, err := load(t, nil, strings.Fields(c.env), "")
 		var e *Error
 		switch {
 		case c.refused == "" && err != nil:
 			t.Errorf("%s: %v", c.name, err)
-		case c.refused != "" && (!errors.As(err, &e) || e.Name != c.refused || !strings.Contains(e.Reason, "ETCD_ENDPOINTS=") || !strings.Contains(e.Reason, "loopback")):
+		case c.refused != "" && (!errors.As(err, &e) || e.Name != c.refused || !strings.Contains(e.Reason, "JOIN=") || !strings.Contains(e.Reason, "loopback")):
 			t.Errorf("%s: %v, want %s refused", c.name, err, c.refused)
 		}
 	}
