@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"dvr/controller/gate"
 	"dvr/eventlog"
 )
 
@@ -46,7 +47,7 @@ type FrontConfig struct {
 // waited for, until Open puts the API in its place. Serve may be called once.
 type Front struct {
 	config  FrontConfig
-	hosts   hosts
+	hosts   *gate.Hosts
 	api     atomic.Pointer[http.Handler]
 	http    *http.Server
 	writing time.Duration // limit of one write
@@ -111,7 +112,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer is what is said before Open.
 func (f *Front) answer(b *buffer, h http.Header, r *http.Request) (int, []string) {
-	if err := f.hosts.admit(r); err != nil {
+	if err := f.hosts.Admit(r); err != nil {
 		row, _ := rowOf(err)
 		o := b.object()
 		o.problem(row, err.Error(), r.URL.Path)

@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"dvr/controller/cluster"
+	"dvr/controller/gate"
 	"dvr/controller/service"
 	"dvr/eventlog"
 )
@@ -26,8 +27,6 @@ type kind struct {
 var (
 	errContentType = errors.New("unsupported content type")
 	errBodyTooBig  = errors.New("the body is too large")
-	errForeignHost = errors.New("foreign host")
-	errCrossSite   = errors.New("cross-site request")
 	errNoEncoding  = errors.New("unsupported content encoding")
 	errNotAccepted = errors.New("not acceptable")
 	errPanic       = errors.New("internal error")
@@ -36,8 +35,8 @@ var (
 
 // kinds is searched from the top: the first that errors.Is wins.
 var kinds = []kind{
-	{errForeignHost, http.StatusForbidden, "foreign-host", "Foreign host", 0},
-	{errCrossSite, http.StatusForbidden, "cross-site", "Cross-site request", 0},
+	{gate.ErrForeignHost, http.StatusForbidden, "foreign-host", "Foreign host", 0},
+	{gate.ErrCrossSite, http.StatusForbidden, "cross-site", "Cross-site request", 0},
 	{errContentType, http.StatusUnsupportedMediaType, "content-type", "Unsupported content type", 0},
 	{errNoEncoding, http.StatusUnsupportedMediaType, "content-encoding", "Unsupported content encoding", 0},
 	{errNotAccepted, http.StatusNotAcceptable, "not-acceptable", "Not acceptable", 0},

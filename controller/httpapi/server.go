@@ -13,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
 
+	"dvr/controller/gate"
 	"dvr/controller/service"
 	"dvr/eventlog"
 )
@@ -61,7 +62,7 @@ type Server struct {
 	service *service.Service
 	node    Node
 	cluster Cluster
-	hosts   hosts
+	hosts   *gate.Hosts
 	version string
 	log     *zap.Logger
 	metrics *Metrics
@@ -114,7 +115,7 @@ func New(c Config) *Server {
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = func(err error, c echo.Context) {
 		if !c.Response().Committed {
-			if e := s.hosts.admit(c.Request()); e != nil {
+			if e := s.hosts.Admit(c.Request()); e != nil {
 				err = e
 			}
 			s.problem(c, err)
@@ -167,7 +168,7 @@ func (s *Server) guarded(c echo.Context, h handler) (err error) {
 			err = errPanic
 		}
 	}()
-	if err := s.hosts.admit(c.Request()); err != nil {
+	if err := s.hosts.Admit(c.Request()); err != nil {
 		return err
 	}
 	return h(c)

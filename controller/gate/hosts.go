@@ -1,0 +1,72 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// Errors of Admit.
+var (
+	ErrForeignHost = errors.New("foreign host")
+	ErrCrossSite   = errors.New("cross-site request")
+)
+
+// Hosts are the names that a listener answers to. It is immutable and safe for
+// concurrent use.
+type Hosts struct {
+	names  map[string]struct{} // lower case, without final dot
+	remedy string
+}
+
+// NewHosts is loopback and the names, each without port. remedy tells the
+// caller of a refused request what to do; it ends the error.
+func NewHosts(remedy string, names ...string) *Hosts {
+	h := &Hosts{names: map[string]struct{}{}, remedy: remedy}
+	for _, n := range append([]string{"localhost", "127.0.0.1", "::1"}, names...) {
+		h.names[strings.ToLower(strings.TrimSuffix(n, "."))] = struct{}{}
+	}
+	return h
+}
+
+// Admit is nil for a request that is addressed to one of the names and does
+// not come from another site, else ErrForeignHost or ErrCrossSite. It allocates
+// nothing for the usual request.
+func (h *Hosts) Admit(r *http.Request) error {
+	host := r.Host
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && strings.IndexByte(host[i:], ']') < 0 {
+		host = host[:i]
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if _, ok := h.names[host]; !ok && !h.otherSpelling(host) {
+		return fmt.Errorf("%w %q: %s", ErrForeignHost, r.Host, h.remedy)
+	}
+	if site := r.Header["Sec-Fetch-Site"]; len(site) > 0 && site[0] != "same-origin" && site[0] != "none" {
+		return fmt.Errorf("%w: Sec-Fetch-Site is %q", ErrCrossSite, site[0])
+	}
+	if origin := r.Header["Origin"]; len(origin) > 0 {
+		_, host, ok := strings.Cut(origin[0], "://")
+		if !ok || !strings.EqualFold(host, r.Host) {
+			return fmt.Errorf("%w: Origin is %q", ErrCrossSite, origin[0])
+		}
+	}
+	return nil
+}
+
+// otherSpelling is the slow part: capitals, a final dot, any loopback address.
+func (h *Hosts) otherSpelling(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if _, ok := h.names[host]; ok {
+		return true
+	}
+	ip := net.ParseIP(host)
+	if ip == nil {
+		return false
+	}
+	if _, ok := h.names[ip.String()]; ok {
+		return true
+	}
+	return ip.IsLoopback()
+}
