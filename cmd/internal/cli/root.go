@@ -43,7 +43,9 @@ func Root(s Streams) *cobra.Command {
 	shared := c.bind(root)
 	node := nodeCommand(s.Out, s.Err)
 	withoutShared(node, shared)
-	root.AddCommand(node, routeCommand(c), routerCommand(c), linkCommand(c), vectorCommand(c), logCommand(c), kvCommand(c),
+	launch := launchCommand(s.Out, s.Err)
+	withoutShared(launch, shared)
+	root.AddCommand(node, launch, routeCommand(c), routerCommand(c), linkCommand(c), vectorCommand(c), logCommand(c), kvCommand(c),
 		statusCommand(c), clusterCommand(c, shared), dataplaneCommand(c), versionCommand(c))
 	root.InitDefaultCompletionCmd()
 	strict(root)

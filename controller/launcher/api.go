@@ -1,0 +1,214 @@
+package launcher
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"go.uber.org/zap"
+
+	"dvr/controller/gate"
+)
+
+// maxBody is the largest body of the control API.
+const maxBody = 64 << 10
+
+// Errors of the HTTP form. The seed's words come first.
+var (
+	errMalformed   = errors.New("invalid request")
+	errNoNodeID    = errors.New("node_id is required")
+	errNoPath      = errors.New("no such call")
+	errMethod      = errors.New("method not allowed")
+	errContentType = errors.New("unsupported content type")
+	errTooLarge    = errors.New("the body is too large")
+	errOffline     = errors.New("the node does not answer")
+	errBusy        = errors.New("too many streams")
+)
+
+// kinds maps errors to answers; the first that errors.Is wins.
+var kinds = []struct {
+	err    error
+	status int
+	slug   string
+	title  string
+	retry  int // seconds of Retry-After; 0: none
+}{
+	{gate.ErrForeignHost, http.StatusForbidden, "foreign-host", "Foreign host", 0},
+	{gate.ErrCrossSite, http.StatusForbidden, "cross-site", "Cross-site request", 0},
+	{errNoPath, http.StatusNotFound, "not-found", "Not found", 0},
+	{errMethod, http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", 0},
+	{errContentType, http.StatusUnsupportedMediaType, "content-type", "Unsupported content type", 0},
+	{errTooLarge, http.StatusRequestEntityTooLarge, "too-large", "Too large", 0},
+	{errMalformed, http.StatusBadRequest, "invalid", "Invalid request", 0},
+	{errNoNodeID, http.StatusBadRequest, "invalid", "Invalid request", 0},
+	{ErrBadID, http.StatusBadRequest, "invalid", "Invalid request", 0},
+	{ErrUnknownNode, http.StatusNotFound, "unknown-node", "Unknown node", 0},
+	{ErrExists, http.StatusConflict, "exists", "Already exists", 0},
+	{ErrQuorum, http.StatusConflict, "quorum", "The cluster would lose its quorum", 0},
+	{ErrNotFormed, http.StatusConflict, "not-formed", "The cluster has not formed", 0},
+	{ErrLeaving, http.StatusConflict, "leaving", "The node is being decommissioned", 0},
+	{ErrNoPorts, http.StatusConflict, "no-ports", "No free ports", 0},
+	{ErrUnavailable, http.StatusServiceUnavailable, "unavailable", "Unavailable", 2},
+	{errOffline, http.StatusBadGateway, "offline", "The node does not answer", 0},
+	{errBusy, http.StatusServiceUnavailable, "busy", "Busy", 2},
+}
+
+// handler is the whole HTTP form: admission, the way to the nodes, the rest.
+func (l *Launcher) handler() http.Handler {
+	mux := http.NewServeMux()
+	add := func(method, path string, h func(http.ResponseWriter, *http.Request) error) {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			err := errMethod
+			if r.Method == method || method == http.MethodGet && r.Method == http.MethodHead {
+				err = h(w, r)
+			} else {
+				w.Header().Set("Allow", method)
+			}
+			if err != nil {
+				l.problem(w, r, err)
+			}
+		})
+	}
+	add(http.MethodGet, "/api/control/nodes", l.list)
+	add(http.MethodPost, "/api/control/add", l.add)
+	for _, action := range []struct {
+		path, status string
+		do           func(ctx context.Context, id string) error
+	}{
+		{"stop", "stop signal sent", func(_ context.Context, id string) error { return l.Stop(id) }},
+		{"start", "start signal sent", func(_ context.Context, id string) error { return l.Start(id) }},
+		{"restart", "restart signal sent", func(_ context.Context, id string) error { return l.Restart(id) }},
+		// Begun, it is carried through, whether or not the caller waits.
+		{"delete", "decommissioned", func(ctx context.Context, id string) error { return l.Decommission(context.WithoutCancel(ctx), id) }},
+	} {
+		add(http.MethodPost, "/api/control/"+action.path+"/{id}", func(w http.ResponseWriter, r *http.Request) error {
+			if err := action.do(r.Context(), r.PathValue("id")); err != nil {
+				return err
+			}
+			return send(w, r, http.StatusOK, map[string]string{"status": action.status, "id": r.PathValue("id")})
+		})
+	}
+	add(http.MethodGet, "/api/control/events", l.events)
+	add(http.MethodGet, "/api/control/logs/{id}", l.logs)
+	for path, content := range pages() {
+		add(http.MethodGet, path, content)
+	}
+	add(http.MethodGet, "/", func(http.ResponseWriter, *http.Request) error { return errNoPath })
+
+	proxy := l.proxy()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		if err := l.hosts.Admit(r); err != nil {
+			l.problem(w, r, err)
+			return
+		}
+		if proxy(w, r) { // before mux, which would rewrite paths such as /kv/a//b
+			return
+		}
+		h.Set("Cache-Control", "no-store")
+		mux.ServeHTTP(w, r)
+	})
+}
+
+func (l *Launcher) list(w http.ResponseWriter, r *http.Request) error {
+	nodes, _ := l.Nodes()
+	return send(w, r, http.StatusOK, nodes)
+}
+
+func (l *Launcher) add(w http.ResponseWriter, r *http.Request) error {
+	if t := r.Header.Get("Content-Type"); t != "" {
+		if media, _, err := mime.ParseMediaType(t); err != nil || media != "application/json" {
+			return fmt.Errorf("%w %q: application/json is expected", errContentType, t)
+		}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			return errTooLarge
+		}
+		return fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	var request struct {
+		NodeID   string `json:"node_id"`
+		Observer bool   `json:"observer"`
+	}
+	if err := jsonv2.Unmarshal(body, &request, jsonv2.RejectUnknownMembers(true)); err != nil {
+		return fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	if request.NodeID == "" {
+		return errNoNodeID
+	}
+	n, err := l.Add(request.NodeID, request.Observer)
+	if err != nil {
+		return err
+	}
+	return send(w, r, http.StatusOK, struct {
+		ID       string `json:"id"`
+		APIPort  int    `json:"api_port"`
+		Observer bool   `json:"observer"`
+	}{request.NodeID, n.Ports.API, n.Observer})
+}
+
+func send(w http.ResponseWriter, r *http.Request, status int, body any) error {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(append(raw, '\n'))
+	}
+	return nil
+}
+
+// problem answers with err as RFC 9457 has it, and `error` as the seed does.
+func (l *Launcher) problem(w http.ResponseWriter, r *http.Request, err error) {
+	status, slug, title, retry := http.StatusInternalServerError, "internal", "Internal error", 0
+	for _, k := range kinds {
+		if errors.Is(err, k.err) {
+			status, slug, title, retry = k.status, k.slug, k.title, k.retry
+			break
+		}
+	}
+	short := err.Error()
+	switch {
+	case errors.Is(err, errMalformed):
+		short = errMalformed.Error()
+	case status == http.StatusInternalServerError:
+		l.log.Error("request failed", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))
+	}
+	p := struct {
+		Type     string `json:"type"`
+		Title    string `json:"title"`
+		Status   int    `json:"status"`
+		Detail   string `json:"detail"`
+		Instance string `json:"instance"`
+		Error    string `json:"error"`
+		Field    string `json:"field,omitempty"`
+	}{"/problems/" + slug, title, status, err.Error(), r.URL.Path, short, ""}
+	if errors.Is(err, ErrBadID) || errors.Is(err, errNoNodeID) {
+		p.Field = "node_id"
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(p) // strings and a number
+	if retry > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(retry))
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(b.Bytes())
+	}
+}

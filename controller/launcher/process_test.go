@@ -1,0 +1,165 @@
+package launcher
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// sleeper is a command that runs until it is told to end.
+func sleeper(t *testing.T) *command {
+	t.Helper()
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	return &command{
+		path: sh, args: []string{"-c", `trap 'echo "bye for now"; exit 5' TERM; while :; do sleep 0.02; done`}, dir: dir,
+		environment: append(os.Environ(), "DATA_DIR="+dir), mark: "DATA_DIR=" + dir,
+		log: filepath.Join(dir, "log"), record: filepath.Join(dir, "process"),
+	}
+}
+
+func ended(t *testing.T, p process) {
+	t.Helper()
+	select {
+	case <-p.done():
+	case <-time.After(patience):
+		t.Fatal("the process goes on, or nobody noticed its end")
+	}
+}
+
+func TestProcessIsKnownAgain(t *testing.T) {
+	c := sleeper(t)
+	if p, err := c.adopt(); p != nil || err != nil {
+		t.Fatalf("nothing runs: %v %v", p, err)
+	}
+	p, err := c.start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.signal(syscall.SIGKILL); <-p.done() }()
+	raw, err := os.ReadFile(c.record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var good record
+	if err := json.Unmarshal(raw, &good); err != nil || good.PID != p.pid() || good.Boot == "" {
+		t.Fatalf("%s: %v", raw, err)
+	}
+	recorded := good.Since.Add(-time.Hour) // tells what the record says from what adoption says
+	for _, test := range []struct {
+		name    string
+		change  func(*record)
+		believe bool // else it is found by its mark, and recorded anew
+	}{
+		{"as it was", func(*record) {}, true},
+		{"the pid was used again", func(r *record) { r.Start++ }, false},
+		{"the machine was started again", func(r *record) { r.Boot = "another" }, false},
+		{"another's pid", func(r *record) { r.PID = os.Getpid(); r.Start, _ = startTime(os.Getpid()) }, false},
+		{"nobody's pid", func(r *record) { r.PID = 1 << 30 }, false},
+	} {
+		r := good
+		r.Since = recorded
+		test.change(&r)
+		raw, _ := json.Marshal(r)
+		if err := os.WriteFile(c.record, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		found, err := c.adopt()
+		if err != nil || found == nil || found.pid() != p.pid() || found.since().Equal(recorded) != test.believe {
+			t.Fatalf("%s: %+v %v", test.name, found, err)
+		}
+		var now record
+		if raw, _ := os.ReadFile(c.record); json.Unmarshal(raw, &now) != nil || now.PID != good.PID || now.Start != good.Start || now.Boot != good.Boot {
+			t.Errorf("%s: recorded %s", test.name, raw)
+		}
+		found.release()
+		if _, err := startTime(p.pid()); err != nil {
+			t.Fatalf("%s: release ended it", test.name)
+		}
+	}
+	// The same program with other data, or another program with the same data, is not it.
+	other := *c
+	other.mark = c.mark + "x"
+	other.record = c.record + "x"
+	if found, err := other.adopt(); found != nil || err != nil {
+		t.Errorf("other data: %v %v", found, err)
+	}
+	other = *c
+	other.args = []string{"node"}
+	if found, err := other.adopt(); found != nil || err != nil {
+		t.Errorf("another program: %v %v", found, err)
+	}
+}
+
+func TestProcessEnds(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		signal  syscall.Signal
+		child   string
+		foreign string
+	}{
+		{"in order", syscall.SIGTERM, "ended with status 5: bye for now", "ended: bye for now"},
+		{"killed", syscall.SIGKILL, "was ended by SIGKILL", "ended"},
+		{"of another signal", syscall.SIGUSR1, "was ended by signal 10", "ended"},
+	} {
+		c := sleeper(t)
+		p, err := c.start()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = p.signal(syscall.SIGKILL); <-p.done() }()
+		if session, _, _ := syscall.Syscall(syscall.SYS_GETSID, uintptr(p.pid()), 0, 0); int(session) != p.pid() {
+			t.Errorf("it is in session %d", session)
+		}
+		found, err := c.adopt()
+		if err != nil || found == nil {
+			t.Fatal(found, err)
+		}
+		if test.signal == syscall.SIGTERM { // once the shell has its trap
+			for raw := []byte(nil); !strings.Contains(string(raw), " "); time.Sleep(time.Millisecond) {
+				raw, _ = os.ReadFile("/proc/" + strconv.Itoa(p.pid()) + "/task/" + strconv.Itoa(p.pid()) + "/children") // it has begun to sleep
+			}
+		}
+		if err := found.signal(test.signal); err != nil {
+			t.Fatal(err)
+		}
+		ended(t, p)
+		ended(t, found)
+		if p.outcome() != test.child || found.outcome() != test.foreign {
+			t.Errorf("%s: %q and %q", test.name, p.outcome(), found.outcome())
+		}
+		if err := found.signal(syscall.SIGKILL); !errors.Is(err, os.ErrProcessDone) {
+			t.Errorf("%s: a signal to what has ended: %v", test.name, err)
+		}
+		found.release()
+		if again, err := c.adopt(); again != nil || err != nil {
+			t.Errorf("%s: adopted what has ended: %v %v", test.name, again, err)
+		}
+	}
+}
+
+func TestProcessCannotStart(t *testing.T) {
+	c := sleeper(t)
+	c.path = filepath.Join(c.dir, "nothing")
+	if p, err := c.start(); err == nil || p != nil {
+		t.Errorf("%v %v", p, err)
+	}
+	c = sleeper(t)
+	c.record = filepath.Join(c.dir, "no", "such", "directory")
+	if p, err := c.start(); err == nil || p != nil || !strings.Contains(err.Error(), "record") {
+		t.Errorf("%v %v", p, err)
+	}
+	if p, err := c.adopt(); p != nil || err != nil { // what could not be recorded does not run
+		t.Errorf("%v %v", p, err)
+	}
+}
