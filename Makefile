@@ -1,4 +1,4 @@
-# DVR. `make` prints this help; `make run` starts a node and a data plane.
+# DVR. `make` prints this help; `make run` starts a node and a data plane, `make cluster` three of each.
 SHELL      := /bin/bash
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS    := -s -w -X dvr/cmd/internal/cli.Version=$(VERSION)
@@ -14,13 +14,16 @@ FUZZ_CPP   := engine updates stored text delta
 FUZZ_GO    := $(shell grep -rlE '^func Fuzz' --include=*_test.go . 2>/dev/null | xargs -r -n1 dirname | sort -u)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress bench lint gen clean
+.PHONY: help run cluster build go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress bench lint gen clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 run: build ## build what is missing, start one node and one data plane in the foreground (Ctrl-C stops both)
 	@deploy/run.sh
+
+cluster: build ## the same for a cluster of three nodes with data planes: page and control API on port 8080 (Ctrl-C stops all)
+	@bin/dvr launch --data-planes
 
 build: go cpp ## binaries in bin/ (installs the C++ toolchain where it is missing)
 
