@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -50,6 +51,7 @@ func (l *Log) Follow(ctx context.Context, after eventlog.Head, fn func(*eventlog
 type follower struct {
 	log     *Log
 	tip     eventlog.Head
+	low     lowMark // as the last truncation left it
 	fn      func(*eventlog.Batch, eventlog.Head) error
 	failed  error // fn's
 	decoder eventlog.Decoder
@@ -100,6 +102,7 @@ func (f *follower) round(ctx context.Context) error {
 		}
 	}
 	f.tip.Guard = v.head.Guard
+	f.low = lowMark{revision: v.low, absent: v.lowGuard == 0}
 	l.removeStrays(ctx, v)
 	return f.watch(ctx, v.at)
 }
@@ -109,7 +112,8 @@ func (f *follower) round(ctx context.Context) error {
 func (f *follower) watch(parent context.Context, at int64) error {
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
-	stream := f.log.client.Watch(clientv3.WithRequireLeader(ctx), logPrefix, clientv3.WithPrefix(),
+	// The range ends with meta, the first key after the log's.
+	stream := f.log.client.Watch(clientv3.WithRequireLeader(ctx), logPrefix, clientv3.WithRange(metaKey+"\x00"),
 		clientv3.WithRev(at+1), clientv3.WithFragment(), clientv3.WithProgressNotify())
 	queue := newBacklog(ctx, cancel, stream, f.log.options.Backlog)
 
@@ -179,6 +183,12 @@ func (f *follower) revision(ctx context.Context, events []*clientv3.Event) error
 		case key == headKey:
 			f.log.restoreHead(ctx, f.tip, e.Kv)
 		case key == lowKey:
+			if err := f.inspectLow(ctx, e); err != nil {
+				f.log.options.Logger.Warn("a changed low could not be looked at", zap.Error(err))
+			}
+		case key == metaKey:
+			f.log.inspectMeta(ctx, e)
+		case !strings.HasPrefix(key, logPrefix): // not ours to judge
 		default:
 			if _, ok := batchRevision(key); ok {
 				batches = append(batches, e)
@@ -215,10 +225,23 @@ func (f *follower) revision(ctx context.Context, events []*clientv3.Event) error
 		f.tip.Guard = h.Guard // the same head put again
 	case h.Revision <= f.tip.Revision:
 		f.log.restoreHead(ctx, f.tip, head)
+	case !beside(batches, h.Revision):
+		// An etcd revision comes in one piece, and an append puts both.
+		f.log.restoreHead(ctx, f.tip, head)
 	default:
 		return errResync // a gap
 	}
 	return nil
+}
+
+// beside tells whether the batch that ends at the revision was put among events.
+func beside(events []*clientv3.Event, revision eventlog.Revision) bool {
+	for _, e := range events {
+		if string(e.Kv.Key) == batchKey(revision) && e.Type == clientv3.EventTypePut {
+			return true
+		}
+	}
+	return false
 }
 
 // commit delivers a batch that was put beside the head h.

@@ -164,6 +164,27 @@ func TestFollowRestores(t *testing.T) {
 			f.put(headKey, string(eventlog.AppendHead(nil, heads[1])))
 			return headKey
 		},
+		"head set forward": func(f *fixture, heads []eventlog.Head) string {
+			h := heads[len(heads)-1]
+			h.Revision += 1000
+			f.put(headKey, string(eventlog.AppendHead(nil, h)))
+			return headKey
+		},
+		"meta garbage": func(f *fixture, _ []eventlog.Head) string { f.put(metaKey, "garbage"); return metaKey },
+		"meta of another log": func(f *fixture, _ []eventlog.Head) string {
+			f.put(metaKey, `{"format":1,"log_id":"another"}`)
+			return metaKey
+		},
+		"meta deleted": func(f *fixture, _ []eventlog.Head) string { f.delete(metaKey); return metaKey },
+		"low garbage":  func(f *fixture, _ []eventlog.Head) string { f.put(lowKey, "garbage"); return lowKey },
+		"low without a snapshot": func(f *fixture, _ []eventlog.Head) string {
+			f.put(lowKey, `{"revision":4}`)
+			return lowKey
+		},
+		"low beyond the head": func(f *fixture, _ []eventlog.Head) string {
+			f.put(lowKey, `{"revision":4000}`)
+			return lowKey
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
@@ -177,7 +198,9 @@ func TestFollowRestores(t *testing.T) {
 			for _, h := range heads {
 				before[batchKey(h.Revision)], _ = f.value(batchKey(h.Revision))
 			}
-			before[headKey], _ = f.value(headKey)
+			for _, k := range []string{headKey, metaKey, lowKey} {
+				before[k], _ = f.value(k)
+			}
 			damaged := damage(f, heads)
 			f.await("the restoration", func() bool { v, _ := f.value(damaged); return v == before[damaged] })
 			more := f.add(1, 2)

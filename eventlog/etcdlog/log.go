@@ -99,6 +99,9 @@ func Open(ctx context.Context, client *clientv3.Client, options Options) (*Log, 
 	for {
 		err := l.open(ctx)
 		if err == nil {
+			if err := l.repairLow(ctx); err != nil { // who reads it says what is wrong
+				l.options.Logger.Warn("the oldest retained revision could not be repaired", zap.Error(err))
+			}
 			return l, nil
 		}
 		if !errors.Is(err, eventlog.ErrUnavailable) || judge(err) != unknown || !pause.wait(ctx) {
@@ -150,11 +153,14 @@ func (l *Log) open(ctx context.Context) error {
 		}
 		kvs := created.Responses[0].GetResponseRange().Kvs
 		if len(kvs) == 0 {
-			return fmt.Errorf("open log: %w: there is a head or a first batch, but no %s", eventlog.ErrCorrupt, metaKey)
+			return l.recoverMeta(ctx, nil)
 		}
 		return l.setMeta(kvs[0].Value)
 	}
-	return l.setMeta(response.Kvs[0].Value)
+	if err := l.setMeta(response.Kvs[0].Value); !errors.Is(err, eventlog.ErrCorrupt) {
+		return err
+	}
+	return l.recoverMeta(ctx, response.Kvs[0])
 }
 
 func (l *Log) setMeta(value []byte) error {

@@ -13,11 +13,15 @@ import (
 )
 
 // RepairHead rebuilds the head where it is missing or unreadable, from the
-// newest head in etcd's history whose batch is there. It changes nothing where
-// the head is readable. Errors: ErrCorrupt when history no longer has one (then
-// see RebuildHead, which trusts the batches).
+// newest head in etcd's history whose batch is there, and an unreadable low
+// from the value before. It changes nothing where both are readable. Errors:
+// ErrCorrupt when history no longer has one (then see RebuildHead, which trusts
+// the batches).
 // Cost: a few reads of history.
 func (l *Log) RepairHead(ctx context.Context) error {
+	if err := l.repairLow(ctx); err != nil {
+		return err
+	}
 	r, err := l.get(ctx, headKey)
 	if err != nil {
 		return unavailable("repair head", err)
