@@ -287,11 +287,17 @@ func cutWithdraw(line []byte) (out []byte, found bool, err error) {
 		}
 		before := bytes.TrimRight(line[:start], " \t")
 		rest = bytes.TrimLeft(rest, " \t")
+		// One of the commas beside the member goes with it; that they are where
+		// they must be, nobody sees afterwards.
+		first, comma := bytes.HasSuffix(before, []byte{'{'}), bytes.HasPrefix(rest, []byte{','})
+		last, previous := bytes.HasPrefix(rest, []byte{'}'}), bytes.HasSuffix(before, []byte{','})
 		switch {
-		case len(rest) > 0 && rest[0] == ',':
+		case comma && (first || previous):
 			rest = rest[1:]
-		case len(before) > 0 && before[len(before)-1] == ',':
+		case last && previous:
 			before = before[:len(before)-1]
+		case !last || !first:
+			return nil, true, invalid("withdraw", "is not well formed JSON: a comma is missing beside it")
 		}
 		return append(bytes.Clone(before), rest...), true, nil
 	}

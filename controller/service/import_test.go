@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"pgregory.net/rapid"
 
 	"dvr/eventlog"
@@ -35,7 +36,11 @@ func TestCutWithdraw(t *testing.T) {
 			t.Errorf("%s: %s", line, got)
 		}
 	}
-	for _, line := range []string{`{"withdraw":false}`, `{"withdraw":1}`, `{"withdraw":null}`} {
+	for _, line := range []string{
+		`{"withdraw":false}`, `{"withdraw":1}`, `{"withdraw":null}`,
+		`{"destination":"x" "withdraw":true}`, `{"withdraw":true"destination":"x"}`, `{"destination":"x" "withdraw":true,"a":1}`,
+		`{"destination":"x","withdraw":true "a":1}`, `{"withdraw":truely}`, `{"withdraw":true`, `"withdraw":true}`,
+	} {
 		if _, _, err := cutWithdraw([]byte(line)); err == nil {
 			t.Errorf("%s: accepted", line)
 		}
@@ -48,6 +53,7 @@ func FuzzImportLine(f *testing.F) {
 	for _, s := range []string{
 		`{"destination":"10.1.0.0/16","next_hop":"192.0.2.1"}`, `{"withdraw":true,"destination":"10.1.0.0/16","next_hop":"192.0.2.1"}`,
 		`{"kind":"route.withdrawn","destination":"10.1.0.0/16","next_hop":"192.0.2.1"}`, `{}`, `{`, `{"withdraw":tru`, `{"tags":["kind"]}`,
+		`{"destination":"10.1.0.0/16","next_hop":"192.0.2.1" "withdraw":true}`, `{"withdraw":true"destination":"10.1.0.0/16","next_hop":"192.0.2.1"}`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -60,6 +66,9 @@ func FuzzImportLine(f *testing.F) {
 		e, err := i.decode(line)
 		if err != nil {
 			return
+		}
+		if !jsontext.Value(line).IsValid() {
+			t.Fatalf("%q is no JSON and was taken for %s", line, eventlog.AppendEvent(nil, e))
 		}
 		if err := e.Validate(); err != nil {
 			t.Fatalf("%q: %v", line, err)
