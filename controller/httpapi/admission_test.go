@@ -31,6 +31,12 @@ func TestHosts(t *testing.T) {
 	if r := a.do("GET", "/nothing", "", "Host: evil.example"); r.Code != 403 {
 		t.Errorf("an unknown path of a foreign host: %d", r.Code)
 	}
+	if r := a.do("OPTIONS", "/routes", "", "Host: evil.example"); r.Code != 403 || r.Header.Get("Allow") != "" {
+		t.Errorf("OPTIONS of a foreign host: %d %v", r.Code, r.Header)
+	}
+	if r := a.do("OPTIONS", "/routes", ""); r.Code != 204 || r.Header.Get("Allow") == "" || r.Header.Get("DVR-Position") == "" {
+		t.Errorf("OPTIONS: %d %v", r.Code, r.Header)
+	}
 }
 
 func TestCrossSite(t *testing.T) {

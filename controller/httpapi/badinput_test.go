@@ -2,8 +2,10 @@ package httpapi
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // TestBadInput: each is refused with a clear 4xx that names the field, and
@@ -78,11 +80,11 @@ func TestBadInput(t *testing.T) {
 		{"deep nesting", "POST", "/routes", route(`,"tags":` + strings.Repeat("[", 20000)), 400, "", nil},
 		{"empty body", "POST", "/routes", ``, 400, "body", nil},
 		{"blank body", "POST", "/routes", "  \n", 400, "body", nil},
-		{"oversized body", "POST", "/routes", route(`,"interface":"` + strings.Repeat("x", 70000) + `"`), 413, "", nil},
-		{"form", "POST", "/routes", `destination=10.0.0.0/8`, 415, "", []string{"Content-Type: application/x-www-form-urlencoded"}},
-		{"plain text", "POST", "/routes", route(""), 415, "", []string{"Content-Type: text/plain"}},
-		{"other charset", "POST", "/routes", route(""), 415, "", []string{"Content-Type: application/json; charset=latin1"}},
-		{"compressed", "POST", "/routes", route(""), 415, "", []string{"Content-Encoding: gzip"}},
+		{"oversized body", "POST", "/routes", route(`,"interface":"` + strings.Repeat("x", 70000) + `"`), 413, "body", nil},
+		{"form", "POST", "/routes", `destination=10.0.0.0/8`, 415, "Content-Type", []string{"Content-Type: application/x-www-form-urlencoded"}},
+		{"plain text", "POST", "/routes", route(""), 415, "Content-Type", []string{"Content-Type: text/plain"}},
+		{"other charset", "POST", "/routes", route(""), 415, "Content-Type", []string{"Content-Type: application/json; charset=latin1"}},
+		{"compressed", "POST", "/routes", route(""), 415, "Content-Encoding", []string{"Content-Encoding: gzip"}},
 
 		// what all mutations take
 		{"wait", "POST", "/routes?wait=forever", route(""), 400, "wait", nil},
@@ -91,7 +93,7 @@ func TestBadInput(t *testing.T) {
 		{"timeout 0", "POST", "/routes?timeout=0s", route(""), 400, "timeout", nil},
 		{"require without installed", "POST", "/routes?require=r1", route(""), 400, "require", nil},
 		{"require no name", "POST", "/routes?wait=installed&require=r1,,", route(""), 400, "require", nil},
-		{"require unknown", "POST", "/routes?wait=installed&require=nobody", route(""), 404, "", nil},
+		{"require unknown", "POST", "/routes?wait=installed&require=nobody", route(""), 404, "require", nil},
 		{"parameter twice", "POST", "/routes?wait=logged&wait=logged", route(""), 400, "wait", nil},
 		{"parameter unknown", "POST", "/routes?dry_run=true", route(""), 400, "dry_run", nil},
 		{"bad escape", "POST", "/routes?wait=%zz", route(""), 400, "wait", nil},
@@ -118,7 +120,7 @@ func TestBadInput(t *testing.T) {
 		{"PUT vrf", "PUT", "/routes/10.2.0.0/16", `{"candidates":[{"next_hop":"192.0.2.1","vrf":"red"}]}`, 400, "candidates[0].vrf", nil},
 		{"DELETE of nothing", "DELETE", "/routes/10.99.0.0/16", ``, 404, "", nil},
 		{"DELETE of no candidate", "DELETE", "/routes/10.1.0.0/16?next_hop=192.168.1.9", ``, 404, "", nil},
-		{"DELETE at an unknown router", "DELETE", "/routes/10.1.0.0/16?router=nobody", ``, 404, "", nil},
+		{"DELETE at an unknown router", "DELETE", "/routes/10.1.0.0/16?router=nobody", ``, 404, "router", nil},
 		{"DELETE at no router", "DELETE", "/routes/10.1.0.0/16?router=a%20b", ``, 400, "router", nil},
 		{"DELETE with next hop no address", "DELETE", "/routes/10.1.0.0/16?next_hop=x", ``, 400, "next_hop", nil},
 		{"DELETE with a body", "DELETE", "/routes/10.1.0.0/16", `{}`, 400, "body", nil},
@@ -198,10 +200,10 @@ func TestBadInput(t *testing.T) {
 		{"commit reason null", "POST", "/v1/commits", `{"reason":null,"events":[` + announced + `]}`, 400, "reason", nil},
 
 		// reads
-		{"router filter unknown", "GET", "/routes?router=nobody", ``, 404, "", nil},
+		{"router filter unknown", "GET", "/routes?router=nobody", ``, 404, "router", nil},
 		{"router filter malformed", "GET", "/routes?router=", ``, 400, "router", nil},
-		{"list router unknown", "GET", "/v1/routes?router=nobody", ``, 404, "", nil},
-		{"lookup router unknown", "GET", "/v1/lookup?address=10.1.0.1&router=nobody", ``, 404, "", nil},
+		{"list router unknown", "GET", "/v1/routes?router=nobody", ``, 404, "router", nil},
+		{"lookup router unknown", "GET", "/v1/lookup?address=10.1.0.1&router=nobody", ``, 404, "router", nil},
 		{"vector of nobody", "GET", "/v1/routers/nobody/vector", ``, 404, "", nil},
 		{"router nobody", "GET", "/v1/routers/nobody", ``, 404, "", nil},
 		{"link nobody", "GET", "/v1/links/r1/nobody", ``, 404, "", nil},
@@ -222,7 +224,7 @@ func TestBadInput(t *testing.T) {
 		{"within", "GET", "/v1/routes?within=10.0.0.1/8", ``, 400, "within", nil},
 		{"covering", "GET", "/v1/routes?covering=x", ``, 400, "covering", nil},
 		{"limit of a stream", "GET", "/v1/routes?limit=5", ``, 400, "limit", []string{"Accept: application/x-ndjson"}},
-		{"Accept", "GET", "/v1/routes", ``, 406, "", []string{"Accept: text/html"}},
+		{"Accept", "GET", "/v1/routes", ``, 406, "Accept", []string{"Accept: text/html"}},
 		{"destination unknown", "GET", "/routes/10.99.0.0/16", ``, 404, "", nil},
 		{"destination malformed", "GET", "/routes/x", ``, 400, "destination", nil},
 		{"commit of the future", "GET", "/v1/commits/99", ``, 404, "", nil},
@@ -286,6 +288,37 @@ func TestOversizedWithoutLength(t *testing.T) {
 	r := a.send("POST", "/routes", endless{}, "Content-Type: application/json")
 	if r.Code != 413 || a.revision() != 1 {
 		t.Errorf("%d %s", r.Code, r.Body)
+	}
+}
+
+// TestBodyOfUnknownLength: a call without a body refuses one that does not tell its length, too.
+func TestBodyOfUnknownLength(t *testing.T) {
+	a := newAPI(t)
+	a.add("10.1.0.0/16", "192.168.1.1", 100)
+	before := a.revision()
+	r := a.send("DELETE", "/routes/10.1.0.0/16", io.MultiReader(strings.NewReader(`{"next_hop":"192.0.2.1"}`)))
+	if r.Code != 400 || r.json(t)["field"] != "body" || a.revision() != before {
+		t.Errorf("%d %s", r.Code, r.Body)
+	}
+	if r := a.send("DELETE", "/routes/10.1.0.0/16", io.MultiReader()); r.Code != 200 {
+		t.Errorf("an empty one: %d %s", r.Code, r.Body)
+	}
+}
+
+// TestProblemIsShort: what is at fault is told, but not at any length.
+func TestProblemIsShort(t *testing.T) {
+	a := newAPI(t)
+	name := strings.Repeat("é", 20000)
+	for target, body := range map[string]string{
+		"/routes":           `{"` + name + `":1}`,
+		"/v1/commits":       `{"events":[{"kind":"router.set","` + name + `":1}]}`,
+		"/v1/routes/import": `{"` + name + `":1}`,
+	} {
+		r := a.do("POST", target, body, "Content-Type: "+map[bool]string{true: "application/x-ndjson", false: "application/json"}[target == "/v1/routes/import"])
+		field, _ := r.json(t)["field"].(string)
+		if r.Code != 400 || len(r.Body) > 4096 || !strings.Contains(field, "é") || !utf8.ValidString(field) {
+			t.Errorf("%s: %d, %d bytes, field %q", target, r.Code, len(r.Body), field)
+		}
 	}
 }
 

@@ -88,8 +88,8 @@ func imported(o object, i *service.Imported) {
 	for _, r := range i.Refused {
 		e := o.object()
 		e.uint("line", uint64(r.Line))
-		e.optional("field", r.Field)
-		e.str("reason", r.Reason)
+		e.optional("field", short(r.Field))
+		e.str("reason", short(r.Reason))
 		e.end()
 		o.next()
 	}

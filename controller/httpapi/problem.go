@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -42,6 +43,7 @@ var kinds = []kind{
 	{errNotAccepted, http.StatusNotAcceptable, "not-acceptable", "Not acceptable", 0},
 	{errBodyTooBig, http.StatusRequestEntityTooLarge, "too-large", "Too large", 0},
 	{service.ErrTooLarge, http.StatusRequestEntityTooLarge, "too-large", "Too large", 0},
+	{service.ErrRequired, http.StatusNotFound, "unknown-router", "Unknown router", 0},
 	{service.ErrUnknownRouter, http.StatusNotFound, "unknown-router", "Unknown router", 0},
 	{service.ErrNotFound, http.StatusNotFound, "not-found", "Not found", 0},
 	{service.ErrPrecondition, http.StatusPreconditionFailed, "precondition-failed", "Precondition failed", 0},
@@ -68,6 +70,18 @@ var kinds = []kind{
 	{context.Canceled, 499, "cancelled", "The client went away", 0},
 }
 
+// fieldOf names the part of the request that is at fault where the error alone tells.
+var fieldOf = map[error]string{
+	errForeignHost:           "Host",
+	errContentType:           "Content-Type",
+	errNoEncoding:            "Content-Encoding",
+	errNotAccepted:           "Accept",
+	errBodyTooBig:            "body",
+	service.ErrRequired:      "require",
+	service.ErrUnknownRouter: "router",
+	service.ErrIDReused:      "Idempotency-Key",
+}
+
 // rowOf finds the answer for an error; field is empty unless one is at fault.
 func rowOf(err error) (row kind, field string) {
 	var unsupported *service.UnsupportedError
@@ -80,7 +94,7 @@ func rowOf(err error) (row kind, field string) {
 	}
 	for _, k := range kinds {
 		if errors.Is(err, k.err) {
-			return k, ""
+			return k, fieldOf[k.err]
 		}
 	}
 	var h *echo.HTTPError
@@ -112,9 +126,7 @@ func (s *Server) problem(c echo.Context, err error) {
 	defer putBuffer(b)
 	o := b.object()
 	o.problem(row, detail, c.Request().URL.Path)
-	if field != "" {
-		o.str("field", field)
-	}
+	o.optional("field", short(field))
 	var m *service.MutationError
 	if errors.As(err, &m) && m.ID != "" && row.status >= 500 {
 		o.str("id", m.ID)
@@ -138,8 +150,20 @@ func (s *Server) problem(c echo.Context, err error) {
 	}
 }
 
+// Names and values at fault are the caller's and may be as long as a body.
+const maxTold = 512
+
+// short cuts a text that is told to who sent most of it.
+func short(s string) string {
+	if len(s) <= maxTold {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxTold/2], "") + " … " + strings.ToValidUTF8(s[len(s)-maxTold/4:], "")
+}
+
 // problem puts the members that every problem has.
 func (o object) problem(row kind, detail, path string) {
+	detail, path = short(detail), short(path)
 	o.str("type", "/problems/"+row.slug)
 	o.str("title", row.title)
 	o.uint("status", uint64(row.status))

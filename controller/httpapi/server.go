@@ -126,7 +126,19 @@ func New(c Config) *Server {
 }
 
 // Handler is the API as an http.Handler.
-func (s *Server) Handler() http.Handler { return s.echo }
+func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
+
+// serve admits OPTIONS, which echo answers by itself, as handlers admit theirs.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodOptions {
+		if err := s.hosts.admit(r); err != nil {
+			s.problem(s.echo.NewContext(r, w), err)
+			return
+		}
+		s.setPosition(w.Header(), s.service.Position())
+	}
+	s.echo.ServeHTTP(w, r)
+}
 
 // EndWatches ends the streams that would go on for ever, now and from now on.
 func (s *Server) EndWatches() { s.end() }

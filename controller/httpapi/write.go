@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"crypto/sha256"
+	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -107,7 +108,13 @@ func pathDestination(c echo.Context) (netip.Prefix, error) {
 
 // noBody refuses a body where none is expected.
 func noBody(r *http.Request) error {
-	if r.ContentLength > 0 {
+	n := r.ContentLength
+	if n < 0 { // of unknown length; it may be empty
+		var b [1]byte
+		got, _ := io.ReadFull(r.Body, b[:])
+		n = int64(got)
+	}
+	if n > 0 {
 		return fieldError("body", "is not expected here")
 	}
 	return nil

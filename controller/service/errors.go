@@ -13,6 +13,8 @@ import (
 var (
 	// ErrNotFound: no such route, router, link, commit or data plane.
 	ErrNotFound = errors.New("not found")
+	// ErrRequired: a router that must have installed a change is unknown.
+	ErrRequired = errors.New("require")
 	// ErrUnknownRouter: a filter names a router that nothing declares, names or subscribes as.
 	ErrUnknownRouter = fmt.Errorf("unknown router: %w", ErrNotFound)
 	// ErrPrecondition: If-Match or If-None-Match does not hold; nothing was stored.

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -219,7 +220,7 @@ func (s *Service) await(ctx context.Context, m *Mutation, r *Receipt, first even
 func (s *Service) requireKnown(routers []eventlog.RouterID) error {
 	for _, r := range routers {
 		if err := s.checkRouter(s.appender.State(), r); err != nil {
-			return err
+			return fmt.Errorf("%w: %w", ErrRequired, err)
 		}
 	}
 	return nil
