@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -206,7 +207,9 @@ func (f *follower) revision(ctx context.Context, events []*clientv3.Event) error
 		}
 	}
 	committed := false
-	for _, e := range batches {
+	// Newest first: a batch is known by the one after it, which may have to be
+	// put back itself.
+	for _, e := range slices.Backward(batches) {
 		revision, _ := batchRevision(string(e.Kv.Key))
 		if head != nil && e.Type == clientv3.EventTypePut && revision == h.Revision && h.Revision > f.tip.Revision {
 			if err := f.commit(e.Kv, h); err != nil {

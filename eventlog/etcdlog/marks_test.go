@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"dvr/eventlog"
 )
 
@@ -65,7 +67,56 @@ func TestOpenRestoresMarks(t *testing.T) {
 	}
 }
 
-// A log that was deleted as a whole is no log: it is not begun anew under its followers.
+// One deletion of everything: a follower knows what was there.
+func TestFollowRestoresAll(t *testing.T) {
+	for name, prefix := range map[string]string{"the log": logPrefix, "meta too": "/dvr/"} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			start := f.add()[0]
+			one, two := f.follow(f.log, start), f.follow(second(f), start)
+			heads := f.add(2, 3, 1, 2)
+			f.expect(one, heads[1:])
+			f.expect(two, heads[1:])
+			before := map[string]string{}
+			for _, k := range []string{headKey, metaKey, batchKey(1)} {
+				before[k], _ = f.value(k)
+			}
+			for _, h := range heads {
+				before[batchKey(h.Revision)], _ = f.value(batchKey(h.Revision))
+			}
+			if _, err := f.raw.Delete(f.ctx, prefix, clientv3.WithPrefix()); err != nil {
+				t.Fatal(err)
+			}
+			for k, v := range before {
+				f.await(k+" as it was", func() bool { now, _ := f.value(k); return now == v })
+			}
+			more := f.add(1, 2)
+			f.expect(one, more[1:])
+			f.expect(two, more[1:])
+			f.mustRevisions(f.log, 0)
+		})
+	}
+}
+
+// Parts that a batch refers to stay where somebody deleted their manifest.
+func TestSweepKeepsWithoutManifest(t *testing.T) {
+	f := newFixture(t)
+	staged, err := f.log.Stage(f.ctx, "s1", []eventlog.Event{&eventlog.RouterSet{Router: "r1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.delete(stageDir("s1") + manifestName)
+	for _, kept := range []bool{true, false} {
+		if err := f.log.Sweep(f.ctx, 1<<60, func(string) bool { return kept }); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.log.Staged(f.ctx, staged); kept != (err == nil) {
+			t.Errorf("kept %v: %v", kept, err)
+		}
+	}
+}
+
+// Without a head there is no log that meta could belong to.
 func TestFollowDoesNotRestoreMetaAlone(t *testing.T) {
 	f := newFixture(t)
 	f.add(2)

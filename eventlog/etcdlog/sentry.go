@@ -179,8 +179,24 @@ func (l *Log) restoreHead(ctx context.Context, tip eventlog.Head, kv *mvccpb.Key
 	if kv.CreateRevision == 0 { // the event of a deletion
 		modified = 0
 	}
-	r, err := l.txn(ctx, []clientv3.Cmp{unchanged(headKey, modified), present(batchKey(tip.Revision))},
-		[]clientv3.Op{clientv3.OpPut(headKey, string(eventlog.AppendHead(nil, tip)))}, nil)
+	puts := []clientv3.Op{clientv3.OpPut(headKey, string(eventlog.AppendHead(nil, tip)))}
+	key := batchKey(tip.Revision)
+	r, err := l.txn(ctx, []clientv3.Cmp{unchanged(headKey, modified), present(key)}, puts, []clientv3.Op{clientv3.OpGet(key)})
+	if err == nil && !r.Succeeded && first(r, 0) == nil {
+		// Deleted beside its head: without it the head proves nothing, without
+		// the head it is not known to belong.
+		var before *clientv3.GetResponse
+		if before, err = l.get(ctx, key, clientv3.WithRev(kv.ModRevision-1)); err == nil && len(before.Kvs) > 0 {
+			var d eventlog.Decoder
+			if good := before.Kvs[0]; wanted(&d, good, tip.Revision, tip.Hash) != nil {
+				l.report(IncidentDamaged, key, "deleted beside the head")
+				puts = append(puts, clientv3.OpPut(key, string(good.Value)))
+				if r, err = l.txn(ctx, []clientv3.Cmp{unchanged(headKey, modified), absent(key)}, puts, nil); err == nil && r.Succeeded {
+					l.report(IncidentRestored, key, "from the value before")
+				}
+			}
+		}
+	}
 	switch {
 	case err != nil:
 		l.options.Logger.Warn("the head could not be restored", zap.Error(err))

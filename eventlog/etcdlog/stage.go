@@ -207,9 +207,12 @@ func (l *Log) sweepStage(ctx context.Context, dir, id string, before int64, keep
 	if head == nil {
 		return fmt.Errorf("%w: %s is missing", eventlog.ErrCorrupt, headKey)
 	}
+	if keep(id) {
+		return nil // though somebody deleted its manifest
+	}
 	if manifest != nil {
 		var m stageManifest
-		if err := json.Unmarshal(manifest.Value, &m); err == nil && m.Time >= before || keep(id) {
+		if err := json.Unmarshal(manifest.Value, &m); err == nil && m.Time >= before {
 			return nil
 		}
 		gone, err := l.settle(ctx,
