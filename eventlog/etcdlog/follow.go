@@ -133,7 +133,8 @@ func (f *follower) watch(parent context.Context, at int64) error {
 			}
 			queue.took(r)
 			silence.Reset(f.log.options.Silence)
-			if err := f.events(ctx, r.Events); err != nil || f.failed != nil {
+			// What is put right is put right although the watch overflows meanwhile.
+			if err := f.events(parent, r.Events); err != nil || f.failed != nil {
 				if errors.Is(err, errResync) {
 					return nil
 				}

@@ -2,6 +2,7 @@ package etcdlog
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -73,8 +74,9 @@ func TestFollowRestoresAll(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
 			start := f.add()[0]
-			one, two := f.follow(f.log, start), f.follow(second(f), start)
-			heads := f.add(2, 3, 1, 2)
+			l, _, _ := f.open(func(o *Options) { o.Backlog = 4 << 10 }) // overflows while it restores
+			one, two := f.follow(f.log, start), f.follow(l, start)
+			heads := f.add(append([]int{2, 3, 1, 2}, slices.Repeat([]int{1}, 60)...)...)
 			f.expect(one, heads[1:])
 			f.expect(two, heads[1:])
 			before := map[string]string{}
