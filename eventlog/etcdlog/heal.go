@@ -81,17 +81,21 @@ func wanted(d *eventlog.Decoder, kv *mvccpb.KeyValue, last eventlog.Revision, ha
 }
 
 // historySteps bounds how many values of one key are looked at.
-const historySteps = 64
+const historySteps = 128
 
 // fromHistory looks for the batch at the etcd revisions where it may still be
-// seen whole: that of its successor, the oldest one kept, and each time, where
-// the value is another, before that was put.
+// seen whole: that of its successor, ever longer before that (the successor may
+// have been put back after this one went), the oldest one kept, and each time,
+// where the value is another, before that was put.
 func (l *Log) fromHistory(ctx context.Context, d *eventlog.Decoder, key string, last eventlog.Revision, hash eventlog.Hash, at int64, live *mvccpb.KeyValue) (*mvccpb.KeyValue, *eventlog.Batch, error) {
 	cause := eventlog.ErrHole
 	tries := []int64{at}
 	if live != nil {
 		cause = eventlog.ErrCorrupt
 		tries = append(tries, live.ModRevision-1)
+	}
+	for back := int64(1); back < at; back *= 2 {
+		tries = append(tries, at-back)
 	}
 	compacted := false
 	for i := 0; i < len(tries) && i < historySteps; i++ {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"dvr/eventlog"
 )
@@ -140,6 +141,26 @@ func TestReadHealsSeveral(t *testing.T) {
 
 // Without history there is no way but to say so, and nothing behind the break
 // may be delivered.
+// Of several that went at once, the newest were put back already: their own
+// etcd revisions do not show those before them.
+func TestReadHealsBehindRestored(t *testing.T) {
+	f := newFixture(t)
+	heads := f.add(1, 1, 1, 1, 1, 1)
+	restored := map[string]string{headKey: "", batchKey(heads[6].Revision): "", batchKey(heads[5].Revision): ""}
+	for k := range restored {
+		restored[k], _ = f.value(k)
+	}
+	if _, err := f.raw.Delete(f.ctx, batchKey(heads[2].Revision), clientv3.WithRange(headKey+"\x00")); err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range restored {
+		f.put(k, v)
+	}
+	if got := f.mustRevisions(f.log, 0); !cmp.Equal(got, lasts(heads)) {
+		t.Errorf("batches %v", got)
+	}
+}
+
 func TestReadUnhealable(t *testing.T) {
 	for name, c := range map[string]struct {
 		damage func(f *fixture, key string)
