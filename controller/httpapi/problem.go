@@ -72,7 +72,7 @@ var kinds = []kind{
 
 // fieldOf names the part of the request that is at fault where the error alone tells.
 var fieldOf = map[error]string{
-	errForeignHost:           "Host",
+	gate.ErrForeignHost:      "Host",
 	errContentType:           "Content-Type",
 	errNoEncoding:            "Content-Encoding",
 	errNotAccepted:           "Accept",

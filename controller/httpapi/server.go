@@ -131,7 +131,7 @@ func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
 // serve admits OPTIONS, which echo answers by itself, as handlers admit theirs.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodOptions {
-		if err := s.hosts.admit(r); err != nil {
+		if err := s.hosts.Admit(r); err != nil {
 			s.problem(s.echo.NewContext(r, w), err)
 			return
 		}
