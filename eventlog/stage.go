@@ -1,7 +1,9 @@
 package eventlog
 
 import (
+	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -48,6 +50,34 @@ func DecodeStage(s *CommitStaged, lines []byte) ([]Event, error) {
 		return nil, fmt.Errorf("stage %s: %w: events[%d] must not be staged", s.ID, ErrCorrupt, i)
 	}
 	return events, nil
+}
+
+// StageMender is a log whose store may have the parts of a stage after somebody
+// changed or deleted them. MendStage puts them back, only for a stage that a
+// batch of the log refers to. Errors: ErrNotFound or ErrCorrupt where the store
+// no longer has them; ErrUnavailable.
+type StageMender interface {
+	MendStage(ctx context.Context, s *CommitStaged) error
+}
+
+// StagedIn reads the events of a stage that a batch of log refers to; where its
+// parts are missing or changed, a log that is a StageMender mends them first.
+// Errors, cost and memory are those of Log.Staged.
+func StagedIn(ctx context.Context, log interface {
+	Staged(ctx context.Context, s *CommitStaged) ([]Event, error)
+}, s *CommitStaged) ([]Event, error) {
+	events, err := log.Staged(ctx, s)
+	if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt) {
+		return events, err
+	}
+	mender, ok := log.(StageMender)
+	if !ok {
+		return nil, err
+	}
+	if mending := mender.MendStage(ctx, s); mending != nil {
+		return nil, mending
+	}
+	return log.Staged(ctx, s)
 }
 
 // notStaged is the index of the first event that a stage must not hold; −1: none.

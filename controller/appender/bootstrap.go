@@ -236,7 +236,7 @@ func (a *Appender) foldBatch(ctx context.Context, fold *projector.Fold, b *event
 		}
 		if len(c.Events) == 1 {
 			if s, ok := c.Events[0].(*eventlog.CommitStaged); ok {
-				events, err := a.log.Staged(ctx, s)
+				events, err := eventlog.StagedIn(ctx, a.log, s)
 				if errors.Is(err, eventlog.ErrNotFound) {
 					err = fmt.Errorf("%w: %w", eventlog.ErrHole, err)
 				}

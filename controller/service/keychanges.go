@@ -133,7 +133,7 @@ func expanded(ctx context.Context, h History, c *eventlog.Commit) ([]eventlog.Ev
 	if !ok {
 		return c.Events, nil
 	}
-	events, err := h.Staged(ctx, s)
+	events, err := eventlog.StagedIn(ctx, h, s)
 	if err != nil {
 		return nil, fmt.Errorf("staged commit %d: %w", c.Revision, err)
 	}

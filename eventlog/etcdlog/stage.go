@@ -119,22 +119,30 @@ func (l *Log) Staged(ctx context.Context, s *eventlog.CommitStaged) ([]eventlog.
 	if err := s.Validate(); err != nil {
 		return fail(err)
 	}
-	dir := stageDir(s.ID)
-	var lines []byte
-	for i := range s.Parts {
-		part, err := l.part(ctx, partKey(dir, i))
-		if err != nil {
-			return fail(err)
-		}
-		if lines = append(lines, part...); int64(len(lines)) > s.Bytes {
-			return fail(fmt.Errorf("%w: more bytes than staged", eventlog.ErrCorrupt))
-		}
+	lines, err := joinParts(s, func(i int) ([]byte, error) { return l.part(ctx, partKey(stageDir(s.ID), i)) })
+	if err != nil {
+		return fail(err)
 	}
 	events, err := eventlog.DecodeStage(s, lines)
 	if err != nil {
 		return fail(err)
 	}
 	return events, nil
+}
+
+// joinParts puts the parts of a stage together.
+func joinParts(s *eventlog.CommitStaged, read func(i int) ([]byte, error)) ([]byte, error) {
+	var lines []byte
+	for i := range s.Parts {
+		part, err := read(i)
+		if err != nil {
+			return nil, err
+		}
+		if lines = append(lines, part...); int64(len(lines)) > s.Bytes {
+			return nil, fmt.Errorf("%w: more bytes than staged", eventlog.ErrCorrupt)
+		}
+	}
+	return lines, nil
 }
 
 // part reads an immutable value, from the member at hand if it has it.
