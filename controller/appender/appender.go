@@ -76,6 +76,7 @@ type Appender struct {
 	queue   *queue
 	barrier barrier
 	counts  counters
+	used    usedStages
 	fault   atomic.Pointer[error] // why nothing is folded; nil: it goes on
 	urgent  chan struct{}         // someone waits for what others appended
 

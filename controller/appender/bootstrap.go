@@ -244,6 +244,7 @@ func (a *Appender) foldBatch(ctx context.Context, fold *projector.Fold, b *event
 					return fmt.Errorf("staged commit %d: %w", c.Revision, err)
 				}
 				c.Events = events
+				a.used.add(s, c.Revision)
 			}
 		}
 		if err := fold.Apply(c, commitHash(b, i)); err != nil {

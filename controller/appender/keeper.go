@@ -165,11 +165,30 @@ func (k *Keeper) Step(ctx context.Context) error {
 	}
 	if now := k.options.Now(); k.store != nil && now.Sub(k.upkeepAt) >= k.options.Upkeep {
 		k.upkeepAt = now
+		errs = append(errs, k.mend(ctx)) // before history is compacted
 		if err := k.store.Maintain(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("maintain the store: %w", err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// mend puts back what somebody deleted of stages, while history has it.
+func (k *Keeper) mend(ctx context.Context) error {
+	mender, ok := k.folded.(interface {
+		MendStages(ctx context.Context, low eventlog.Revision) error
+	})
+	if !ok {
+		return nil
+	}
+	low, err := k.log.Low(ctx)
+	if err == nil {
+		err = mender.MendStages(ctx, low)
+	}
+	if err != nil {
+		return fmt.Errorf("mend stages: %w", err)
+	}
+	return nil
 }
 
 // know learns what the log holds.

@@ -399,6 +399,13 @@ func (l *loop) acknowledge(b *batch, head eventlog.Head) {
 	l.counts.commits.Add(int64(len(b.items)))
 	l.counts.bytes.Add(int64(bytes))
 	l.counts.folded(bytes)
+	if len(b.stages) > 0 {
+		for _, p := range b.items {
+			if p.stage != nil {
+				l.used.add(p.stage, p.commit.Revision)
+			}
+		}
+	}
 	if len(b.items) < heraldAt {
 		l.tell(b)
 	} else {

@@ -77,14 +77,15 @@ type Pending struct {
 	pooled bool
 
 	request   Request
-	generated bool      // the id was made up here
-	unknown   bool      // was in a batch whose outcome was not clear
-	inquiry   bool      // only asks what would become of it
-	form      form      // encoded in the caller's goroutine
-	size      int64     // as counted against the queue's limit
-	staged    string    // id of the stage that the commit refers to
-	proposed  bool      // was in a batch that the log was given: the stage may be referred to
-	owner     *Appender // with staged
+	generated bool                   // the id was made up here
+	unknown   bool                   // was in a batch whose outcome was not clear
+	inquiry   bool                   // only asks what would become of it
+	form      form                   // encoded in the caller's goroutine
+	size      int64                  // as counted against the queue's limit
+	staged    string                 // id of the stage that the commit refers to
+	stage     *eventlog.CommitStaged // the same
+	proposed  bool                   // was in a batch that the log was given: the stage may be referred to
+	owner     *Appender              // with staged
 	commit    eventlog.Commit
 
 	res Result

@@ -38,7 +38,7 @@ func (a *Appender) stage(ctx context.Context, p *Pending) error {
 	stored := *c
 	stored.Events = []eventlog.Event{s}
 	p.form.encode(&stored)
-	p.staged = s.ID
+	p.staged, p.stage = s.ID, s
 	return nil
 }
 
