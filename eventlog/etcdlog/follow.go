@@ -76,13 +76,7 @@ func (f *follower) deliver(b *eventlog.Batch, guard int64) error {
 // round ranges to the head and then watches until that ends.
 func (f *follower) round(ctx context.Context) error {
 	l := f.log
-	v, err := l.view(ctx)
-	if errors.Is(err, eventlog.ErrCorrupt) {
-		if err := l.RepairHead(ctx); err != nil {
-			return err
-		}
-		v, err = l.view(ctx)
-	}
+	v, err := l.mendedView(ctx)
 	if err != nil {
 		return err
 	}
@@ -104,6 +98,9 @@ func (f *follower) round(ctx context.Context) error {
 	}
 	f.tip.Guard = v.head.Guard
 	f.low = lowMark{revision: v.low, absent: v.lowGuard == 0}
+	if err := l.finish(ctx, v); err != nil {
+		return err
+	}
 	l.removeStrays(ctx, v)
 	return f.watch(ctx, v.at)
 }
@@ -208,6 +205,7 @@ func (f *follower) revision(ctx context.Context, events []*clientv3.Event) error
 		}
 	}
 	committed := false
+	mark, missed := f.noteDeleted(batches), false
 	// Newest first: a batch is known by the one after it, which may have to be
 	// put back itself.
 	for _, e := range slices.Backward(batches) {
@@ -219,9 +217,10 @@ func (f *follower) revision(ctx context.Context, events []*clientv3.Event) error
 			committed = true
 			continue
 		}
-		if err := f.log.inspect(ctx, f.tip, revision, e); err != nil {
-			return err
-		}
+		missed = !f.log.inspect(ctx, f.tip, revision, e) || missed
+	}
+	if mark > 0 && !missed {
+		f.log.unfinished.done(mark)
 	}
 	switch {
 	case head == nil || committed:
@@ -236,6 +235,21 @@ func (f *follower) revision(ctx context.Context, events []*clientv3.Event) error
 		return errResync // a gap
 	}
 	return nil
+}
+
+// noteDeleted notes the batches of the log among events that were deleted, so
+// that the next follower finishes what this one may not come to. 0: none.
+func (f *follower) noteDeleted(events []*clientv3.Event) (mark int) {
+	oldest := f.tip.Revision + 1
+	for _, e := range events {
+		if revision, _ := batchRevision(string(e.Kv.Key)); e.Type != clientv3.EventTypePut && revision >= f.low.revision {
+			oldest = min(oldest, revision)
+		}
+	}
+	if oldest <= f.tip.Revision {
+		mark = f.log.unfinished.add(oldest)
+	}
+	return mark
 }
 
 // beside tells whether the batch that ends at the revision was put among events.

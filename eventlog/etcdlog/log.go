@@ -71,13 +71,14 @@ func (o *Options) setDefaults() {
 // Log is the log on etcd. It is safe for concurrent use and holds no
 // goroutine, so there is nothing to close; the client stays the caller's.
 type Log struct {
-	client   *clientv3.Client
-	options  Options
-	id       string
-	cluster  uint64 // etcd cluster that the log was opened in
-	counters counters
-	stale    staleDirs
-	proofs   proofs
+	client     *clientv3.Client
+	options    Options
+	id         string
+	cluster    uint64 // etcd cluster that the log was opened in
+	counters   counters
+	stale      staleDirs
+	proofs     proofs
+	unfinished unfinished
 }
 
 var _ eventlog.Log = (*Log)(nil)
@@ -196,6 +197,18 @@ type view struct {
 	low      eventlog.Revision
 	lowGuard int64 // ModRevision of the low key; 0 while absent
 	at       int64 // etcd revision
+}
+
+// mendedView is view, after a head that is missing or unreadable was put back.
+func (l *Log) mendedView(ctx context.Context) (view, error) {
+	v, err := l.view(ctx)
+	if !errors.Is(err, eventlog.ErrCorrupt) {
+		return v, err
+	}
+	if err := l.RepairHead(ctx); err != nil {
+		return view{}, err
+	}
+	return l.view(ctx)
 }
 
 // view reads head and low linearizably.

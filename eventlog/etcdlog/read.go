@@ -30,7 +30,7 @@ const (
 // history, or else the read ends in ErrCorrupt or ErrHole, before anything of
 // the stretch in question is delivered.
 func (l *Log) Read(ctx context.Context, after eventlog.Revision, fn func(*eventlog.Batch) error) error {
-	v, err := l.view(ctx)
+	v, err := l.mendedView(ctx)
 	if err != nil {
 		return err
 	}

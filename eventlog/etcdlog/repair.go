@@ -33,7 +33,7 @@ func (l *Log) RepairHead(ctx context.Context) error {
 		}
 		modified = r.Kvs[0].ModRevision
 	}
-	head, err := l.lastHead(ctx, r.Header.GetRevision())
+	head, at, err := l.lastHead(ctx, r.Header.GetRevision())
 	if err != nil {
 		return err
 	}
@@ -41,53 +41,86 @@ func (l *Log) RepairHead(ctx context.Context) error {
 		return fmt.Errorf("repair head: %w: etcd's history has no head", eventlog.ErrCorrupt)
 	}
 	l.report(IncidentDamaged, headKey, "missing or unreadable")
-	put, err := l.settle(ctx, []clientv3.Cmp{unchanged(headKey, modified)},
-		[]clientv3.Op{clientv3.OpPut(headKey, string(eventlog.AppendHead(nil, head)))}, nil)
+	cmps := []clientv3.Cmp{unchanged(headKey, modified)}
+	puts := []clientv3.Op{clientv3.OpPut(headKey, string(eventlog.AppendHead(nil, head)))}
+	// What went together with it: its batch, and where the log begins.
+	var beside []string
+	for _, key := range []string{batchKey(head.Revision), lowKey} {
+		live, err := l.get(ctx, key, clientv3.WithCountOnly())
+		if err != nil {
+			return unavailable("repair head", err)
+		}
+		if live.Count > 0 {
+			continue
+		}
+		kv, err := l.keyAt(ctx, key, at)
+		if err != nil {
+			return err
+		}
+		if kv != nil {
+			cmps, puts, beside = append(cmps, absent(key)), append(puts, clientv3.OpPut(key, string(kv.Value))), append(beside, key)
+			l.report(IncidentDamaged, key, "missing beside the head")
+		}
+	}
+	put, err := l.settle(ctx, cmps, puts, nil)
 	if err != nil {
 		return unavailable("repair head", err)
 	}
 	if put.Succeeded {
 		l.report(IncidentRestored, headKey, fmt.Sprintf("to revision %d from history", head.Revision))
+		for _, key := range beside {
+			l.report(IncidentRestored, key, "beside the head")
+		}
+		if len(beside) > 0 {
+			l.unfinished.add(1) // it was not the head alone
+		}
 	}
 	return nil
 }
 
 // lastHead is the newest head put up to an etcd revision whose batch is
-// stored; zero if there is none.
-func (l *Log) lastHead(ctx context.Context, at int64) (eventlog.Head, error) {
+// stored, or was beside it, and an etcd revision at which it was the head; zero
+// if there is none.
+func (l *Log) lastHead(ctx context.Context, at int64) (eventlog.Head, int64, error) {
 	oldest := int64(1)
 	if _, err := l.get(ctx, headKey, clientv3.WithRev(oldest), clientv3.WithCountOnly()); errors.Is(err, rpctypes.ErrCompacted) {
 		if oldest, err = l.compactRevision(ctx); err != nil {
-			return eventlog.Head{}, err
+			return eventlog.Head{}, 0, err
 		}
 	}
 	for at >= oldest {
 		if err := ctx.Err(); err != nil {
-			return eventlog.Head{}, unavailable("repair head", err)
+			return eventlog.Head{}, 0, unavailable("repair head", err)
 		}
 		kv, err := l.headAt(ctx, at)
 		if err != nil {
-			return eventlog.Head{}, err
+			return eventlog.Head{}, 0, err
 		}
 		if kv == nil {
 			if at, err = l.lastPresent(ctx, oldest, at); err != nil {
-				return eventlog.Head{}, err
+				return eventlog.Head{}, 0, err
 			}
 			continue
 		}
 		if h, err := decodeHead(kv); err == nil {
 			r, err := l.get(ctx, batchKey(h.Revision))
 			if err != nil {
-				return eventlog.Head{}, unavailable("repair head", err)
+				return eventlog.Head{}, 0, unavailable("repair head", err)
+			}
+			var batch *mvccpb.KeyValue
+			if len(r.Kvs) > 0 {
+				batch = r.Kvs[0]
+			} else if batch, err = l.keyAt(ctx, batchKey(h.Revision), at); err != nil {
+				return eventlog.Head{}, 0, err
 			}
 			var d eventlog.Decoder
-			if len(r.Kvs) > 0 && wanted(&d, r.Kvs[0], h.Revision, h.Hash) != nil {
-				return h, nil
+			if wanted(&d, batch, h.Revision, h.Hash) != nil {
+				return h, at, nil
 			}
 		}
 		at = kv.ModRevision - 1
 	}
-	return eventlog.Head{}, nil
+	return eventlog.Head{}, 0, nil
 }
 
 func (l *Log) headAt(ctx context.Context, at int64) (*mvccpb.KeyValue, error) {
@@ -136,5 +169,11 @@ func (l *Log) lastPresent(ctx context.Context, oldest, gone int64) (int64, error
 		}
 		return with, nil
 	}
-	return oldest - 1, nil
+	// All batches went with it: only the changes of the head itself tell.
+	last := oldest
+	err = l.eachChange(ctx, headKey, headKey+"\x00", oldest+1, gone, func(changed int64) (bool, error) {
+		last = changed
+		return true, nil
+	})
+	return last - 1, err
 }

@@ -14,13 +14,14 @@ import (
 
 // inspect looks at a batch key that changed without a head beside it: a
 // truncation, a restoration by another node, or damage and foreign keys, which
-// it puts right. What cannot be put right now is left to the readers; only
-// the decision to fall back to a range is returned.
-func (l *Log) inspect(ctx context.Context, tip eventlog.Head, revision eventlog.Revision, e *clientv3.Event) error {
+// it puts right. What cannot be put right now, which is false, is left to the
+// readers.
+func (l *Log) inspect(ctx context.Context, tip eventlog.Head, revision eventlog.Revision, e *clientv3.Event) bool {
 	if err := l.inspectBatch(ctx, tip, revision, e); err != nil {
 		l.options.Logger.Warn("a changed batch key could not be looked at", zap.Uint64("revision", uint64(revision)), zap.Error(err))
+		return false
 	}
-	return nil
+	return true
 }
 
 func (l *Log) inspectBatch(ctx context.Context, tip eventlog.Head, revision eventlog.Revision, e *clientv3.Event) error {

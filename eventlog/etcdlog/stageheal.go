@@ -98,7 +98,7 @@ func (l *Log) wholeStage(ctx context.Context, s *eventlog.CommitStaged, dir stri
 		return oldest, err
 	}
 	var found int64
-	err = l.eachChange(ctx, dir, oldest+1, r.Header.GetRevision(), func(changed int64) (bool, error) {
+	err = l.eachChange(ctx, dir, dirEnd(dir), oldest+1, r.Header.GetRevision(), func(changed int64) (bool, error) {
 		ok, err := whole(changed - 1)
 		if ok {
 			found = changed - 1
@@ -155,14 +155,15 @@ func (l *Log) keyAt(ctx context.Context, key string, at int64) (*mvccpb.KeyValue
 const progressEvery = 20 * time.Millisecond
 
 // eachChange calls fn with the etcd revisions from first to last at which keys
-// of a directory changed, in order, until it returns false or an error.
-func (l *Log) eachChange(ctx context.Context, dir string, first, last int64, fn func(changed int64) (bool, error)) error {
+// in [key, end) changed, in order, until it returns false or an error. Cost: etcd
+// reads all that it has of that time.
+func (l *Log) eachChange(ctx context.Context, key, end string, first, last int64, fn func(changed int64) (bool, error)) error {
 	if first > last {
 		return nil // etcd tells no progress of a watch of the future
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.options.CallTimeout)
 	defer cancel()
-	changes := l.client.Watch(ctx, dir, clientv3.WithRange(dirEnd(dir)), clientv3.WithRev(first), clientv3.WithFragment(), clientv3.WithProgressNotify())
+	changes := l.client.Watch(ctx, key, clientv3.WithRange(end), clientv3.WithRev(first), clientv3.WithFragment(), clientv3.WithProgressNotify())
 	ask := time.NewTicker(progressEvery)
 	defer ask.Stop()
 	seen := int64(0)
