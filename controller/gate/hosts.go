@@ -14,6 +14,16 @@ var (
 	ErrCrossSite   = errors.New("cross-site request")
 )
 
+// CrossSiteError is an ErrCrossSite with the header that tells.
+type CrossSiteError struct{ Header, Value string }
+
+func (e *CrossSiteError) Error() string {
+	return fmt.Sprintf("%v: %s is %q", ErrCrossSite, e.Header, e.Value)
+}
+
+// Unwrap is ErrCrossSite.
+func (e *CrossSiteError) Unwrap() error { return ErrCrossSite }
+
 // Hosts are the names that a listener answers to. It is immutable and safe for
 // concurrent use.
 type Hosts struct {
@@ -44,12 +54,12 @@ func (h *Hosts) Admit(r *http.Request) error {
 		return fmt.Errorf("%w %q: %s", ErrForeignHost, r.Host, h.remedy)
 	}
 	if site := r.Header["Sec-Fetch-Site"]; len(site) > 0 && site[0] != "same-origin" && site[0] != "none" {
-		return fmt.Errorf("%w: Sec-Fetch-Site is %q", ErrCrossSite, site[0])
+		return &CrossSiteError{"Sec-Fetch-Site", site[0]}
 	}
 	if origin := r.Header["Origin"]; len(origin) > 0 {
 		_, host, ok := strings.Cut(origin[0], "://")
 		if !ok || !strings.EqualFold(host, r.Host) {
-			return fmt.Errorf("%w: Origin is %q", ErrCrossSite, origin[0])
+			return &CrossSiteError{"Origin", origin[0]}
 		}
 	}
 	return nil

@@ -113,9 +113,10 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // answer is what is said before Open.
 func (f *Front) answer(b *buffer, h http.Header, r *http.Request) (int, []string) {
 	if err := f.hosts.Admit(r); err != nil {
-		row, _ := rowOf(err)
+		row, field := rowOf(err)
 		o := b.object()
 		o.problem(row, err.Error(), r.URL.Path)
+		o.optional("field", field)
 		o.end()
 		return row.status, problemType
 	}

@@ -76,7 +76,7 @@ func TestFrontWaits(t *testing.T) {
 		}
 	}
 	for _, header := range []string{"Host: evil.example", "Origin: http://evil.example", "Sec-Fetch-Site: cross-site"} {
-		if r := ask(t, f, "GET", "/readyz", header); r.Code != 403 || strings.Contains(r.Body, waiting.Reason) {
+		if r := ask(t, f, "GET", "/readyz", header); r.Code != 403 || !strings.Contains(r.Body, `"field":"`+strings.Split(header, ":")[0]+`"`) || strings.Contains(r.Body, waiting.Reason) {
 			t.Errorf("%s: %d %s", header, r.Code, r.Body)
 		}
 	}

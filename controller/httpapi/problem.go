@@ -94,7 +94,11 @@ func rowOf(err error) (row kind, field string) {
 	}
 	for _, k := range kinds {
 		if errors.Is(err, k.err) {
-			return k, fieldOf[k.err]
+			field := fieldOf[k.err]
+			if c := (*gate.CrossSiteError)(nil); errors.As(err, &c) {
+				field = c.Header
+			}
+			return k, field
 		}
 	}
 	var h *echo.HTTPError
@@ -113,6 +117,9 @@ func rowOf(err error) (row kind, field string) {
 // problem answers with err. Nothing may have been written yet.
 func (s *Server) problem(c echo.Context, err error) {
 	row, field := rowOf(err)
+	if row.status == http.StatusPreconditionFailed {
+		field = preconditions(c.Request().Header)
+	}
 	detail := err.Error()
 	var h *echo.HTTPError
 	switch {
@@ -148,6 +155,17 @@ func (s *Server) problem(c echo.Context, err error) {
 	if c.Request().Method != http.MethodHead {
 		_, _ = c.Response().Write(append(b.b, '\n'))
 	}
+}
+
+// preconditions names the headers that a 412 is about.
+func preconditions(h http.Header) string {
+	var names []string
+	for _, name := range []string{"If-Match", "If-None-Match"} {
+		if len(h[name]) > 0 {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // Names and values at fault are the caller's and may be as long as a body.

@@ -197,13 +197,13 @@ func TestPreconditions(t *testing.T) {
 				}
 				return a.do(it.method, target, body, headers...)
 			}
-			if r := change("If-Match: *"); r.Code != 412 {
+			if r := change("If-Match: *"); r.Code != 412 || r.json(t)["field"] != "If-Match" {
 				t.Fatalf("If-Match * of nothing: %d %s", r.Code, r.Body)
 			}
 			if r := change("If-None-Match: *"); r.Code/100 != 2 {
 				t.Fatalf("If-None-Match * of nothing: %d %s", r.Code, r.Body)
 			}
-			if r := change("If-None-Match: *"); r.Code != 412 {
+			if r := change("If-None-Match: *"); r.Code != 412 || r.json(t)["field"] != "If-None-Match" {
 				t.Fatalf("If-None-Match * of something: %d %s", r.Code, r.Body)
 			}
 			tag := a.must("GET", it.target, "").Header.Get("ETag")
