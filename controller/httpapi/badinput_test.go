@@ -143,6 +143,8 @@ func TestBadInput(t *testing.T) {
 		{"event with an unknown member", "POST", "/v1/commits", commit(`{"kind":"router.set","router":"r9","x":1}`), 400, "events[0].x", nil},
 		{"event with a member twice", "POST", "/v1/commits", commit(`{"kind":"router.set","router":"r9","router":"r8"}`), 400, "events[0].router", nil},
 		{"commit id", "POST", "/v1/commits", `{"events":[` + announced + `],"id":"a b"}`, 400, "id", nil},
+		{"commit id with slash", "POST", "/v1/commits", `{"events":[` + announced + `],"id":"imp/1"}`, 400, "id", nil},
+		{"commit id too long", "POST", "/v1/commits", `{"events":[` + announced + `],"id":"` + strings.Repeat("k", 101) + `"}`, 400, "id", nil},
 		{"commit id and another key", "POST", "/v1/commits", `{"events":[` + announced + `],"id":"a"}`, 400, "id", []string{"Idempotency-Key: b"}},
 		{"commit id no text", "POST", "/v1/commits", `{"events":[` + announced + `],"id":7}`, 400, "id", nil},
 		{"commit with a tail", "POST", "/v1/commits", commit(announced) + "x", 400, "body", nil},

@@ -34,8 +34,8 @@ func (s *Server) postCommit(c echo.Context) error {
 		if m.ID != "" && m.ID != given.id {
 			return fieldError("id", "is another one than Idempotency-Key")
 		}
-		if !printable(given.id, 128) {
-			return fieldError("id", "must be 1 to 128 printable ASCII characters")
+		if !goodKey(given.id) {
+			return fieldError("id", "must be 1 to 100 printable ASCII characters without slash, like an Idempotency-Key")
 		}
 		m.ID = given.id
 	}

@@ -27,7 +27,7 @@ func mutation(r *http.Request, q *query, path string, body []byte) (m service.Mu
 		}
 	}
 	if v := h["Idempotency-Key"]; len(v) > 0 {
-		if m.ID = v[0]; len(v) > 1 || !printable(m.ID, 100) || strings.Contains(m.ID, "/") {
+		if m.ID = v[0]; len(v) > 1 || !goodKey(m.ID) {
 			return m, fieldError("Idempotency-Key", "must be 1 to 100 printable ASCII characters without slash, once")
 		}
 	}
@@ -59,6 +59,10 @@ func mutation(r *http.Request, q *query, path string, body []byte) (m service.Mu
 	m.Request = requestHash(r.Method, path, q, body)
 	return m, nil
 }
+
+// goodKey is the rule for what a caller may call a change: the ids of an
+// import's commits are made of such a key, a slash and a number.
+func goodKey(s string) bool { return printable(s, 100) && !strings.Contains(s, "/") }
 
 func printable(s string, most int) bool {
 	for i := range len(s) {
