@@ -223,6 +223,8 @@ func TestBadInput(t *testing.T) {
 		{"limit 0", "GET", "/v1/routes?limit=0", ``, 400, "limit", nil},
 		{"limit too large", "GET", "/v1/routes?limit=10001", ``, 400, "limit", nil},
 		{"cursor", "GET", "/v1/routes?cursor=abc", ``, 400, "cursor", nil},
+		{"min_revision beside a cursor", "GET", "/v1/routes?cursor=abc&min_revision=999", ``, 400, "min_revision", nil},
+		{"consistency beside a cursor", "GET", "/v1/routes?cursor=abc&consistency=linearizable", ``, 400, "consistency", nil},
 		{"within", "GET", "/v1/routes?within=10.0.0.1/8", ``, 400, "within", nil},
 		{"covering", "GET", "/v1/routes?covering=x", ``, 400, "covering", nil},
 		{"limit of a stream", "GET", "/v1/routes?limit=5", ``, 400, "limit", []string{"Accept: application/x-ndjson"}},

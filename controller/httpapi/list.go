@@ -44,6 +44,14 @@ func (s *Server) listRoutes(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if q.has("cursor") {
+		// A cursor names the state that it goes on with.
+		for _, name := range readParams[:2] {
+			if q.has(name) {
+				return fieldError(name, "has no meaning beside a cursor, which is about one revision")
+			}
+		}
+	}
 	lines, err := wantsLines(r)
 	if err != nil {
 		return err
