@@ -29,8 +29,10 @@ func readBody(r *http.Request, b *buffer, limit int) error {
 	if err := contentType(r, "application/json"); err != nil {
 		return err
 	}
-	if len(r.Header["Content-Encoding"]) > 0 && r.Header.Get("Content-Encoding") != "identity" {
-		return fmt.Errorf("%w: only imports may be compressed", errNoEncoding)
+	if len(r.Header["Content-Encoding"]) > 0 {
+		if coding, err := contentCoding(r); err != nil || coding != "" {
+			return fmt.Errorf("%w: only imports may be compressed", errNoEncoding)
+		}
 	}
 	if r.ContentLength > int64(limit) {
 		return fmt.Errorf("%w: %d bytes, at most %d", errBodyTooBig, r.ContentLength, limit)

@@ -34,8 +34,12 @@ func (s *Server) importRoutes(c echo.Context) error {
 	if m.IfMatch.Set() || m.IfNoneMatch.Set() {
 		return fieldError("If-Match", "has no meaning for an import")
 	}
+	coding, err := contentCoding(r)
+	if err != nil {
+		return err
+	}
 	cost := int64(importCost)
-	if r.Header.Get("Content-Encoding") == "zstd" {
+	if coding == "zstd" {
 		cost = zstdCost
 	}
 	if err := s.bodies.take(cost); err != nil {
@@ -48,7 +52,7 @@ func (s *Server) importRoutes(c echo.Context) error {
 	}
 	// Not every writer has deadlines (a test's has none); then the context alone ends it.
 	_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(limit))
-	body, done, err := decompressed(r)
+	body, done, err := decompressed(r, coding)
 	if err != nil {
 		return err
 	}
@@ -100,11 +104,11 @@ func imported(o object, i *service.Imported) {
 	o.str("key", i.Key)
 }
 
-// decompressed reads the body as its Content-Encoding says.
-func decompressed(r *http.Request) (io.Reader, func(), error) {
+// decompressed reads a body of the coding.
+func decompressed(r *http.Request, coding string) (io.Reader, func(), error) {
 	nothing := func() {}
-	switch encoding := r.Header.Get("Content-Encoding"); encoding {
-	case "", "identity":
+	switch coding {
+	case "":
 		return r.Body, nothing, nil
 	case "gzip":
 		z, err := gzip.NewReader(r.Body)
@@ -122,6 +126,6 @@ func decompressed(r *http.Request) (io.Reader, func(), error) {
 		}
 		return z, z.Close, nil
 	default:
-		return nil, nothing, fmt.Errorf("%w %q: gzip or zstd", errNoEncoding, encoding)
+		return nil, nothing, fmt.Errorf("%w %q: gzip or zstd", errNoEncoding, coding)
 	}
 }

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"mime"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -108,31 +107,6 @@ func covering(q *query) (netip.Prefix, error) {
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
 	return q.prefix("covering")
-}
-
-// wantsLines reads Accept: NDJSON where it is named, JSON else.
-func wantsLines(r *http.Request) (bool, error) {
-	values := r.Header["Accept"]
-	if len(values) == 0 {
-		return false, nil
-	}
-	plain := false
-	for part := range strings.SplitSeq(strings.Join(values, ","), ",") {
-		t, _, err := mime.ParseMediaType(part)
-		if err != nil {
-			continue
-		}
-		switch t {
-		case "application/x-ndjson":
-			return true, nil
-		case "application/json", "application/*", "*/*":
-			plain = true
-		}
-	}
-	if !plain {
-		return false, errNotAccepted
-	}
-	return false, nil
 }
 
 // exportRoutes streams routes as lines that an import takes back.
