@@ -42,8 +42,11 @@ func TestSlowImportIsCutAtItsTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Body.Close()
-	if r.StatusCode/100 == 2 {
-		t.Errorf("%d", r.StatusCode)
+	text, err := io.ReadAll(r.Body)
+	told := answer{Body: string(text)}.json(t)
+	if detail, _ := told["detail"].(string); err != nil || r.StatusCode != 408 || told["field"] != "body" || told["accepted"] != float64(1000) || told["last_revision"] != float64(2) ||
+		!strings.Contains(detail, "body did not end in time") || !strings.Contains(detail, "1000 routes are stored") || !strings.Contains(detail, told["key"].(string)) {
+		t.Errorf("%d %s, %v", r.StatusCode, text, err)
 	}
 	if a.revision() != 2 {
 		t.Errorf("revision %d: the first thousand lines are a commit, the rest is none", a.revision())

@@ -32,6 +32,8 @@ var (
 	ErrUnavailable = errors.New("unavailable")
 	// ErrOutcomeUnknown: the deadline passed before it was known whether the commit is stored.
 	ErrOutcomeUnknown = errors.New("the store did not confirm the change in time: it may be stored or not")
+	// ErrBodyLate: the caller did not send the whole body within the call's time.
+	ErrBodyLate = errors.New("the body did not end in time")
 	// ErrGone: the revision or cursor is no longer retained.
 	ErrGone = errors.New("no longer retained")
 	// ErrBehind: the node has not reached the minimum revision in time.

@@ -10,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -75,7 +76,7 @@ func (s *Service) Import(ctx context.Context, m *Mutation, r io.Reader) (Importe
 	}
 	i.out.Key, i.out.ID, i.out.Wait = i.key, i.key, m.Wait
 	i.reset()
-	err := i.run(ctx, r)
+	err := i.run(ctx, r, timeout)
 	if err == nil {
 		i.out.Position = s.Position()
 		if i.out.Last > 0 {
@@ -131,7 +132,7 @@ func (i *importer) reset() {
 	i.hash.Write([]byte("dvr request 1\nPOST\n/v1/routes/import\n"))
 }
 
-func (i *importer) run(ctx context.Context, r io.Reader) error {
+func (i *importer) run(ctx context.Context, r io.Reader, timeout time.Duration) error {
 	in := bufio.NewReaderSize(r, MaxLine)
 	number := 0
 	for {
@@ -144,6 +145,9 @@ func (i *importer) run(ctx context.Context, r io.Reader) error {
 			_, err = in.ReadSlice('\n')
 		}
 		if err != nil && err != io.EOF {
+			if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return i.late(ctx, number, timeout)
+			}
 			if ctx.Err() != nil {
 				return i.drain(ctx, ErrOutcomeUnknown)
 			}
@@ -168,6 +172,27 @@ func (i *importer) run(ctx context.Context, r io.Reader) error {
 		return i.drain(ctx, err)
 	}
 	return i.settle(ctx, 0)
+}
+
+// drainWithin is how long the store has to confirm what was sent to it before
+// the body was late.
+const drainWithin = 2 * time.Second
+
+// late ends an import whose body stopped coming at line number.
+func (i *importer) late(ctx context.Context, number int, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
+	defer cancel()
+	for len(i.flight) > 0 {
+		if err := i.settle(ctx, -1); err != nil {
+			return i.drain(ctx, err)
+		}
+	}
+	upTo := ""
+	if i.out.Last > 0 {
+		upTo = fmt.Sprintf(", the last at revision %d", i.out.Last)
+	}
+	return fmt.Errorf("%w: of what came within %s, to line %d, %d routes are stored%s; send all again with Idempotency-Key: %s and a longer timeout= (up to %s) to go on from there",
+		ErrBodyLate, timeout, number, i.out.Accepted, upTo, i.key, MaxTimeout)
 }
 
 // line takes in one line; the error is about the import as a whole.

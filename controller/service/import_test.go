@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -219,3 +220,31 @@ func TestImportOfAnEndedCaller(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestImportOfALateBody: the store has confirmed all that came, so it is not
+// blamed; where it has not, it is.
+func TestImportOfALateBody(t *testing.T) {
+	var b strings.Builder
+	for i := range ChunkEvents + 1 {
+		fmt.Fprintf(&b, "{\"destination\":\"10.%d.%d.0/24\",\"next_hop\":\"192.0.2.1\"}\n", i/256, i%256)
+	}
+	s, _ := newService(t)
+	got, err := s.Import(context.Background(), &Mutation{Actor: "a", ID: "k"}, io.MultiReader(strings.NewReader(b.String()), tardy{}))
+	if !errors.Is(err, ErrBodyLate) || errors.Is(err, ErrOutcomeUnknown) || got.Accepted != ChunkEvents || got.Last != 2 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if text := fmt.Sprint(err); !strings.Contains(text, "1000 routes are stored, the last at revision 2") || !strings.Contains(text, "Idempotency-Key: k ") || !strings.Contains(text, "to line 1001,") {
+		t.Error(text)
+	}
+	slow, log := newService(t)
+	release := log.Faults().HoldAppends()
+	defer release()
+	if _, err := slow.Import(context.Background(), &Mutation{Actor: "a"}, io.MultiReader(strings.NewReader(b.String()), tardy{})); errors.Is(err, ErrBodyLate) || err == nil {
+		t.Errorf("%v", err)
+	}
+}
+
+// tardy is a connection whose read deadline has passed.
+type tardy struct{}
+
+func (tardy) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }

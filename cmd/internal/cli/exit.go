@@ -65,7 +65,7 @@ func ExitCode(err error) int {
 			return ExitNotFound
 		case http.StatusConflict, http.StatusPreconditionFailed, http.StatusUnprocessableEntity:
 			return ExitConflict
-		case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusRequestTimeout:
 			return ExitUnavailable
 		case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType:
 			return ExitUsage
