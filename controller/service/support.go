@@ -21,6 +21,9 @@ func supported(e eventlog.Event) error {
 			return &UnsupportedError{"expires"}
 		}
 		if e.Type == eventlog.Unicast {
+			if kind := noGateway(e.NextHop); kind != "" {
+				return invalid("next_hop", "must not be %s: no packet is sent to one", kind)
+			}
 			return forwardable(e.Destination)
 		}
 	case *eventlog.RouteWithdrawn:
@@ -35,13 +38,42 @@ func supported(e eventlog.Event) error {
 		if e.Value == "" {
 			return invalid("value", "must not be empty")
 		}
-	case *eventlog.RouterRemoved, *eventlog.LinkSet, *eventlog.LinkRemoved, *eventlog.KeyDeleted:
+	case *eventlog.LinkSet:
+		for field, list := range map[string][]netip.Addr{"address_a": e.AddressA, "address_b": e.AddressB} {
+			for _, a := range list {
+				if kind := noGateway(a); kind != "" {
+					return invalid(field, "holds %s: no packet is sent to one", kind)
+				}
+			}
+		}
+	case *eventlog.RouterRemoved, *eventlog.LinkRemoved, *eventlog.KeyDeleted:
 	case *eventlog.LinkObserved:
 	default:
 		return &UnsupportedError{"kind"}
 	}
 	return nil
 }
+
+// noGateway says what a is where it can never be that of a neighbour, though a
+// log may hold it; "" else, and for what the format itself refuses. Addresses
+// for documentation and for discarding are used as next hops that resolve.
+func noGateway(a netip.Addr) string {
+	switch {
+	case !a.IsValid() || a.IsUnspecified() || a.IsLoopback():
+	case a.Is4():
+		switch first := a.As4()[0]; {
+		case first == 0:
+			return "an address of this network (0.0.0.0/8)"
+		case first >= 240 && a != netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+			return "a reserved address (240.0.0.0/4)"
+		}
+	case ipv4Compatible.Contains(a):
+		return "an IPv4-compatible address (::/96)"
+	}
+	return ""
+}
+
+var ipv4Compatible = netip.MustParsePrefix("::/96")
 
 // forwardable refuses destinations to which unicast packets are not forwarded.
 // A log may hold them, so it is no rule of the format; to discard such packets
