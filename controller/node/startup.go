@@ -47,11 +47,12 @@ type startup struct {
 	failure  error     // of the last attempt, until one succeeds
 	next     time.Time // the next attempt
 
-	pause func(context.Context, time.Duration) // between attempts; tests shorten it
+	pause  func(context.Context, time.Duration) // between attempts; tests shorten it
+	repeat time.Duration                        // between two lines about the same phase
 }
 
 func newStartup(n *Node) *startup {
-	return &startup{n: n, phase: awaitsEtcd, pause: sleep}
+	return &startup{n: n, phase: awaitsEtcd, pause: sleep, repeat: 10 * time.Second}
 }
 
 func sleep(ctx context.Context, d time.Duration) {
@@ -81,6 +82,7 @@ func (s *startup) folded(at, head eventlog.Revision) {
 // double. It ends with ctx, with a log that only a newer program reads, and with
 // another node's.
 func (s *startup) persist(ctx context.Context, phase string, step func() error) error {
+	defer s.tell(phase)()
 	for pause := firstAttempt; ; pause = min(2*pause, lastAttempt) {
 		s.enter(phase)
 		err := step()
@@ -98,6 +100,35 @@ func (s *startup) persist(ctx context.Context, phase string, step func() error) 
 		if ctx.Err() != nil {
 			return fmt.Errorf("%w, after: %w", context.Cause(ctx), err)
 		}
+	}
+}
+
+// tell logs what is awaited, at once and again from time to time, until the
+// function that it returns is called.
+func (s *startup) tell(phase string) (stop func()) {
+	begun := time.Now()
+	fields := []zap.Field{zap.String("awaits", phase)}
+	if external := s.n.settings.EtcdEndpoints; len(external) > 0 {
+		fields = append(fields, zap.Strings("etcd_endpoints", external))
+	}
+	s.n.log.Info("starting", fields...)
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		t := time.NewTicker(s.repeat)
+		defer t.Stop()
+		for {
+			select {
+			case <-end:
+				return
+			case <-t.C:
+				s.n.log.Info("still starting", append(fields[:len(fields):len(fields)], zap.Duration("for", time.Since(begun).Round(time.Millisecond)))...)
+			}
+		}
+	}()
+	return func() {
+		close(end)
+		<-ended
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"dvr/controller/etcdserver"
 	"dvr/controller/settings"
@@ -304,6 +306,32 @@ func TestPersist(t *testing.T) {
 
 // TestWaitsForQuorum: one of two members cannot do anything, says so, and
 // closes all the same.
+// TestTellsWhatIsAwaited: before the first attempt has an outcome, and again.
+func TestTellsWhatIsAwaited(t *testing.T) {
+	core, lines := observer.New(zap.InfoLevel)
+	s := newStartup(&Node{settings: &settings.Settings{EtcdEndpoints: []string{"192.0.2.1:2379"}}, log: zap.New(core)})
+	s.repeat = time.Millisecond
+	err := s.persist(t.Context(), awaitsLog, func() error {
+		for lines.Len() < 3 {
+			if t.Context().Err() != nil {
+				return nil
+			}
+			runtime.Gosched()
+		}
+		return nil
+	})
+	all := lines.All()
+	if err != nil || len(all) < 3 {
+		t.Fatalf("%v, %d lines", err, len(all))
+	}
+	for i, l := range all {
+		fields := l.ContextMap()
+		if fields["awaits"] != awaitsLog || fmt.Sprint(fields["etcd_endpoints"]) != "[192.0.2.1:2379]" || (l.Message == "starting") != (i == 0) {
+			t.Errorf("line %d: %s %v", i, l.Message, fields)
+		}
+	}
+}
+
 func TestWaitsForQuorum(t *testing.T) {
 	peer := freeAddr(t)
 	s := newStartup(&Node{settings: load(t, environment(t, t.TempDir())...), log: zap.NewNop()})
