@@ -307,6 +307,47 @@ func TestExportToFile(t *testing.T) {
 	}
 }
 
+// TestCutExportLeavesTheFile: a stream that breaks off replaces nothing.
+func TestCutExportLeavesTheFile(t *testing.T) {
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "table.ndjson"), filepath.Join(dir, "link")
+	if err := os.WriteFile(file, []byte("old\n"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(file, link); err != nil {
+		t.Fatal(err)
+	}
+	expect := func(want string, err error, failed bool) {
+		t.Helper()
+		got, _ := os.ReadFile(file)
+		info, statErr := os.Stat(file)
+		list, _ := os.ReadDir(dir)
+		if string(got) != want || (err != nil) != failed || statErr != nil || info.Mode().Perm() != 0o640 || len(list) != 2 {
+			t.Errorf("%q %v, %v, %d files", got, err, info.Mode(), len(list))
+		}
+	}
+	cut := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "{\"destination\":\"10.0.0.0/8\"}\n")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	defer cut.Close()
+	export := func(to string) error {
+		var out bytes.Buffer
+		root := Root(Streams{Out: &out, Err: &out})
+		root.SetArgs([]string{"--endpoint", cut.URL, "route", "export", "-f", to})
+		return root.Execute()
+	}
+	expect("old\n", export(file), true)
+	expect("old\n", export(link), true)
+	e := &exchange{code: 200, answer: "new\n"}
+	_, err := run(t, e, "route", "export", "-f", link)
+	expect("new\n", err, false)
+	if target, err := os.Readlink(link); err != nil || target != file {
+		t.Errorf("the link: %q %v", target, err)
+	}
+}
+
 func TestMessages(t *testing.T) {
 	for _, test := range []struct {
 		err  error

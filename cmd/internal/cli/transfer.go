@@ -163,7 +163,7 @@ func routeExport(c *connection) *cobra.Command {
 	var router, within, covering, nextHop, file string
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write all routes as NDJSON, one revision throughout", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			cl, err := c.open()
 			if err != nil {
 				return err
@@ -177,26 +177,64 @@ func routeExport(c *connection) *cobra.Command {
 				return c.advise(err)
 			}
 			defer body.Close()
-			w := c.out
 			if file != "" && file != "-" {
-				f, err := os.Create(file)
-				if err != nil {
-					return err
-				}
-				defer func() { err = errors.Join(err, f.Close()) }()
-				w = f
+				return replaceFile(file, body)
 			}
-			buffered := bufio.NewWriterSize(w, 1<<16)
-			if _, err := io.Copy(buffered, body); err != nil {
-				return fmt.Errorf("export: %w", err)
-			}
-			return buffered.Flush()
+			return export(c.out, body)
 		},
 	}
 	cmd.Flags().StringVar(&router, "router", "", "only routes that are this router's own (* for those that every router has; default: all)")
 	cmd.Flags().StringVar(&within, "within", "", "only destinations inside this prefix, itself included")
 	cmd.Flags().StringVar(&covering, "covering", "", "only destinations that contain this prefix or address")
 	cmd.Flags().StringVar(&nextHop, "next-hop", "", "only routes with this next hop")
-	cmd.Flags().StringVarP(&file, "file", "f", "", "write to this file")
+	cmd.Flags().StringVarP(&file, "file", "f", "", "write to this file, which is replaced once all has come")
 	return cmd
+}
+
+func export(w io.Writer, body io.Reader) error {
+	buffered := bufio.NewWriterSize(w, 1<<16)
+	if _, err := io.Copy(buffered, body); err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	return buffered.Flush()
+}
+
+// replaceFile puts what body gives in the place of a file, or leaves that as it
+// is where body ends early. What is not a regular file, such as a pipe, is
+// written to; a link keeps pointing where it does.
+func replaceFile(name string, body io.Reader) (err error) {
+	mode := os.FileMode(0o666)
+	fresh := true
+	if target, err := filepath.EvalSymlinks(name); err == nil {
+		name = target
+	}
+	switch info, err := os.Stat(name); {
+	case err == nil && info.Mode().IsRegular():
+		mode, fresh = info.Mode().Perm(), false
+	case err == nil:
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(export(f, body), f.Close())
+	}
+	beside := fmt.Sprintf("%s.%d.part", name, os.Getpid())
+	f, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(beside))
+		}
+	}()
+	if err := errors.Join(export(f, body), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if !fresh {
+		if err := os.Chmod(beside, mode); err != nil { // whatever the umask is
+			return err
+		}
+	}
+	return os.Rename(beside, name)
 }
