@@ -20,15 +20,17 @@ type batch struct {
 	tip    eventlog.Head // after the last commit; Guard unset
 	tipAt  int64         // log time at tip
 	items  []*Pending    // the commits, in order
-	joined []joined      // requests that are answered by one of the commits
+	joined []joined      // requests whose answer rests on one of the commits
 	stages []string
 	state  *projector.State // frozen at tip when the batch leaves
 }
 
-// joined waits for the acknowledgement of a commit that another request made.
+// joined waits for the acknowledgement of a commit that another request made:
+// it is answered by that one, or refused for the state that it leads to.
 type joined struct {
 	p   *Pending
 	res Result
+	err error
 }
 
 // newBatch begins a batch in room, which is grown as needed.

@@ -190,7 +190,7 @@ func (l *loop) admit(p *Pending) bool {
 		return true
 	}
 	c := &p.commit
-	if s, ok := l.fold.Seen(c.Actor, c.ID); ok {
+	if s, ok := l.fold.Seen(c.Actor, c.ID); ok && !mutantNoDedupe {
 		l.replay(p, s)
 		return true
 	}
@@ -200,14 +200,14 @@ func (l *loop) admit(p *Pending) bool {
 	}
 	if p.request.Check != nil || p.request.Prepare != nil {
 		if err := p.prepare(l.fold.Current()); err != nil {
-			l.refuse(p, err)
+			l.deny(p, err)
 			return true
 		}
 	}
 	if p.inquiry {
 		tip, at := l.tip()
 		if err := l.judge(c, tip, at); err != nil {
-			l.refuse(p, err)
+			l.deny(p, err)
 		} else {
 			l.answer(p, Result{})
 		}
@@ -234,7 +234,7 @@ func (l *loop) admit(p *Pending) bool {
 		if len(b.items) == 0 {
 			l.building = nil
 		}
-		l.refuse(p, err)
+		l.deny(p, err)
 	}
 	return true
 }
@@ -319,7 +319,7 @@ func (l *loop) tip() (eventlog.Head, int64) {
 // replay answers p with the commit that its id made before.
 func (l *loop) replay(p *Pending, s projector.Seen) {
 	if s.Request != p.commit.Request {
-		l.refuse(p, ErrIdempotencyMismatch)
+		l.join(joined{p: p, res: Result{Revision: s.Revision}, err: ErrIdempotencyMismatch})
 		return
 	}
 	l.counts.replayed.Add(1)
@@ -327,16 +327,39 @@ func (l *loop) replay(p *Pending, s projector.Seen) {
 }
 
 // attach answers p as soon as res.Revision is acknowledged.
-func (l *loop) attach(p *Pending, res Result) {
-	j := joined{p, res}
+func (l *loop) attach(p *Pending, res Result) { l.join(joined{p: p, res: res}) }
+
+// deny refuses p for what the Fold shows at its tip, as soon as that is
+// acknowledged: until then it may never come true, and whoever was refused for
+// it could still read the state before.
+func (l *loop) deny(p *Pending, err error) {
+	if errors.Is(err, eventlog.ErrNoSpace) { // of the store, not of the state
+		l.refuse(p, err)
+		return
+	}
+	tip, _ := l.tip()
+	l.join(joined{p: p, res: Result{Revision: tip.Revision}, err: err})
+}
+
+// join answers j when its revision is acknowledged; where its batch is lost, it
+// is judged anew.
+func (l *loop) join(j joined) {
 	switch {
-	case res.Revision <= l.head.Revision:
-		l.answer(p, res)
-	case l.flying != nil && res.Revision <= l.flying.tip.Revision:
+	case j.res.Revision <= l.head.Revision:
+		l.conclude(j)
+	case l.flying != nil && j.res.Revision <= l.flying.tip.Revision:
 		l.flying.joined = append(l.flying.joined, j)
 	default:
 		l.building.joined = append(l.building.joined, j)
 	}
+}
+
+func (a *Appender) conclude(j joined) {
+	if j.err != nil {
+		a.refuse(j.p, j.err)
+		return
+	}
+	a.answer(j.p, j.res)
 }
 
 func (a *Appender) answer(p *Pending, res Result) {
@@ -344,9 +367,9 @@ func (a *Appender) answer(p *Pending, res Result) {
 	p.finish(res, nil)
 }
 
-func (l *loop) refuse(p *Pending, err error) {
-	l.counts.refused.Add(1)
-	l.queue.release(p.size)
+func (a *Appender) refuse(p *Pending, err error) {
+	a.counts.refused.Add(1)
+	a.queue.release(p.size)
 	p.finish(Result{}, err)
 }
 
@@ -362,6 +385,10 @@ func (l *loop) launch() {
 			p.proposed = true
 		}
 	}
+	if mutantEarlyAck {
+		l.publish(b.state, b.tip)
+		l.tell(b)
+	}
 	l.launches <- launch{prev: b.prev, next: b.tip, raw: b.seal(l.options.Node), stages: b.stages}
 }
 
@@ -370,6 +397,9 @@ func (l *loop) land(r landing) {
 	b := l.flying
 	switch {
 	case r.err == nil:
+		if mutantEarlyAck {
+			b.items, b.joined = nil, nil
+		}
 		l.flying = nil
 		l.head, l.headAt = r.head, b.tipAt
 		if l.building != nil {
@@ -425,7 +455,7 @@ func (a *Appender) tell(b *batch) {
 		a.answer(p, Result{Epoch: c.Epoch, Revision: c.Revision, Time: c.Time, NoChange: len(c.Events) == 0})
 	}
 	for _, j := range b.joined {
-		a.answer(j.p, j.res)
+		a.conclude(j)
 	}
 }
 
@@ -452,6 +482,10 @@ func (l *loop) room() []byte {
 // really is, and judges them anew. lost: the outcome of the batch in flight is
 // not clear, so what the log does not show is not proposed once more.
 func (l *loop) again(lost error) {
+	if mutantAbsent && lost != nil && l.flying != nil {
+		l.answerAll(l.flying, eventlog.ErrUnavailable)
+		l.flying = nil
+	}
 	var list backlog
 	for _, b := range []*batch{l.flying, l.building} {
 		if b == nil {
