@@ -155,6 +155,11 @@ func (s *Server) Err() error {
 	}
 }
 
+// GaveUp is closed when etcd reported an error that it does not survive, as of
+// a disk that fails or is full. What waits in it then may wait for ever, whatever
+// its context says.
+func (s *Server) GaveUp() <-chan struct{} { return s.trap.fired }
+
 // Ready is closed once the member has joined a quorum and serves clients.
 func (s *Server) Ready() <-chan struct{} { return s.etcd.Server.ReadyNotify() }
 

@@ -62,6 +62,7 @@ var kinds = []kind{
 	{cluster.ErrBusy, http.StatusServiceUnavailable, "joining", "Another node is joining", 1},
 	{errExternal, http.StatusConflict, "external-etcd", "An external etcd", 0},
 	{service.ErrOutcomeUnknown, http.StatusGatewayTimeout, "outcome-unknown", "Outcome unknown", 0},
+	{service.ErrUnseen, http.StatusGatewayTimeout, "stored-unseen", "Stored, not shown here yet", 0},
 	{service.ErrOverloaded, http.StatusTooManyRequests, "overloaded", "Overloaded", 1},
 	{service.ErrBehind, http.StatusServiceUnavailable, "behind", "This node is behind", 1},
 	{service.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", "Unavailable", 2},

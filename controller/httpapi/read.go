@@ -192,11 +192,13 @@ func (s *Server) getRoute(c echo.Context) error {
 		return err
 	}
 	d, err := s.service.Route(r.Context(), how, destination, router)
+	h := c.Response().Header()
+	if d.State != nil {
+		s.setView(h, d.View) // also of the state that has no such destination
+	}
 	if err != nil {
 		return err
 	}
-	h := c.Response().Header()
-	s.setView(h, d.View)
 	b := getBuffer()
 	defer putBuffer(b)
 	o := b.object()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -276,5 +277,13 @@ func TestFullStore(t *testing.T) {
 	r := a.do("POST", "/routes", `{"destination":"10.1.0.0/16","next_hop":"192.0.2.1"}`)
 	if r.Code != 503 || r.Header.Get("Retry-After") == "" || r.json(t)["id"] == "" || r.json(t)["type"] != "/problems/no-space" {
 		t.Errorf("%d %s", r.Code, r.Body)
+	}
+}
+
+// TestStoredAndUnseen: what is stored is told apart from what was refused.
+func TestStoredAndUnseen(t *testing.T) {
+	row, _ := rowOf(&service.MutationError{ID: "id-1", Err: fmt.Errorf("%w: %w", service.ErrUnseen, service.ErrUnavailable)})
+	if row.status != http.StatusGatewayTimeout || row.slug != "stored-unseen" {
+		t.Errorf("%+v", row)
 	}
 }

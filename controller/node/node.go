@@ -35,12 +35,16 @@ type Options struct {
 	Out io.Writer
 	// Logs is where the log lines go; nil: standard error.
 	Logs io.Writer
+	// Now is the wall clock, of which log time is made; nil: time.Now.
+	Now func() time.Time
 }
 
 // Limits of the stop, summing up to about 5 s.
 const (
 	drainHTTP = 2 * time.Second
 	drainGRPC = time.Second
+	// brokenLimit is for the whole stop once etcd gave up.
+	brokenLimit = 5 * time.Second
 )
 
 // The log that makes a snapshot due and that is retained; less under a small quota.
@@ -53,6 +57,7 @@ const (
 type Node struct {
 	settings *settings.Settings
 	log      *zap.Logger
+	now      func() time.Time
 	started  time.Time
 	keyQuota service.KeyQuota
 
@@ -108,7 +113,10 @@ func Run(ctx context.Context, s *settings.Settings, o Options) error {
 // away is tried again for as long as ctx allows. What was opened is closed
 // again when the start fails.
 func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err error) {
-	n := &Node{settings: s, started: time.Now(), failed: make(chan error, 8)}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	n := &Node{settings: s, now: o.Now, started: time.Now(), failed: make(chan error, 8)}
 	if n.log, err = newLogger(s, o.Logs); err != nil {
 		return nil, err
 	}
@@ -153,6 +161,7 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 	err = n.startup.persist(ctx, awaitsFold, func() (err error) {
 		n.appender, err = appender.Open(ctx, n.store, appender.Options{
 			Node:      s.NodeID,
+			Now:       n.now,
 			Judge:     n.judge,
 			Ready:     n.health.writable,
 			OnNoSpace: n.recoverSpace,
@@ -177,6 +186,7 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 	})
 
 	keeper := appender.NewKeeper(n.store, n.appender, &upkeep{store: n.store}, appender.KeeperOptions{
+		Now:         n.now,
 		Bytes:       min(snapshotBytes, quota/16),
 		RetainBytes: min(retainBytes, quota/4),
 		Active:      n.peers.leads,
@@ -281,7 +291,7 @@ func (n *Node) openStore(ctx context.Context) error {
 			return err
 		}
 	}
-	options := etcdlog.Options{Node: s.NodeID, Logger: n.log.Named("log")}
+	options := etcdlog.Options{Node: s.NodeID, Now: n.now, Logger: n.log.Named("log")}
 	if n.etcd != nil {
 		options.Defragment = n.etcd.Defragment
 		options.Disturbed = n.etcd.LeaderChanged
@@ -345,8 +355,37 @@ func (n *Node) announce(out io.Writer) {
 // Close stops the node in order: another voter takes over leadership, calls that wait for data planes end, no new
 // calls, calls in progress end or are cut after 2 s, the appender ends, then etcd. The error names every part that did not stop well.
 func (n *Node) Close() error {
-	n.once.Do(func() { n.err = n.stop() })
+	n.once.Do(func() { n.err = bounded(n.stop, n.gaveUp(), brokenLimit) })
 	return n.err
+}
+
+// bounded runs stop, and no longer waits for it when the limit has passed after
+// broken was closed: reads that are in a broken etcd never return, and all of
+// stop waits for them.
+func bounded(stop func() error, broken <-chan struct{}, limit time.Duration) error {
+	ended := make(chan error, 1)
+	go func() { ended <- stop() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-broken:
+	}
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	select {
+	case err := <-ended:
+		return err
+	case <-t.C:
+		return fmt.Errorf("etcd holds up the stop: after %v the rest is left to the end of the process", limit)
+	}
+}
+
+// gaveUp is closed when the embedded etcd is beyond repair.
+func (n *Node) gaveUp() <-chan struct{} {
+	if n.etcd == nil {
+		return nil
+	}
+	return n.etcd.GaveUp()
 }
 
 func (n *Node) stop() error {

@@ -34,6 +34,8 @@ var (
 	ErrOutcomeUnknown = errors.New("the store did not confirm the change in time: it may be stored or not")
 	// ErrBodyLate: the caller did not send the whole body within the call's time.
 	ErrBodyLate = errors.New("the body did not end in time")
+	// ErrUnseen: the commit is stored, and this node does not show it yet.
+	ErrUnseen = errors.New("the change is stored, but this node has not come as far in time")
 	// ErrGone: the revision or cursor is no longer retained.
 	ErrGone = errors.New("no longer retained")
 	// ErrBehind: the node has not reached the minimum revision in time.

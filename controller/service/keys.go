@@ -78,7 +78,7 @@ func (s *Service) DeleteKey(ctx context.Context, m *Mutation, key string) (r Rec
 	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
 	defer cancel()
 	if err = s.appender.Wait(ctx, r.Position.Revision); err != nil {
-		return r, false, &MutationError{r.ID, err}
+		return r, false, unseen(&r, err)
 	}
 	err = s.CommitAt(ctx, r.Position.Revision, func(c *eventlog.Commit) error {
 		existed = len(c.Events) > 0

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -206,15 +205,18 @@ func (s *Service) await(ctx context.Context, m *Mutation, r *Receipt, first even
 			return nil
 		}
 		if err := s.appender.Wait(ctx, r.Position.Revision); err != nil {
-			if errors.Is(err, context.DeadlineExceeded) {
-				err = ErrBehind
-			}
-			return &MutationError{r.ID, err}
+			return unseen(r, err)
 		}
 	case WaitInstalled:
 		r.Installation = s.planes.WaitInstalled(ctx, first, r.Position.Revision, prefixes, m.Require)
 	}
 	return nil
+}
+
+// unseen is the error of a call whose commit is stored, after a wait that
+// failed: none that says that nothing was.
+func unseen(r *Receipt, cause error) error {
+	return &MutationError{r.ID, fmt.Errorf("%w: revision %d: %w", ErrUnseen, r.Position.Revision, cause)}
 }
 
 func (s *Service) requireKnown(routers []eventlog.RouterID) error {
