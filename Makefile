@@ -14,7 +14,7 @@ FUZZ_CPP   := engine updates stored text delta
 FUZZ_GO    := $(shell grep -rlE '^func Fuzz' --include=*_test.go . 2>/dev/null | xargs -r -n1 dirname | sort -u)
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster build go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress bench lint gen clean
+.PHONY: help run cluster build go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress robustness bench lint gen clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -71,6 +71,10 @@ fuzz-cpp:
 
 stress: build ## kill -9 of node, data plane and external etcd under load for DURATION (10s) each; the full table on both stores
 	DVR_REQUIRE_BINARIES=1 DVR_STRESS=$(DURATION) go test -count=1 -timeout 24h -run 'Stress|FullTable' ./cmd/internal/e2e
+
+robustness: build ## three nodes under load and random faults for DURATION, judged from outside; then broken nodes, which must be caught
+	@deploy/toolchain.sh robustness
+	DVR_REQUIRE_BINARIES=1 DVR_ROBUSTNESS=$(DURATION) go test -count=1 -timeout 24h -v -run 'TestLong|TestMutantsAreCaught' ./cmd/internal/robustness
 
 bench: build ## the figures of docs/performance.md, ratios within one run; fails where one is missed
 	@deploy/toolchain.sh bench

@@ -18,7 +18,8 @@
 // Invariant: acknowledged ≤ in flight ≤ building, and the Fold stands at the
 // end of building. A State is frozen when its batch leaves and published only
 // when the log has acknowledged it, so no reader ever sees a commit that may
-// still be lost.
+// still be lost. Nor is anyone refused for one: a refusal waits for the commit
+// that it rests on, and is judged again where that is lost.
 //
 // # Another appender
 //

@@ -63,6 +63,9 @@ func (l *Log) Append(ctx context.Context, prev, next eventlog.Head, raw []byte, 
 				}
 			case unknown:
 				a.unknown = true
+				if mutantAbsent && a.missing(ctx) {
+					return fail(fmt.Errorf("%w: %w", eventlog.ErrUnavailable, err))
+				}
 			}
 			l.counters.appendRetries.Add(1)
 			l.options.Logger.Warn("the outcome of an append is not known yet; it is tried again",
@@ -86,6 +89,9 @@ type appending struct {
 
 func (a *appending) transaction() (cmps []clientv3.Cmp, puts, gets []clientv3.Op) {
 	cmps = []clientv3.Cmp{unchanged(headKey, a.prev.Guard), absent(a.key)}
+	if mutantNoGuard {
+		cmps = nil
+	}
 	gets = []clientv3.Op{clientv3.OpGet(headKey), clientv3.OpGet(a.key), clientv3.OpGet(lowKey)}
 	for _, id := range a.stages {
 		manifest := stageDir(id) + manifestName

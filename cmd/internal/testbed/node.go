@@ -130,6 +130,7 @@ type DataPlane struct {
 	Dir, Router, Listen string
 	Controllers         string
 	Arguments           []string
+	Wrapper             []string // as a Node's
 	binary              string
 }
 
@@ -152,7 +153,8 @@ func (d *DataPlane) Start() error {
 		"--controller", d.Controllers, "--router", d.Router, "--sink", "memory",
 		"--state-dir", filepath.Join(d.Dir, "dataplane-"+d.Router), "--listen", d.Listen,
 	}, d.Arguments...)
-	p, err := start(d.binary, d.Dir, filepath.Join(d.Dir, "dataplane-"+d.Router+".log"), nil, args...)
+	line := slices.Concat(d.Wrapper, []string{d.binary}, args)
+	p, err := start(line[0], d.Dir, filepath.Join(d.Dir, "dataplane-"+d.Router+".log"), nil, line[1:]...)
 	d.process = p
 	return err
 }
