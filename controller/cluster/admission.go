@@ -18,8 +18,10 @@ import (
 	"dvr/eventlog"
 )
 
-// lapse is after what time the admission of a node that never started gives
-// way to another node that wants to join: one at a time learns.
+// lapse is for how long this node must have seen the entry of a node that never
+// started, and does not answer, before it gives way to another that wants to
+// join: one at a time learns. What is registered beside the entry does not count: it is written
+// after it, by another node's clock.
 const lapse = time.Minute
 
 var nodeID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
@@ -85,7 +87,7 @@ func (m *Manager) Add(ctx context.Context, c Candidate) (Admission, error) {
 		m.o.Logger.Info("a node was admitted as learner", zap.String("joining", c.NodeID), zap.String("raft", c.Raft), zap.String("member_id", FormatID(e.ID)))
 	}
 	reg := registration{
-		NodeID: c.NodeID, MemberID: FormatID(e.ID), Attempt: c.Attempt, Added: m.o.Now().UnixMilli(),
+		NodeID: c.NodeID, MemberID: FormatID(e.ID), Attempt: c.Attempt,
 		Addresses: Addresses{API: c.API, Raft: c.Raft, FIB: c.FIB, Client: c.Client},
 	}
 	if err := m.register(ctx, reg); err != nil {
@@ -106,7 +108,7 @@ func (m *Manager) addObserver(ctx context.Context, r *roster, c Candidate) (Admi
 		return Admission{}, fmt.Errorf("%w: %s is member %016x; remove it first, or choose another NODE_ID", ErrExists, c.NodeID, e.ID)
 	}
 	reg := registration{
-		NodeID: c.NodeID, Observer: true, Attempt: c.Attempt, Added: m.o.Now().UnixMilli(),
+		NodeID: c.NodeID, Observer: true, Attempt: c.Attempt,
 		Addresses: Addresses{API: c.API, Raft: c.Raft, FIB: c.FIB, Client: c.Client},
 	}
 	if old, ok := r.registers[c.NodeID]; ok && old.Observer && old.API != c.API && m.answers(ctx, old.API) {
@@ -172,8 +174,8 @@ func (m *Manager) addLearner(ctx context.Context, r *roster, c Candidate) (etcds
 		if !e.Learner {
 			continue
 		}
-		reg := r.of(e)
-		if len(e.Clients) > 0 || m.o.Now().Sub(time.UnixMilli(reg.Added)) < lapse {
+		if len(e.Clients) > 0 || !m.lapsed(e.ID) || m.probe.ask(ctx, []string{"http://" + e.Peer + "/version"}, true)[0] {
+			reg := r.of(e)
 			return etcdserver.Member{}, fmt.Errorf("%w: %s at %s, one at a time; if it is away for good, `dvr cluster remove %s`", ErrBusy, reg.NodeID, e.Peer, reg.NodeID)
 		}
 		if err := m.drop(ctx, r, e); err != nil {
@@ -193,6 +195,16 @@ func (m *Manager) addLearner(ctx context.Context, r *roster, c Candidate) (etcds
 		return etcdserver.Member{}, full()
 	}
 	return etcdserver.Member{ID: resp.Member.ID, Peer: c.Raft, Learner: true}, nil
+}
+
+// lapsed tells whether this node has seen the unused entry for long enough. The
+// caller holds changing.
+func (m *Manager) lapsed(member uint64) bool {
+	now := m.o.Now()
+	if m.unused.member != member {
+		m.unused = sighted{member, now}
+	}
+	return now.Sub(m.unused.since) >= lapse
 }
 
 func full() error {

@@ -205,12 +205,10 @@ func (m *Manager) MoveLeader(ctx context.Context, node string) error {
 }
 
 // WasRemoved tells, after etcd has stopped by itself, whether this member was
-// removed: it applied its removal, or a peer no longer has it in its list.
+// removed: it applied its removal, or a peer has. A peer in whose list it is
+// not is no witness: that one may not know yet that it was added.
 func (m *Manager) WasRemoved(ctx context.Context) bool {
-	return removed(ctx, m.o.Server)
-}
-
-func removed(ctx context.Context, s *etcdserver.Server) bool {
+	s := m.o.Server
 	if s.Removed() {
 		return true
 	}
@@ -219,11 +217,7 @@ func removed(ctx context.Context, s *etcdserver.Server) bool {
 		if e.ID == s.MemberID() {
 			continue
 		}
-		cluster, err := clusterAt(ctx, client, e.Peer)
-		if err != nil || cluster != s.ClusterID() {
-			continue
-		}
-		if in, err := listed(ctx, client, e.Peer, s.MemberID()); err == nil && !in {
+		if gone, err := buried(ctx, client, e.Peer, s.ClusterID(), s.MemberID()); err == nil && gone {
 			return true
 		}
 	}

@@ -57,9 +57,18 @@ func (c *Config) join(ctx context.Context) (*Plan, error) {
 			var a Admission
 			err := call(ctx, client, http.MethodPost, address, "/v1/cluster/members", candidate, &a)
 			if err == nil {
-				return c.admitted(id, &a)
+				var p *Plan
+				if p, err = c.admitted(id, &a); err == nil {
+					err = c.known(ctx, client, p)
+				}
+				if err == nil {
+					return p, nil
+				}
 			}
 			if !errors.Is(err, eventlog.ErrUnavailable) && !errors.Is(err, ErrBusy) && !errors.Is(err, errStranger) {
+				if errors.Is(err, ErrRefused) || errors.Is(err, ErrForeign) {
+					return nil, err
+				}
 				return nil, fmt.Errorf("%w by %s: %w", ErrRefused, address, err)
 			}
 			last = err
@@ -95,6 +104,36 @@ func (c *Config) admitted(id *Identity, a *Admission) (*Plan, error) {
 		return nil, fmt.Errorf("%w: the cluster admitted %q instead of %s=%s", ErrRefused, a.InitialCluster, c.NodeID, c.Addresses.Raft)
 	}
 	return &Plan{Identity: id, Members: members, Join: true, First: true}, id.Save(c.DataDir)
+}
+
+// known waits for every member that answers to have applied the admission: etcd
+// takes its own id from any one of them, and one that lags may still have an
+// earlier member at this node's address. Those that do not answer are passed
+// over. It returns an error that passes where one lags for long.
+func (c *Config) known(ctx context.Context, client *http.Client, p *Plan) error {
+	for pause := joinLeast / 10; p.Join; pause *= 2 {
+		behind := ""
+		for name, address := range p.Members {
+			if name == c.NodeID {
+				continue
+			}
+			if list, err := listAt(ctx, client, address); err == nil && list[c.Addresses.Raft] != p.Identity.MemberID {
+				behind = name
+			}
+		}
+		if behind == "" {
+			return nil
+		}
+		if pause > time.Second {
+			return fmt.Errorf("%w: %s has not heard of this node's admission", eventlog.ErrUnavailable, behind)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", eventlog.ErrUnavailable, context.Cause(ctx))
+		case <-time.After(pause):
+		}
+	}
+	return nil
 }
 
 // remember keeps how to reach the others.

@@ -70,6 +70,13 @@ type Manager struct {
 	// changing keeps the changes made through this node from judging the same
 	// list twice; other nodes' are seen by the list itself.
 	changing sync.Mutex
+	unused   sighted // of changing: the learner that others wait for
+}
+
+// sighted is an entry of a node that has not started, and when it was seen first.
+type sighted struct {
+	member uint64
+	since  time.Time
 }
 
 // NewManager makes a Manager. It holds no goroutine.
@@ -274,7 +281,6 @@ type registration struct {
 	Observer bool   `json:"observer,omitempty"`
 	Addresses
 	Attempt string `json:"attempt,omitempty"`
-	Added   int64  `json:"added,omitempty"` // Unix ms of the admission
 }
 
 const registerPrefix = "/dvr/members/"

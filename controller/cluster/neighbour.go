@@ -9,7 +9,12 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/version"
+	"go.etcd.io/etcd/client/pkg/v3/types"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/rafthttp"
 )
 
 // Addresses of a node as others dial them, host:port.
@@ -90,24 +95,49 @@ func clusterAt(ctx context.Context, client *http.Client, address string) (uint64
 	return id, nil
 }
 
-// listed asks the etcd behind a Raft address whether a member is in its list.
-func listed(ctx context.Context, client *http.Client, address string, member uint64) (bool, error) {
+// listAt asks the etcd behind a Raft address for the members that it has
+// applied: their ids by Raft address.
+func listAt(ctx context.Context, client *http.Client, address string) (map[string]string, error) {
 	status, header, raw, err := get(ctx, client, "http://"+address+membersPath)
+	if err != nil {
+		return nil, err
+	}
+	var members []struct {
+		ID   uint64   `json:"id"`
+		URLs []string `json:"peerURLs"`
+	}
+	if status != http.StatusOK || header.Get(clusterHeader) == "" || json.Unmarshal(raw, &members) != nil {
+		return nil, errStranger
+	}
+	out := map[string]string{}
+	for _, m := range members {
+		for _, u := range m.URLs {
+			out[strings.TrimPrefix(u, "http://")] = FormatID(m.ID)
+		}
+	}
+	return out, nil
+}
+
+// buried asks the etcd behind a Raft address whether it has applied the removal
+// of a member, which etcd keeps for ever and answers with 410 to whoever opens a
+// Raft stream as that member. The question names no receiver, so that no stream
+// is opened with a member that is not removed.
+func buried(ctx context.Context, client *http.Client, address string, cluster, member uint64) (bool, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+rafthttp.RaftStreamPrefix+"/message/"+types.ID(member).String(), nil)
 	if err != nil {
 		return false, err
 	}
-	var members []struct {
-		ID uint64 `json:"id"`
+	req.Header.Set(clusterHeader, types.ID(cluster).String())
+	req.Header.Set("X-Server-From", types.ID(member).String())
+	req.Header.Set("X-Server-Version", version.Version)
+	req.Header.Set("X-Min-Cluster-Version", version.MinClusterVersion)
+	resp, err := client.Do(req)
+	if err != nil {
+		return false, err
 	}
-	if status != http.StatusOK || header.Get(clusterHeader) == "" || json.Unmarshal(raw, &members) != nil {
-		return false, errStranger
-	}
-	for _, m := range members {
-		if m.ID == member {
-			return true, nil
-		}
-	}
-	return false, nil
+	defer resp.Body.Close()
+	own := resp.Header.Get(clusterHeader) == types.ID(cluster).String()
+	return own && resp.StatusCode == http.StatusGone, nil
 }
 
 func get(ctx context.Context, client *http.Client, url string) (int, http.Header, []byte, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -78,19 +79,24 @@ func (n *Node) openMember(ctx context.Context) error {
 
 func (n *Node) startEtcd(ctx context.Context, config *cluster.Config, plan *cluster.Plan) error {
 	s := n.settings
-	e, err := etcdserver.Start(ctx, etcdserver.Config{
+	etcd := etcdserver.Config{
 		Name: s.NodeID, DataDir: s.DataDir,
 		PeerListen: s.Raft.Listen, PeerAdvertise: s.Raft.Advertise,
 		ClientListen: s.Client.Listen, ClientAdvertise: s.Client.Advertise,
 		Members: plan.Members, Token: plan.Token, Join: plan.Join,
 		Quota: s.EtcdQuota, Writable: s.EtcdWritable, Hosts: hostsOf(s.Client),
 		Logger: n.log.Named("etcd").WithOptions(zap.IncreaseLevel(zap.WarnLevel)),
-	})
+	}
+	e, err := etcdserver.Start(ctx, etcd)
 	if err != nil && strings.Contains(err.Error(), "has already been bootstrapped") {
 		return fmt.Errorf("%w: %w", cluster.ErrDataLost, err)
 	}
 	if err != nil {
 		return storeError(s, err)
+	}
+	if got := cluster.FormatID(e.MemberID()); plan.Join && got != n.identity.MemberID {
+		e.Close()
+		return errors.Join(fmt.Errorf("etcd took the id %s, which is that of an earlier member at this address, instead of %s", got, n.identity.MemberID), os.RemoveAll(etcd.Dir()))
 	}
 	n.etcd, n.client = e, e.Client()
 	n.startup.etcd.Store(e)
