@@ -171,6 +171,7 @@ func has(t *testing.T, n *Node, i int) bool {
 // TestThreeFormAndAFourthJoins: INITIAL_CLUSTER makes one cluster of three; a
 // fourth node joins it through a follower, and becomes a voter.
 func TestThreeFormAndAFourthJoins(t *testing.T) {
+	t.Parallel()
 	seats := newSeats(t, 3)
 	form(t, seats...)
 	put(t, seats[0].node, 1)

@@ -72,6 +72,7 @@ func (s *seat) empty(t *testing.T) {
 // reason of its own, and does not start again on its data; the same for one
 // that was offline when it was removed. Emptied, it joins as a new member.
 func TestRemovedMemberStaysStopped(t *testing.T) {
+	t.Parallel()
 	seats := newSeats(t, 3)
 	form(t, seats...)
 	leader := leaderOf(t, seats...)
@@ -115,6 +116,7 @@ func TestRemovedMemberStaysStopped(t *testing.T) {
 // TestRemovalThatWouldLoseQuorumIsRefused names what is missing; the only
 // voter cannot be removed at all.
 func TestRemovalThatWouldLoseQuorumIsRefused(t *testing.T) {
+	t.Parallel()
 	seats := newSeats(t, 3)
 	form(t, seats...)
 	leader := leaderOf(t, seats...)
@@ -140,6 +142,7 @@ func TestRemovalThatWouldLoseQuorumIsRefused(t *testing.T) {
 
 // TestRemovingTheLeader: it hands leadership on, leaves, and writes go on.
 func TestRemovingTheLeader(t *testing.T) {
+	t.Parallel()
 	seats := newSeats(t, 3)
 	form(t, seats...)
 	leader := leaderOf(t, seats...)
@@ -160,6 +163,7 @@ func TestRemovingTheLeader(t *testing.T) {
 // whole DATA_DIR gone it waits, saying why, until it reaches a peer, and
 // refuses then; removed and emptied it joins anew.
 func TestLostData(t *testing.T) {
+	t.Parallel()
 	seats := newSeats(t, 3)
 	form(t, seats...)
 	put(t, seats[0].node, 1)
@@ -231,6 +235,7 @@ func TestLostData(t *testing.T) {
 
 // TestRestartOfAllIsTheSameCluster, with or without the settings of its start.
 func TestRestartOfAllIsTheSameCluster(t *testing.T) {
+	t.Parallel()
 	seats := newSeats(t, 3)
 	form(t, seats...)
 	put(t, seats[1].node, 1)
@@ -259,6 +264,7 @@ func TestRestartOfAllIsTheSameCluster(t *testing.T) {
 // TestForeignCluster: data of one cluster and neighbours, settings or etcd data
 // of another are told apart before anything is touched.
 func TestForeignCluster(t *testing.T) {
+	t.Parallel()
 	a, b := newSeat(t, "node-1"), newSeat(t, "node-2")
 	for _, s := range []*seat{a, b} {
 		if err := s.run(within(t, patience), t); err != nil {
@@ -306,6 +312,7 @@ func TestForeignCluster(t *testing.T) {
 
 // TestDataOfAnOlderVersion: a directory without an identity file gets one.
 func TestDataOfAnOlderVersion(t *testing.T) {
+	t.Parallel()
 	s := newSeat(t, "node-1")
 	if err := s.run(within(t, patience), t); err != nil {
 		t.Fatal(err)
@@ -330,6 +337,7 @@ func TestDataOfAnOlderVersion(t *testing.T) {
 // TestMoveLeader: to a voter that is named, through any node; an ordinary stop
 // of the leader hands leadership on, so that writes hardly wait.
 func TestMoveLeader(t *testing.T) {
+	t.Parallel()
 	seats := newSeats(t, 3)
 	form(t, seats...)
 	leader := leaderOf(t, seats...)
@@ -377,6 +385,7 @@ func TestMoveLeader(t *testing.T) {
 // TestChangedRaftAddress: a member that starts with another one tells the
 // others, so that new nodes find it.
 func TestChangedRaftAddress(t *testing.T) {
+	t.Parallel()
 	a, b := newSeat(t, "node-1"), newSeat(t, "node-2")
 	if err := a.run(within(t, patience), t); err != nil {
 		t.Fatal(err)

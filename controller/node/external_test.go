@@ -54,6 +54,7 @@ func silentEndpoint(t *testing.T) string {
 // TestSilentEndpoint: one endpoint of an external etcd that answers nothing
 // takes neither quorum nor what the others say of themselves.
 func TestSilentEndpoint(t *testing.T) {
+	t.Parallel()
 	e := externalEtcd(t, t.TempDir(), "127.0.0.1:0")
 	n, _, _ := start(t, append(environment(t, t.TempDir()), "ETCD_ENDPOINTS="+silentEndpoint(t)+","+e.ClientAddr().String()))
 	if got := n.quota(t.Context()); got != 256<<20 {
@@ -90,6 +91,7 @@ func TestLeastQuota(t *testing.T) {
 // TestQuorumLostAndBack: the log says once that etcd went and once that it is
 // back, and what is known of the store's size stays known meanwhile.
 func TestQuorumLostAndBack(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	e := externalEtcd(t, dir, "127.0.0.1:0")
 	address := e.ClientAddr().String()

@@ -132,17 +132,18 @@ func (n *Node) waitReady(ctx context.Context) error {
 	slow := time.AfterFunc(2*time.Second, func() { n.log.Info("waiting", zap.String("for", "a quorum of the cluster's members")) })
 	defer slow.Stop()
 	err := n.etcd.WaitReady(ctx)
-	if errors.Is(err, etcdserver.ErrStopped) {
-		return n.stoppedByEtcd(err)
+	switch {
+	case err == nil:
+		return nil
+	case n.etcd.Err() != nil:
+		return n.etcdEnded(n.etcd.Err())
 	}
-	if err != nil {
-		return fmt.Errorf("embedded etcd: %w", err)
-	}
-	return nil
+	return fmt.Errorf("embedded etcd: %w", err)
 }
 
-// stoppedByEtcd tells a removal, which it writes down, from other ends.
-func (n *Node) stoppedByEtcd(err error) error {
+// etcdEnded tells a removal, which it writes down, from other ends. What etcd
+// itself says of its end depends on which of its parts notices first.
+func (n *Node) etcdEnded(err error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	if !n.cluster.WasRemoved(ctx) {
@@ -235,11 +236,8 @@ func (n *Node) watchEtcd(background context.Context) {
 	n.run(func() {
 		select {
 		case <-n.etcd.Done():
-			switch err := n.etcd.Err(); {
-			case errors.Is(err, etcdserver.ErrStopped):
-				n.fail(n.stoppedByEtcd(err))
-			case err != nil:
-				n.fail(fmt.Errorf("etcd: %w", err))
+			if err := n.etcd.Err(); err != nil {
+				n.fail(n.etcdEnded(err))
 			}
 		case <-background.Done():
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -23,15 +24,16 @@ import (
 	"dvr/controller/settings"
 )
 
-// freeAddr is a loopback address that was free a moment ago.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// TestMain runs more tests at once than there are processors: they mostly wait
+// for elections, leases and timeouts of etcd.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		_ = flag.Set("test.parallel", "5")
 	}
-	defer l.Close()
-	return l.Addr().String()
+	os.Exit(m.Run())
 }
 
 func load(t *testing.T, environ ...string) *settings.Settings {
@@ -47,7 +49,7 @@ func load(t *testing.T, environ ...string) *settings.Settings {
 func environment(t *testing.T, dir string) []string {
 	return []string{
 		"NODE_ID=node-1", "DATA_DIR=" + dir, "API_ADDR=:0", "FIB_ADDR=:0", "LOG_FORMAT=json",
-		"RAFT_ADDR=" + freeAddr(t), "CLIENT_ADDR=" + freeAddr(t), "MEMORY_LIMIT=1GiB",
+		"RAFT_ADDR=" + quietAddr(t), "CLIENT_ADDR=" + quietAddr(t), "MEMORY_LIMIT=1GiB",
 	}
 }
 
@@ -119,6 +121,7 @@ func stop(t *testing.T, n *Node) {
 // TestRestartKeepsRoutes: the seed's curl lines on a node, which forgets
 // nothing when it is started again.
 func TestRestartKeepsRoutes(t *testing.T) {
+	t.Parallel()
 	env := environment(t, t.TempDir())
 	n, out, logs := start(t, env)
 	if !strings.Contains(out.String(), "API http://"+n.APIAddr()) || strings.Count(out.String(), "\n") != 1 {
@@ -210,8 +213,8 @@ func TestPortsInUse(t *testing.T) {
 func TestExternalEtcd(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	client := freeAddr(t)
-	e, err := etcdserver.Start(ctx, etcdserver.Config{Name: "elsewhere", DataDir: t.TempDir(), PeerListen: freeAddr(t), ClientListen: client, Writable: true})
+	client := quietAddr(t)
+	e, err := etcdserver.Start(ctx, etcdserver.Config{Name: "elsewhere", DataDir: t.TempDir(), PeerListen: quietAddr(t), ClientListen: client, Writable: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,10 +278,11 @@ func (s signalling) Write(p []byte) (int, error) {
 
 // TestNoQuorum: a write without etcd is refused at once, reading goes on.
 func TestNoQuorum(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	client := freeAddr(t)
-	e, err := etcdserver.Start(ctx, etcdserver.Config{Name: "elsewhere", DataDir: t.TempDir(), PeerListen: freeAddr(t), ClientListen: client, Writable: true})
+	client := quietAddr(t)
+	e, err := etcdserver.Start(ctx, etcdserver.Config{Name: "elsewhere", DataDir: t.TempDir(), PeerListen: quietAddr(t), ClientListen: client, Writable: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,6 +350,7 @@ func silentPlane(t *testing.T, n *Node) {
 // TestStopWithCallsInProgress: a call that waits for a data plane and a body
 // that never ends do not make an ordinary stop a failure.
 func TestStopWithCallsInProgress(t *testing.T) {
+	t.Parallel()
 	n, _, logs := start(t, environment(t, t.TempDir()))
 	silentPlane(t, n)
 	type answer struct {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,8 +21,8 @@ func sharedEtcd(t *testing.T) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	client := freeAddr(t)
-	e, err := etcdserver.Start(ctx, etcdserver.Config{Name: "elsewhere", DataDir: t.TempDir(), PeerListen: freeAddr(t), ClientListen: client, Writable: true})
+	client := quietAddr(t)
+	e, err := etcdserver.Start(ctx, etcdserver.Config{Name: "elsewhere", DataDir: t.TempDir(), PeerListen: quietAddr(t), ClientListen: client, Writable: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,8 +48,9 @@ func startExternal(t *testing.T, n int) []*Node {
 // TestWriteHereReadThere: what one node has answered is shown by every other at
 // once, without a retry.
 func TestWriteHereReadThere(t *testing.T) {
+	t.Parallel()
 	nodes := startExternal(t, 3)
-	for i := range 1000 {
+	for i := range times(200, 1000) {
 		here, there := nodes[i%3], nodes[(i+1+i/3%2)%3]
 		destination := fmt.Sprintf("10.%d.%d.0/24", i/256, i%256)
 		if code, body := call(t, here, "POST", "/routes", fmt.Sprintf(`{"destination":%q,"next_hop":"192.168.1.1","metric":%d}`, destination, i)); code != http.StatusCreated {
@@ -72,6 +74,7 @@ func TestWriteHereReadThere(t *testing.T) {
 // TestClusterServesEverywhere: three members and an observer. Each takes writes,
 // shows those of all others at once, and knows everyone's data planes.
 func TestClusterServesEverywhere(t *testing.T) {
+	t.Parallel()
 	seats := newSeats(t, 3)
 	form(t, seats...)
 	observer := newSeat(t, "watcher")
@@ -82,7 +85,7 @@ func TestClusterServesEverywhere(t *testing.T) {
 	for _, s := range append(seats, observer) {
 		nodes = append(nodes, s.node)
 	}
-	for i := range 1000 {
+	for i := range times(200, 1000) {
 		here, there := nodes[i%4], nodes[(i+1+i/4%3)%4]
 		destination := fmt.Sprintf("10.%d.%d.0/24", i/256, i%256)
 		if code, body := call(t, here, "POST", "/routes", fmt.Sprintf(`{"destination":%q,"next_hop":"192.168.1.1","metric":%d}`, destination, i)); code != http.StatusCreated {
@@ -102,6 +105,7 @@ func TestClusterServesEverywhere(t *testing.T) {
 // TestLeaderStops: while the leader stops in order, calls through the others
 // succeed, each stored once.
 func TestLeaderStops(t *testing.T) {
+	t.Parallel()
 	seats := newSeats(t, 3)
 	form(t, seats...)
 	var leader *Node
@@ -174,4 +178,12 @@ func TestLeaderStops(t *testing.T) {
 			}
 		}
 	}
+}
+
+// times is how often something is tried: the second with DVR_STRESS.
+func times(usual, stressed int) int {
+	if os.Getenv("DVR_STRESS") != "" {
+		return stressed
+	}
+	return usual
 }

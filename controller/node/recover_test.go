@@ -15,6 +15,7 @@ import (
 // epoch with all that it had, takes in new members, and the lost ones, should
 // they come back with their data, are refused by it.
 func TestRecoverFromALostMajority(t *testing.T) {
+	t.Parallel()
 	seats := newSeats(t, 3)
 	form(t, seats...)
 	put(t, seats[0].node, 1)

@@ -39,6 +39,7 @@ func importRoutes(t *testing.T, n *Node, round int) int {
 // raised and nothing can be put. The node makes room by itself, writes come
 // back, and nothing that was acknowledged is lost.
 func TestFullStoreRecovers(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Second)
 	defer cancel()
 	s := load(t, environment(t, t.TempDir())...)

@@ -37,7 +37,7 @@ type starting struct {
 // begin runs a node and returns when it answers.
 func begin(t *testing.T, environ []string) *starting {
 	t.Helper()
-	s := &starting{t: t, api: freeAddr(t), done: make(chan error, 1)}
+	s := &starting{t: t, api: quietAddr(t), done: make(chan error, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	environ = slices.DeleteFunc(slices.Clone(environ), func(v string) bool { return strings.HasPrefix(v, "API_ADDR=") })
@@ -147,7 +147,8 @@ func onEtcd(t *testing.T, address string) []string {
 // TestAnswersBeforeEtcd: a node whose etcd is away answers from the start, says
 // what it waits for, and serves once it is there.
 func TestAnswersBeforeEtcd(t *testing.T) {
-	config := etcdserver.Config{DataDir: t.TempDir(), PeerListen: freeAddr(t), ClientListen: freeAddr(t)}
+	t.Parallel()
+	config := etcdserver.Config{DataDir: t.TempDir(), PeerListen: quietAddr(t), ClientListen: quietAddr(t)}
 	s := begin(t, onEtcd(t, config.ClientListen))
 	s.refused("starting", "starting", "opening the log", config.ClientListen)
 	elsewhere(t, config)
@@ -163,7 +164,7 @@ func TestAnswersBeforeEtcd(t *testing.T) {
 // TestStopsWhileStarting: SIGTERM ends a start cleanly, with an etcd that is
 // away and with one that has no quorum.
 func TestStopsWhileStarting(t *testing.T) {
-	s := begin(t, onEtcd(t, freeAddr(t)))
+	s := begin(t, onEtcd(t, quietAddr(t)))
 	s.end()
 	if strings.Contains(s.logs.String(), `"level":"error"`) {
 		t.Errorf("an ordinary stop logs %s", s.logs.String())
@@ -174,7 +175,8 @@ func TestStopsWhileStarting(t *testing.T) {
 // heals stays up and says which revision lacks and what to do; it serves nothing,
 // and serves as soon as the batch was put back.
 func TestDamagedLogIsWaitedFor(t *testing.T) {
-	config := etcdserver.Config{DataDir: t.TempDir(), PeerListen: freeAddr(t), ClientListen: freeAddr(t)}
+	t.Parallel()
+	config := etcdserver.Config{DataDir: t.TempDir(), PeerListen: quietAddr(t), ClientListen: quietAddr(t)}
 	_, etcd := elsewhere(t, config)
 	n, _, _ := start(t, onEtcd(t, config.ClientListen))
 	for i := range 6 {
@@ -333,13 +335,13 @@ func TestTellsWhatIsAwaited(t *testing.T) {
 }
 
 func TestWaitsForQuorum(t *testing.T) {
-	peer := freeAddr(t)
+	peer := quietAddr(t)
 	s := newStartup(&Node{settings: load(t, environment(t, t.TempDir())...), log: zap.NewNop()})
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	e, err := etcdserver.Start(ctx, etcdserver.Config{
-		Name: "one", DataDir: t.TempDir(), PeerListen: peer, ClientListen: freeAddr(t),
-		Members: map[string]string{"one": peer, "two": freeAddr(t)},
+		Name: "one", DataDir: t.TempDir(), PeerListen: peer, ClientListen: quietAddr(t),
+		Members: map[string]string{"one": peer, "two": quietAddr(t)},
 	})
 	if err != nil {
 		t.Fatal(err)
