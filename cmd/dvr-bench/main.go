@@ -2,7 +2,7 @@
 // the ratios that docs/performance.md records. It starts the real binaries
 // (make build) on free loopback ports and data in a temporary directory.
 //
-//	dvr-bench [flags] [post single append replay full memory durability cluster]
+//	dvr-bench [flags] [post single append replay full memory durability cluster outage join]
 //	dvr-bench table [-next-hops N]     the full Internet table as NDJSON routes
 //
 // The exit status is 1 where a benchmark failed or a figure that must be
@@ -38,6 +38,8 @@ var benches = []bench{
 	{"memory", benchMemory},
 	{"durability", benchDurability},
 	{"cluster", benchCluster},
+	{"outage", benchOutage},
+	{"join", benchJoin},
 }
 
 func main() {
