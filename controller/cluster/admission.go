@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
 	"dvr/controller/etcdserver"
@@ -155,7 +156,11 @@ func (m *Manager) existing(ctx context.Context, r *roster, c Candidate) (etcdser
 
 // drop removes the entry of a learner that never started.
 func (m *Manager) drop(ctx context.Context, r *roster, e etcdserver.Member) error {
-	resp, err := m.o.Client.MemberRemove(ctx, e.ID)
+	var resp *clientv3.MemberRemoveResponse
+	err := propose(ctx, func(ctx context.Context) (err error) {
+		resp, err = m.o.Client.MemberRemove(ctx, e.ID)
+		return err
+	})
 	if err != nil && !errors.Is(err, rpctypes.ErrMemberNotFound) {
 		return transient(err)
 	}
@@ -183,8 +188,12 @@ func (m *Manager) addLearner(ctx context.Context, r *roster, c Candidate) (etcds
 		}
 		break
 	}
-	resp, err := m.o.Client.MemberAddAsLearner(ctx, []string{"http://" + c.Raft})
-	if err != nil {
+	var resp *clientv3.MemberAddResponse
+	err := propose(ctx, func(ctx context.Context) (err error) {
+		resp, err = m.o.Client.MemberAddAsLearner(ctx, []string{"http://" + c.Raft})
+		return err
+	})
+	if err != nil { // also where a late first proposal is in the second's way: the node asks again
 		return etcdserver.Member{}, transient(err)
 	}
 	r.members = etcdserver.MembersOf(resp.Members)

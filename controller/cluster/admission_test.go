@@ -165,3 +165,29 @@ func listen(t *testing.T, address string) net.Listener {
 	}
 	return l
 }
+
+// TestProposalsThatRaftDropsAreRepeated: without an answer a change is proposed
+// again after a second, and only then; what etcd answers is final.
+func TestProposalsThatRaftDropsAreRepeated(t *testing.T) {
+	calls := 0
+	began := time.Now()
+	err := propose(within(t, 20*time.Second), func(ctx context.Context) error {
+		if calls++; calls == 1 {
+			<-ctx.Done() // dropped: nobody answers
+			return ctx.Err()
+		}
+		return nil
+	})
+	if took := time.Since(began); err != nil || calls != 2 || took < proposeEvery || took > 3*proposeEvery {
+		t.Errorf("%v after %d calls and %v", err, calls, took)
+	}
+	calls = 0
+	if err := propose(t.Context(), func(context.Context) error { calls++; return ErrBusy }); !errors.Is(err, ErrBusy) || calls != 1 {
+		t.Errorf("%v after %d calls", err, calls)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	calls = 0
+	if err := propose(ctx, func(ctx context.Context) error { calls++; cancel(); return ctx.Err() }); !errors.Is(err, context.Canceled) || calls != 1 {
+		t.Errorf("%v after %d calls", err, calls)
+	}
+}

@@ -55,7 +55,10 @@ func (m *Manager) Remove(ctx context.Context, node string) error {
 	if e.ID == m.o.Server.LeaderID() {
 		m.leaveLeadership(ctx, &r, e.ID)
 	}
-	if _, err := m.o.Client.MemberRemove(ctx, e.ID); err != nil && !errors.Is(err, rpctypes.ErrMemberNotFound) {
+	if err := propose(ctx, func(ctx context.Context) error {
+		_, err := m.o.Client.MemberRemove(ctx, e.ID)
+		return err
+	}); err != nil && !errors.Is(err, rpctypes.ErrMemberNotFound) {
 		return fmt.Errorf("remove %s: %w", node, transient(err))
 	}
 	m.o.Logger.Info("a member was removed", zap.String("removed", node), zap.String("member_id", FormatID(e.ID)))
@@ -64,6 +67,24 @@ func (m *Manager) Remove(ctx context.Context, node string) error {
 		m.o.Logger.Warn("the registration of a removed member stays", zap.String("removed", node), zap.Error(err))
 	}
 	return nil
+}
+
+// proposeEvery is how long one proposal of a change of etcd's list is waited for.
+const proposeEvery = time.Second
+
+// propose proposes a change of etcd's list again and again until it is answered
+// or ctx ends. Raft drops a change that reaches the leader before that has
+// applied the one before, and etcd then waits 7 s for what will not come.
+func propose(ctx context.Context, change func(context.Context) error) error {
+	for {
+		short, cancel := context.WithTimeout(ctx, proposeEvery)
+		err := change(short)
+		late := err != nil && short.Err() != nil
+		cancel()
+		if !late || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // forget removes what is not, or no longer, in etcd's list: an observer.
@@ -146,7 +167,12 @@ func (m *Manager) promote(ctx context.Context, r *roster, e etcdserver.Member) e
 	if online+1 < (voters+1)/2+1 {
 		return fmt.Errorf("%w: with %s it has %d voters, of which %d answer", ErrQuorum, r.of(e).NodeID, voters+1, online+1)
 	}
-	if _, err := m.o.Client.MemberPromote(ctx, e.ID); err != nil {
+	// It was a learner when the list was read, so a second try that finds a voter
+	// is the first one's success.
+	if err := propose(ctx, func(ctx context.Context) error {
+		_, err := m.o.Client.MemberPromote(ctx, e.ID)
+		return err
+	}); err != nil && !errors.Is(err, rpctypes.ErrMemberNotLearner) {
 		return fmt.Errorf("promote %s: %w", r.of(e).NodeID, transient(err))
 	}
 	m.o.Logger.Info("a learner became a voter", zap.String("promoted", r.of(e).NodeID))
