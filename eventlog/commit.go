@@ -27,7 +27,6 @@ func (p Position) String() string { return fmt.Sprintf("%s/%d/%d", p.LogID, p.Ep
 // Limits of format 1.
 const (
 	Format          = 1
-	MaxLevel        = 1 // newest level that this program folds
 	MaxBatchBytes   = 256 << 10
 	MaxBatchCommits = 4096
 	MaxCommitEvents = 4096

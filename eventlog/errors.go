@@ -29,6 +29,27 @@ var (
 	ErrNotFound = errors.New("not found")
 )
 
+// LevelError is ErrLevel with what is known of the log; zero: not known.
+type LevelError struct {
+	Level uint32   // that the log is at
+	From  Revision // the first that this program does not fold
+}
+
+// Error is a sentence that says what to do.
+func (e *LevelError) Error() string {
+	at, from := "a newer level", ""
+	if e.Level > 0 {
+		at = fmt.Sprintf("level %d", e.Level)
+	}
+	if e.From > 0 {
+		from = fmt.Sprintf(" from revision %d", e.From)
+	}
+	return fmt.Sprintf("this node supports level %d, the log is at %s%s: upgrade it", MaxLevel, at, from)
+}
+
+// Unwrap gives ErrLevel.
+func (e *LevelError) Unwrap() error { return ErrLevel }
+
 // FieldError is bad input: the member at fault, dotted and indexed from the
 // request's root ("events[3].next_hop"), and the reason in a sentence.
 type FieldError struct{ Field, Reason string }

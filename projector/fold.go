@@ -110,8 +110,7 @@ func inspect(c *eventlog.Commit) (confirms bool, err error) {
 			confirms = true
 		case *eventlog.LevelRaised:
 			if e.Level > eventlog.MaxLevel {
-				return false, fmt.Errorf("fold revision %d: level %d, this program folds up to %d: %w",
-					c.Revision, e.Level, eventlog.MaxLevel, eventlog.ErrLevel)
+				return false, fmt.Errorf("fold revision %d: %w", c.Revision, &eventlog.LevelError{Level: e.Level, From: c.Revision})
 			}
 		case *eventlog.CommitStaged:
 			return false, fmt.Errorf("fold revision %d: stage %q is not expanded: %w", c.Revision, e.ID, eventlog.ErrHole)

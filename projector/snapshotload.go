@@ -133,8 +133,11 @@ func (l *loader) header() error {
 		return corrupt(err)
 	}
 	h := &l.head
-	if h.Format > eventlog.Format || h.Level > eventlog.MaxLevel {
-		return fmt.Errorf("snapshot format %d, level %d: %w", h.Format, h.Level, eventlog.ErrLevel)
+	if h.Format > eventlog.Format {
+		return fmt.Errorf("snapshot format %d: %w", h.Format, eventlog.ErrLevel)
+	}
+	if h.Level > eventlog.MaxLevel {
+		return fmt.Errorf("snapshot: %w", &eventlog.LevelError{Level: h.Level})
 	}
 	if h.Format != eventlog.Format || min(h.Bodies, h.Sets, h.Destinations, h.Items, h.Window) < 0 || h.Window > windowMax {
 		return corrupt(errors.New("the header is out of range"))

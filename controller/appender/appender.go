@@ -222,9 +222,23 @@ func (a *Appender) setFault(err error) {
 		a.fault.Store(nil)
 		return
 	}
+	err = outgrown(err, a.State().Position().Revision)
 	if old := a.fault.Swap(&err); old == nil || !errors.Is(err, *old) {
 		a.options.OnDamage(err)
 	}
+}
+
+// outgrown makes of ErrLevel the sentence for operators: State stands right
+// before what is newer.
+func outgrown(err error, at eventlog.Revision) error {
+	var e *eventlog.LevelError
+	switch {
+	case !errors.Is(err, eventlog.ErrLevel):
+		return err
+	case errors.As(err, &e) && e.From > 0:
+		return e
+	}
+	return &eventlog.LevelError{From: at + 1}
 }
 
 // Head is the newest acknowledged head that State stands at.

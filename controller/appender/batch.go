@@ -23,6 +23,9 @@ type batch struct {
 	joined []joined      // requests whose answer rests on one of the commits
 	stages []string
 	state  *projector.State // frozen at tip when the batch leaves
+	// raises: it holds level.raised, and that alone, so that an older program
+	// reads everything before it and stops exactly there.
+	raises bool
 }
 
 // joined waits for the acknowledgement of a commit that another request made:
@@ -49,6 +52,9 @@ func newBatch(prev eventlog.Head, at int64, room []byte, commits int) *batch {
 func (b *batch) fits(size int) bool {
 	if len(b.items) == 0 {
 		return true
+	}
+	if b.raises {
+		return false
 	}
 	return len(b.items) < eventlog.MaxBatchCommits && len(b.raw)+size+maxGrowth <= eventlog.MaxBatchBytes
 }

@@ -19,10 +19,11 @@ var errForked = fmt.Errorf("the log continues another history: %w", eventlog.Err
 // Open restores the state (newest snapshot that loads, then the tail of the
 // log) and starts the appender. It returns when State stands at the head that
 // was read last. A log of a newer level opens too: Fault tells, and State
-// serves what could be folded.
+// serves what could be folded, unless nothing before that level is retained.
 //
 // Cost: one pass over the snapshot and the tail, decoding and folding on two
-// cores. Errors: eventlog.ErrUnavailable, ErrHole, ErrCorrupt, ctx's.
+// cores. Errors: eventlog.ErrUnavailable, ErrHole, ErrCorrupt, ErrLevel with
+// ErrTruncated, ctx's.
 func Open(ctx context.Context, log eventlog.Log, options Options) (*Appender, error) {
 	options = options.withDefaults()
 	own, cancel := context.WithCancel(context.Background())
@@ -33,7 +34,7 @@ func Open(ctx context.Context, log eventlog.Log, options Options) (*Appender, er
 		ctx:    own, cancel: cancel,
 	}
 	fold, head, err := a.restore(ctx)
-	if err != nil && !errors.Is(err, eventlog.ErrLevel) {
+	if err != nil && (!errors.Is(err, eventlog.ErrLevel) || errors.Is(err, eventlog.ErrTruncated)) {
 		cancel()
 		return nil, fmt.Errorf("open the log: %w", err)
 	}

@@ -279,7 +279,8 @@ func TestNewerLevelStopsFolding(t *testing.T) {
 	if at := a.State().Position().Revision; at != 2 {
 		t.Fatalf("State at %d, want the last that could be folded", at)
 	}
-	if _, err := a.Append(testContext(t), request("b", route(2))); !errors.Is(err, eventlog.ErrLevel) {
+	want := fmt.Sprintf("this node supports level %d, the log is at level %d from revision 3: upgrade it", eventlog.MaxLevel, eventlog.MaxLevel+1)
+	if _, err := a.Append(testContext(t), request("b", route(2))); !errors.Is(err, eventlog.ErrLevel) || err.Error() != want {
 		t.Fatalf("got %v", err)
 	}
 	again := open(t, log, Options{})

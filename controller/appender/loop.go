@@ -227,7 +227,7 @@ func (l *loop) admit(p *Pending) bool {
 		l.building = newBatch(tip, at, l.room(), commits)
 	}
 	b := l.building
-	if !b.fits(len(p.form.bytes)) {
+	if !b.fits(len(p.form.bytes)) || len(b.items) > 0 && raisesLevel(c) {
 		return false
 	}
 	if err := l.apply(b, p); err != nil {
@@ -273,7 +273,7 @@ func (l *loop) apply(b *batch, p *Pending) error {
 	}
 	b.tip.Revision, b.tip.Hash, b.tipAt = c.Revision, h, c.Time
 	if raisesLevel(c) {
-		b.tip.Level = l.fold.Current().Head().Level
+		b.tip.Level, b.raises = l.fold.Current().Head().Level, true
 	}
 	if p.staged != "" {
 		b.stages = append(b.stages, p.staged)

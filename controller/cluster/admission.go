@@ -56,11 +56,14 @@ func (c *Candidate) validate() error {
 
 // Add admits a node: as a learner, which is promoted when it has caught up, or
 // as an observer. A repetition of the same attempt gets the same answer. Errors:
-// *eventlog.FieldError, ErrFull, ErrExists, ErrBusy, ErrQuorum,
+// *eventlog.FieldError, ErrLevel, ErrFull, ErrExists, ErrBusy, ErrQuorum,
 // eventlog.ErrUnavailable.
 func (m *Manager) Add(ctx context.Context, c Candidate) (Admission, error) {
 	if err := c.validate(); err != nil {
 		return Admission{}, err
+	}
+	if m.o.Level != nil && c.Level > 0 && c.Level < m.o.Level() {
+		return Admission{}, fmt.Errorf("%w: %s supports level %d, the log is at level %d: upgrade it", ErrLevel, c.NodeID, c.Level, m.o.Level())
 	}
 	if m.o.Server == nil {
 		var a Admission
@@ -88,7 +91,7 @@ func (m *Manager) Add(ctx context.Context, c Candidate) (Admission, error) {
 		m.o.Logger.Info("a node was admitted as learner", zap.String("joining", c.NodeID), zap.String("raft", c.Raft), zap.String("member_id", FormatID(e.ID)))
 	}
 	reg := registration{
-		NodeID: c.NodeID, MemberID: FormatID(e.ID), Attempt: c.Attempt,
+		NodeID: c.NodeID, MemberID: FormatID(e.ID), Attempt: c.Attempt, Level: c.Level,
 		Addresses: Addresses{API: c.API, Raft: c.Raft, FIB: c.FIB, Client: c.Client},
 	}
 	if err := m.register(ctx, reg); err != nil {
@@ -109,7 +112,7 @@ func (m *Manager) addObserver(ctx context.Context, r *roster, c Candidate) (Admi
 		return Admission{}, fmt.Errorf("%w: %s is member %016x; remove it first, or choose another NODE_ID", ErrExists, c.NodeID, e.ID)
 	}
 	reg := registration{
-		NodeID: c.NodeID, Observer: true, Attempt: c.Attempt,
+		NodeID: c.NodeID, Observer: true, Attempt: c.Attempt, Level: c.Level,
 		Addresses: Addresses{API: c.API, Raft: c.Raft, FIB: c.FIB, Client: c.Client},
 	}
 	if old, ok := r.registers[c.NodeID]; ok && old.Observer && old.API != c.API && m.answers(ctx, old.API) {
@@ -264,7 +267,7 @@ func (m *Manager) Enrol(ctx context.Context) {
 	if m.o.Server == nil {
 		return
 	}
-	want := registration{NodeID: m.o.NodeID, MemberID: FormatID(m.o.Server.MemberID()), Addresses: m.o.Addresses}
+	want := registration{NodeID: m.o.NodeID, MemberID: FormatID(m.o.Server.MemberID()), Addresses: m.o.Addresses, Level: eventlog.MaxLevel}
 	for pause := joinLeast; ; pause = min(2*pause, joinMost) {
 		err := m.moveTo(ctx, m.o.Addresses.Raft)
 		var have map[string]registration
@@ -272,7 +275,7 @@ func (m *Manager) Enrol(ctx context.Context) {
 			have, err = m.registrations(ctx, false)
 		}
 		if err == nil {
-			if old, ok := have[m.o.NodeID]; ok && old.Addresses == want.Addresses && old.MemberID == want.MemberID && !old.Observer {
+			if old, ok := have[m.o.NodeID]; ok && old.Addresses == want.Addresses && old.MemberID == want.MemberID && old.Level == want.Level && !old.Observer {
 				return
 			}
 			if err = m.register(ctx, want); err == nil {

@@ -29,6 +29,8 @@ var (
 	ErrNotReady = errors.New("the learner has not caught up yet")
 	// ErrBusy: another node is joining; nothing changed, try again.
 	ErrBusy = errors.New("another node is joining")
+	// ErrLevel: the node's program is older than the log; nothing changed.
+	ErrLevel = errors.New("the node supports less than the log's level")
 	// ErrRole: the member's role does not allow it.
 	ErrRole = errors.New("not in this role")
 )

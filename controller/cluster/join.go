@@ -21,6 +21,8 @@ type Candidate struct {
 	// Attempt tells a repetition of one admission from a new one by a node that
 	// was started again without data; empty: always new.
 	Attempt string `json:"attempt,omitempty"`
+	// Level is the highest that the node supports; 0: not known.
+	Level uint32 `json:"level,omitempty"`
 }
 
 // Admission is what an admitted node starts with.
@@ -48,7 +50,7 @@ func (c *Config) join(ctx context.Context) (*Plan, error) {
 	client := newHTTPClient(joinTimeout)
 	candidate := Candidate{
 		NodeID: c.NodeID, Raft: c.Addresses.Raft, API: c.Addresses.API, FIB: c.Addresses.FIB, Client: c.Addresses.Client,
-		Observer: c.Observer, Attempt: c.Attempt,
+		Observer: c.Observer, Attempt: c.Attempt, Level: eventlog.MaxLevel,
 	}
 	asked := append([]string(nil), c.Join...)
 	for pause := joinLeast; ; pause = min(2*pause, joinMost) {

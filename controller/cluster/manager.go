@@ -39,6 +39,7 @@ type Node struct {
 	Raft     string `json:"raft"`
 	FIB      string `json:"fib"`
 	Client   string `json:"client"`
+	Level    uint32 `json:"level,omitempty"` // the highest that it registered to support; 0: not known
 }
 
 // View is the cluster as a node sees it.
@@ -57,6 +58,7 @@ type Options struct {
 	Server    *etcdserver.Server // nil of an observer
 	ClusterID string             // of an observer
 	LogID     func() string
+	Level     func() uint32 // of the log; nil: whoever joins is not asked for its own
 	Logger    *zap.Logger
 	Now       func() time.Time // nil: time.Now
 }
@@ -178,7 +180,7 @@ func (m *Manager) view(ctx context.Context, r *roster, fresh bool) View {
 			n.Client = e.Clients[0]
 		}
 		reg := r.of(e)
-		n.NodeID, n.API, n.FIB = reg.NodeID, reg.API, reg.FIB
+		n.NodeID, n.API, n.FIB, n.Level = reg.NodeID, reg.API, reg.FIB, reg.Level
 		if n.Client == "" {
 			n.Client = reg.Client
 		}
@@ -186,7 +188,7 @@ func (m *Manager) view(ctx context.Context, r *roster, fresh bool) View {
 	}
 	for _, reg := range r.registers {
 		if reg.Observer && !slices.ContainsFunc(v.Members, func(n Node) bool { return n.NodeID == reg.NodeID }) {
-			v.Members = append(v.Members, Node{NodeID: reg.NodeID, Role: RoleObserver, API: reg.API, Raft: reg.Raft, FIB: reg.FIB, Client: reg.Client})
+			v.Members = append(v.Members, Node{NodeID: reg.NodeID, Role: RoleObserver, API: reg.API, Raft: reg.Raft, FIB: reg.FIB, Client: reg.Client, Level: reg.Level})
 		}
 	}
 	var urls []string
@@ -281,6 +283,7 @@ type registration struct {
 	Observer bool   `json:"observer,omitempty"`
 	Addresses
 	Attempt string `json:"attempt,omitempty"`
+	Level   uint32 `json:"level,omitempty"` // the highest that it supports
 }
 
 const registerPrefix = "/dvr/members/"

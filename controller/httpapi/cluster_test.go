@@ -63,7 +63,7 @@ func TestClusterChanges(t *testing.T) {
 	a := newAPI(t)
 	for _, c := range []struct{ method, target, body, asked, answer string }{
 		{"POST", "/v1/cluster/members", `{"node_id":"node-4","raft":"b:2","api":"b:3","fib":"b:4","client":"b:5","observer":true,"attempt":"x"}`,
-			"add {NodeID:node-4 Raft:b:2 API:b:3 FIB:b:4 Client:b:5 Observer:true Attempt:x}", `"initial_cluster":"node-1=a:1,node-4=b:2"`},
+			"add {NodeID:node-4 Raft:b:2 API:b:3 FIB:b:4 Client:b:5 Observer:true Attempt:x Level:0}", `"initial_cluster":"node-1=a:1,node-4=b:2"`},
 		{"DELETE", "/v1/cluster/members/node-4", "", "remove node-4", `{"node_id":"node-4","status":"member removed","revision":1}`},
 		{"POST", "/v1/cluster/members/node-4/promote", "", "promote node-4", `"status":"member promoted"`},
 		{"POST", "/v1/cluster/leader", `{"node_id":"node-2"}`, "lead node-2", `"status":"leader moved"`},
@@ -79,7 +79,7 @@ func TestClusterChanges(t *testing.T) {
 			slug string
 		}{
 			{cluster.ErrNotFound, 404, "no-such-member"}, {cluster.ErrQuorum, 409, "would-lose-quorum"}, {cluster.ErrFull, 409, "too-many-voters"},
-			{cluster.ErrExists, 409, "member-exists"}, {cluster.ErrRole, 409, "role"}, {cluster.ErrNotReady, 503, "not-ready"},
+			{cluster.ErrExists, 409, "member-exists"}, {cluster.ErrRole, 409, "role"}, {cluster.ErrLevel, 409, "below-level"}, {cluster.ErrNotReady, 503, "not-ready"},
 			{cluster.ErrBusy, 503, "joining"}, {eventlog.ErrUnavailable, 503, "unavailable"}, {errors.New("other"), 500, "internal"},
 		} {
 			a.nodes.err = fmt.Errorf("about a member: %w", e.err)

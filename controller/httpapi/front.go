@@ -22,7 +22,9 @@ type Waiting struct {
 	Reason string
 	// Fault is the damage that keeps the node from serving; empty while the
 	// start takes its course.
-	Fault    string
+	Fault string
+	// Outdated: no damage, but a log that only a newer program reads.
+	Outdated bool
 	Revision eventlog.Revision // folded so far
 	Head     eventlog.Revision // of the log; 0: not known yet
 	// Retry is when it is worth to ask again; at least a second is told.
@@ -139,6 +141,9 @@ func (f *Front) answer(b *buffer, h http.Header, r *http.Request) (int, []string
 		if waiting.Fault != "" {
 			status = "damaged"
 		}
+		if waiting.Outdated {
+			status = "outdated"
+		}
 		o.str("status", status)
 		o.str("raft_state", n.RaftState)
 		o.str("node_id", n.NodeID)
@@ -150,6 +155,9 @@ func (f *Front) answer(b *buffer, h http.Header, r *http.Request) (int, []string
 	row := kind{status: http.StatusServiceUnavailable, slug: "starting", title: "The node is starting"}
 	if waiting.Fault != "" {
 		row.slug, row.title = "damaged", "The log is damaged"
+	}
+	if waiting.Outdated {
+		row.slug, row.title = "outdated", "The log needs a newer program"
 	}
 	o.problem(row, waiting.Reason, r.URL.Path)
 	o.str("node_id", n.NodeID)

@@ -92,6 +92,13 @@ func TestFrontWaits(t *testing.T) {
 	if err := json.Unmarshal([]byte(ask(t, f, "GET", "/health").Body), &health); err != nil || health["status"] != "damaged" {
 		t.Errorf("health: %v, %v", health, err)
 	}
+	waiting.Outdated, waiting.Fault = true, "upgrade it"
+	if m := ask(t, f, "GET", "/readyz").json(t); m["type"] != "/problems/outdated" || m["fault"] != "upgrade it" {
+		t.Errorf("outdated: %v", m)
+	}
+	if err := json.Unmarshal([]byte(ask(t, f, "GET", "/health").Body), &health); err != nil || health["status"] != "outdated" {
+		t.Errorf("outdated: %v %v", health, err)
+	}
 
 	f.Open(a.server.Handler())
 	if r := ask(t, f, "GET", "/readyz"); r.Code != 200 {

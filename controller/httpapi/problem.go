@@ -57,6 +57,7 @@ var kinds = []kind{
 	{cluster.ErrExists, http.StatusConflict, "member-exists", "There is such a member already", 0},
 	{cluster.ErrFull, http.StatusConflict, "too-many-voters", "Too many voters", 0},
 	{cluster.ErrQuorum, http.StatusConflict, "would-lose-quorum", "The cluster would lose its quorum", 0},
+	{cluster.ErrLevel, http.StatusConflict, "below-level", "The node is older than the log", 0},
 	{cluster.ErrRole, http.StatusConflict, "role", "Not in this role", 0},
 	{cluster.ErrNotReady, http.StatusServiceUnavailable, "not-ready", "The learner has not caught up", 1},
 	{cluster.ErrBusy, http.StatusServiceUnavailable, "joining", "Another node is joining", 1},

@@ -28,6 +28,9 @@ func (s *Server) health(c echo.Context) error {
 	n := s.node.Status()
 	status, code := "follower", http.StatusOK
 	switch {
+	case s.service.Outdated() != nil:
+		status, code = "outdated", http.StatusServiceUnavailable
+		c.Response().Header().Set("Retry-After", "30")
 	case !n.Quorum:
 		status, code = "no quorum", http.StatusServiceUnavailable
 		c.Response().Header().Set("Retry-After", "2")
@@ -178,6 +181,7 @@ func (s *Server) status(c echo.Context) error {
 	position(o, "position", st.Position)
 	o.str("hash", hex.EncodeToString(st.Hash[:]))
 	o.uint("level", uint64(st.Level))
+	o.uint("max_level", eventlog.MaxLevel)
 	o.key("time")
 	b.b = append(eventlog.AppendTime(append(b.b, '"'), st.Time), '"', ',')
 	o.str("digest", st.Digest.String())

@@ -106,7 +106,7 @@ func (n *Node) startEtcd(ctx context.Context, config *cluster.Config, plan *clus
 	}
 	n.cluster = cluster.NewManager(cluster.Options{
 		NodeID: s.NodeID, Addresses: n.addresses(), Client: n.client, Server: e,
-		LogID: n.logID, Logger: n.log.Named("cluster"),
+		LogID: n.logID, Level: n.levels.inForce, Logger: n.log.Named("cluster"),
 	})
 	if plan.First {
 		n.tellFirst(plan)
@@ -169,7 +169,7 @@ func (n *Node) openObserver(plan *cluster.Plan) error {
 	n.client = c
 	n.cluster = cluster.NewManager(cluster.Options{
 		NodeID: s.NodeID, Addresses: n.addresses(), Client: c, ClusterID: plan.Identity.ClusterID,
-		LogID: n.logID, Logger: n.log.Named("cluster"),
+		LogID: n.logID, Level: n.levels.inForce, Logger: n.log.Named("cluster"),
 	})
 	if plan.First {
 		n.log.Info("observing a cluster, without a vote", zap.String("cluster_id", plan.Identity.ClusterID), zap.Strings("members", plan.Identity.Members))

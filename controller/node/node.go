@@ -77,6 +77,7 @@ type Node struct {
 	cluster  *cluster.Manager  // nil with an external etcd
 	identity *cluster.Identity // nil with an external etcd
 	pressure *pressure
+	levels   *levels
 	keeper   atomic.Pointer[appender.Keeper] // set when the log is folded
 
 	cancel context.CancelFunc // of the background work
@@ -148,7 +149,8 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 
 	background, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
-	if err = n.openStore(ctx); err != nil {
+	n.levels = newLevels(n)
+	if err = n.openStore(ctx, background); err != nil {
 		return nil, err
 	}
 	n.watchEtcd(background)
@@ -165,8 +167,14 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 			Judge:     n.judge,
 			Ready:     n.health.writable,
 			OnNoSpace: n.recoverSpace,
-			OnDamage:  func(err error) { n.log.Error("damage to the log", zap.Error(err)) },
-			OnFold:    n.startup.folded,
+			OnDamage: func(err error) {
+				if errors.Is(err, eventlog.ErrLevel) {
+					n.levels.hurry() // which says it
+					return
+				}
+				n.log.Error("damage to the log", zap.Error(err))
+			},
+			OnFold: n.startup.folded,
 		})
 		return err
 	})
@@ -189,7 +197,7 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 		Now:         n.now,
 		Bytes:       min(snapshotBytes, quota/16),
 		RetainBytes: min(retainBytes, quota/4),
-		Active:      n.peers.leads,
+		Active:      func() bool { return n.levels.below() == nil && n.peers.leads() },
 		OnError:     func(err error) { n.log.Warn("keeping the log short", zap.Error(err)) },
 	})
 	n.keeper.Store(keeper)
@@ -198,6 +206,7 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 	n.serve("the FIB stream", func() error { return n.grpc.Serve(n.fib) })
 	n.runMembership(background)
 	n.peers.run(background)
+	n.levels.serve()
 	n.front.OnShutdown(api.EndWatches)
 	n.front.Open(api.Handler())
 	n.announce(o.Out)
@@ -278,7 +287,7 @@ func (n *Node) Etcd() *clientv3.Client { return n.client }
 // FIBAddr is where data planes connect, with the real port.
 func (n *Node) FIBAddr() string { return n.fib.Addr().String() }
 
-func (n *Node) openStore(ctx context.Context) error {
+func (n *Node) openStore(ctx, background context.Context) error {
 	s := n.settings
 	if len(s.EtcdEndpoints) > 0 {
 		c, err := dialEtcd(s.EtcdEndpoints, n.log)
@@ -299,6 +308,7 @@ func (n *Node) openStore(ctx context.Context) error {
 	if n.identity != nil {
 		options.LogID = n.identity.LogID
 	}
+	n.run(func() { n.levels.run(background) })
 	err := n.startup.persist(ctx, awaitsLog, func() (err error) {
 		n.store, err = etcdlog.Open(ctx, n.client, options)
 		return n.logError(err)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"dvr/controller/etcdserver"
 	"dvr/controller/peer"
 	"dvr/controller/service"
+	"dvr/eventlog"
 )
 
 // peers is what the node has with the other nodes of its cluster.
@@ -18,6 +20,7 @@ type peers struct {
 	directory *peer.Directory
 	exchange  *peer.Exchange
 	lead      peer.Leadership
+	self      peer.Node // set by run
 }
 
 // newPeers makes the exchange; attach completes it.
@@ -64,6 +67,7 @@ func (p *peers) run(ctx context.Context) {
 	n := p.n
 	self := peer.Node{
 		ID: n.settings.NodeID, API: n.advertised(n.settings.API, n.api), FIB: n.advertised(n.settings.FIB, n.fib),
+		Level: eventlog.MaxLevel, Below: errors.Is(n.appender.Fault(), eventlog.ErrLevel),
 	}
 	if n.etcd != nil {
 		self.Raft, self.Client = n.settings.Raft.Advertise, n.settings.Client.Advertise
@@ -73,6 +77,7 @@ func (p *peers) run(ctx context.Context) {
 	if n.observes() {
 		announce, self.Observer = p.exchange.AnnounceThrough, true
 	}
+	p.self = self
 	if err := p.directory.Set(self); err != nil {
 		n.log.Error("this node cannot be announced to the others", zap.Error(err))
 	}
@@ -100,6 +105,16 @@ func (p *peers) run(ctx context.Context) {
 		case <-limit.C:
 			return
 		}
+	}
+}
+
+// retire tells the others that this node does not append, being below the log's
+// level. It follows run.
+func (p *peers) retire() {
+	self := p.self
+	self.Below = true
+	if err := p.directory.Set(self); err != nil {
+		p.n.log.Error("the others are not told that this node is below the log's level", zap.Error(err))
 	}
 }
 

@@ -79,8 +79,8 @@ func (s *startup) folded(at, head eventlog.Revision) {
 }
 
 // persist repeats a step of the start until it succeeds, after pauses that
-// double. It ends with ctx, with a log that only a newer program reads, and with
-// another node's.
+// double. It ends with ctx and with another node's log. A log that only a newer
+// program reads is no reason to end: what starts the node again would do so for ever.
 func (s *startup) persist(ctx context.Context, phase string, step func() error) error {
 	defer s.tell(phase)()
 	for pause := firstAttempt; ; pause = min(2*pause, lastAttempt) {
@@ -92,7 +92,7 @@ func (s *startup) persist(ctx context.Context, phase string, step func() error) 
 			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("%w, while %s: %w", context.Cause(ctx), phase, err)
-		case errors.Is(err, eventlog.ErrLevel), errors.Is(err, cluster.ErrRefused):
+		case errors.Is(err, cluster.ErrRefused):
 			return err
 		}
 		s.fail(err, pause)
@@ -143,11 +143,29 @@ func (s *startup) fail(err error, pause time.Duration) {
 	case err == nil && again:
 		s.n.log.Info("the log can be read again")
 	case err == nil:
+	case errors.Is(err, eventlog.ErrLevel):
+		s.n.log.Error("this node serves nothing until it is upgraded", zap.Error(sentence(err)))
 	case !isDamage(err):
 		s.n.log.Warn("the log is not available yet", zap.Error(err), next)
 	default:
 		s.n.log.Error("the log is damaged: this node serves nothing until that is healed", zap.Error(err), zap.String("remedy", remedy), next)
 	}
+}
+
+// failed is the outcome of the last attempt; nil when it succeeded, or none was made.
+func (s *startup) failed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failure
+}
+
+// sentence is what of an ErrLevel operators need.
+func sentence(err error) error {
+	var e *eventlog.LevelError
+	if errors.As(err, &e) {
+		return e
+	}
+	return fmt.Errorf("this node supports format %d and level %d: %w: upgrade it", eventlog.Format, eventlog.MaxLevel, err)
 }
 
 // isDamage: waiting alone does not heal it.
@@ -160,6 +178,9 @@ func (s *startup) waiting() httpapi.Waiting {
 	w := httpapi.Waiting{Revision: s.at, Head: s.head, Retry: time.Second}
 	e := s.etcd.Load()
 	switch {
+	case errors.Is(s.failure, eventlog.ErrLevel):
+		w.Outdated, w.Fault, w.Retry = true, sentence(s.failure).Error(), time.Until(s.next)
+		w.Reason = "the log needs a newer program: " + w.Fault
 	case s.failure != nil && isDamage(s.failure):
 		w.Fault = s.failure.Error()
 		w.Retry = time.Until(s.next)

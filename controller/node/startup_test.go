@@ -261,7 +261,7 @@ func damageKey(t *testing.T, etcd *clientv3.Client, key, value string) string {
 }
 
 // TestPersist: what may pass is tried again after pauses that double up to 30 s
-// until it works or the start is ended; a log for a newer program is not.
+// until it works or the start is ended; so is a log for a newer program.
 func TestPersist(t *testing.T) {
 	s := newStartup(&Node{settings: &settings.Settings{}, log: zap.NewNop()})
 	var pauses []time.Duration
@@ -292,8 +292,29 @@ func TestPersist(t *testing.T) {
 	if w := s.waiting(); w.Fault != "" || !strings.HasSuffix(w.Reason, "folding the log, revision 12 of 34") || w.Revision != 12 || w.Head != 34 {
 		t.Errorf("after it worked: %+v", w)
 	}
-	if err := s.persist(t.Context(), awaitsFold, func() error { return eventlog.ErrLevel }); !errors.Is(err, eventlog.ErrLevel) {
-		t.Errorf("a newer log: %v", err)
+	n = 0
+	s.pause = func(context.Context, time.Duration) {}
+	err = s.persist(t.Context(), awaitsFold, func() error {
+		switch n++; n {
+		case 1:
+			return fmt.Errorf("open: %w", &eventlog.LevelError{Level: eventlog.MaxLevel + 1})
+		case 2:
+			if w := s.waiting(); !w.Outdated || w.Fault != fmt.Sprintf("this node supports level %d, the log is at level %d: upgrade it", eventlog.MaxLevel, eventlog.MaxLevel+1) {
+				t.Errorf("a newer level: %+v", w)
+			}
+			if l := (&levels{n: &Node{startup: s}}); !errors.Is(l.below(), eventlog.ErrLevel) {
+				t.Errorf("the node does not know that it is below the level: %v", l.below())
+			}
+			return fmt.Errorf("open: %w: format 9", eventlog.ErrLevel)
+		case 3:
+			if w := s.waiting(); !w.Outdated || !strings.Contains(w.Fault, "format 9: upgrade it") {
+				t.Errorf("a newer format: %+v", w)
+			}
+		}
+		return nil
+	})
+	if w := s.waiting(); err != nil || n != 3 || w.Outdated {
+		t.Errorf("a newer log: %v, %+v", err, w)
 	}
 	cause := errors.New("etcd ended")
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -103,13 +103,14 @@ func (d *Directory) Nodes() (present, gone []Node) {
 func (d *Directory) Changed() <-chan struct{} { return d.changed.wait() }
 
 // Leader makes the directory a Leadership: the node that has been in it longest
-// without a break leads. It is right where every node can write to etcd.
+// without a break, and is not below the log's level, leads. It is right where
+// every node can write to etcd.
 func (d *Directory) Leader() (string, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var eldest *entry
 	for _, e := range d.entries {
-		if e.gone.IsZero() && (eldest == nil || e.created < eldest.created) {
+		if e.gone.IsZero() && !e.node.Below && (eldest == nil || e.created < eldest.created) {
 			eldest = e
 		}
 	}

@@ -44,6 +44,8 @@ type Node struct {
 	Observer   bool     `json:"observer,omitempty"`
 	Version    string   `json:"version,omitempty"`
 	DataPlanes []string `json:"dataplanes,omitempty"` // routers connected there
+	Level      uint32   `json:"level,omitempty"`      // the highest that it supports; 0: not known
+	Below      bool     `json:"below,omitempty"`      // the log is above that level: the node does not append
 }
 
 // Exchange is what one node has with the others. All methods are safe for

@@ -151,6 +151,10 @@ func (f *forwarder) enter(c *service.Change) (*call, error) {
 	if c.ID == "" {
 		c.ID, c.Generated = appender.NewID(time.Now()), true
 	}
+	if err := f.Fault(); errors.Is(err, eventlog.ErrLevel) {
+		// It could be stored, and this node could never tell what became of it.
+		return nil, fmt.Errorf("%w: %w", service.ErrUnavailable, err)
+	}
 	if err := f.x.options.Ready(); err != nil {
 		return nil, f.x.unavailable(err)
 	}
@@ -532,7 +536,7 @@ func verdictOf(err error) verdict {
 	case errors.Is(err, service.ErrOutcomeUnknown):
 		return unknown
 	case errors.Is(err, appender.ErrClosed), errors.Is(err, appender.ErrWithdrawn), errors.Is(err, eventlog.ErrUnavailable),
-		errors.Is(err, service.ErrOverloaded):
+		errors.Is(err, service.ErrOverloaded), errors.Is(err, eventlog.ErrLevel):
 		return turned
 	}
 	return refused

@@ -45,6 +45,13 @@ type View struct {
 // default: linearizable while there is quorum. Cost: a local read is one
 // atomic load; a linearizable one shares a quorum read with those who wait.
 func (s *Service) View(ctx context.Context, r Read, fresh bool) (View, error) {
+	if err := s.Outdated(); err != nil {
+		if r.Consistency == Linearizable {
+			return View{}, fmt.Errorf("a linearizable read: %w: %w", ErrUnavailable, err)
+		}
+		st, err := s.atLeast(ctx, s.appender.State(), r)
+		return View{State: st, Stale: true}, err
+	}
 	if r.Consistency == Local || r.Consistency == ByDefault && !fresh {
 		st := s.appender.State()
 		st, err := s.atLeast(ctx, st, r)

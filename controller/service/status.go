@@ -46,6 +46,18 @@ func (s *Service) Status() Status {
 	return out
 }
 
+// Outdated is eventlog.ErrLevel, as a sentence, where the log is above the level
+// that this program folds: what is read is old, and nothing can be changed through
+// this node. Cost: an atomic load.
+func (s *Service) Outdated() error {
+	if o, ok := s.appender.(LocalAppender); ok {
+		if err := o.Fault(); errors.Is(err, eventlog.ErrLevel) {
+			return err
+		}
+	}
+	return nil
+}
+
 // readyPatience is how long a probe of readiness waits for the log's head.
 const readyPatience = 750 * time.Millisecond
 
@@ -55,9 +67,6 @@ const readyPatience = 750 * time.Millisecond
 func (s *Service) CaughtUp(ctx context.Context) error {
 	if o, ok := s.appender.(LocalAppender); ok {
 		if err := o.Fault(); err != nil {
-			if errors.Is(err, eventlog.ErrLevel) {
-				return fmt.Errorf("the log needs a newer program: %w", err)
-			}
 			return err
 		}
 	}

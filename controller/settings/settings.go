@@ -27,6 +27,8 @@ type Settings struct {
 	ClusterID      string   // the cluster that the data must be of, 16 hex digits; empty: any
 	KVQuota        int64    // bytes that keys and values may take together
 
+	HoldLevel bool // while this node leads, the log's level is not raised
+
 	LogFormat string // console or json
 	LogLevel  string // debug, info, warn, error
 	Insecure  bool   // listen beyond loopback without TLS and authentication

@@ -55,6 +55,9 @@ func NewNodeOf(binary, dir string, environment ...string) (*Node, error) {
 	return n, err
 }
 
+// Upgrade makes the next Start run another dvr.
+func (n *Node) Upgrade(binary string) { n.binary = binary }
+
 // Defaults makes the node start with no setting but Environment, in Dir; the
 // addresses are those of the defaults.
 func (n *Node) Defaults() {
