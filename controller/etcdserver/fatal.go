@@ -44,5 +44,5 @@ func (t *fatalTrap) logger(lg *zap.Logger) *zap.Logger {
 	if lg == nil {
 		lg = zap.NewNop()
 	}
-	return lg.WithOptions(zap.WithFatalHook(t), zap.WithPanicHook(t), zap.WrapCore(func(c zapcore.Core) zapcore.Core { return quietCore{c} }))
+	return lg.WithOptions(zap.WithFatalHook(t), zap.WithPanicHook(t), zap.WrapCore(func(c zapcore.Core) zapcore.Core { return newQuietCore(c) }))
 }

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 
+	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"google.golang.org/grpc"
 )
@@ -27,37 +29,74 @@ const (
 	stoppingEntry = "stopping insecure grpc server due to error"
 	stoppedEntry  = "stopped insecure grpc server due to error"
 	raftEntry     = "failed to process Raft message"
+	// The monitor of the storage version comes before what a joining member
+	// has received; it tries again until it can.
+	versionEntry   = "failed to update storage version"
+	versionMissing = "cannot detect storage schema version"
 )
 
-// quietCore drops these entries, the last four only where their error is that
-// of a listener or server that was closed, and passes everything else.
-type quietCore struct{ zapcore.Core }
+// quietCore drops these entries, those with an error only where it is the
+// ordinary one. What else is a warning or an error is written once and, where
+// it repeats, every 30 s with the number of those in between.
+type quietCore struct {
+	zapcore.Core
+	repeats *repeats // shared by all that With made
+}
+
+func newQuietCore(c zapcore.Core) quietCore {
+	return quietCore{c, &repeats{of: map[repeatKey]*repeat{}}}
+}
 
 // With implements zapcore.Core.
-func (q quietCore) With(fields []zapcore.Field) zapcore.Core { return quietCore{q.Core.With(fields)} }
+func (q quietCore) With(fields []zapcore.Field) zapcore.Core {
+	return quietCore{q.Core.With(fields), q.repeats}
+}
 
 // Check implements zapcore.Core.
 func (q quietCore) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	switch e.Message {
 	case singlePortEntry, simpleTokenEntry, unhealthyEntry, closedEntry, lostEntry:
 		return to
-	case servingEntry, stoppingEntry, stoppedEntry, raftEntry: // its fields are seen by Write
-		if q.Enabled(e.Level) {
-			return to.AddCore(e, q)
-		}
-		return to
 	}
-	return q.Core.Check(e, to)
+	if e.Level != zapcore.WarnLevel && e.Level != zapcore.ErrorLevel {
+		return q.Core.Check(e, to)
+	}
+	if q.Enabled(e.Level) {
+		return to.AddCore(e, q) // its fields are seen by Write
+	}
+	return to
 }
 
-// Write implements zapcore.Core; only the last four entries come here.
+// Write implements zapcore.Core; only warnings and errors come here.
 func (q quietCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	var peer string
 	for _, f := range fields {
-		if err, ok := f.Interface.(error); ok && f.Key == "error" && ordinaryEnd(err) {
+		if err, ok := f.Interface.(error); ok && f.Key == "error" && ordinary(e.Message, err) {
 			return nil
 		}
+		if f.Type == zapcore.StringType && slices.Contains(peerFields, f.Key) {
+			peer = f.String
+		}
+	}
+	more, ok := q.repeats.admit(repeatKey{e.Level, e.Message, peer}, e.Time)
+	if !ok {
+		return nil
+	}
+	if more > 0 {
+		fields = append(slices.Clone(fields), zap.Int("repeated", more))
 	}
 	return q.Core.Write(e, fields)
+}
+
+// ordinary tells whether the entry with this error belongs to a start or stop.
+func ordinary(message string, err error) bool {
+	switch message {
+	case servingEntry, stoppingEntry, stoppedEntry, raftEntry:
+		return ordinaryEnd(err)
+	case versionEntry:
+		return strings.Contains(err.Error(), versionMissing)
+	}
+	return false
 }
 
 func ordinaryEnd(err error) bool {

@@ -16,7 +16,8 @@ import (
 
 const (
 	// foreignCallGrace is how long reads from outside may go on while the
-	// member closes; without it one attached watch costs etcd's whole 7 s.
+	// member closes, and a leader may look for a successor; without it one
+	// attached watch, or voters that stop too, cost etcd's whole 7 s.
 	foreignCallGrace = 500 * time.Millisecond
 	// closeLimit bounds Close after a fatal entry, when parts of etcd no
 	// longer answer.
@@ -232,8 +233,8 @@ func (s *Server) RaftState() string {
 	return "Follower"
 }
 
-// Close ends the member: reads from outside get half a second, leadership is
-// handed on, then everything is closed. It returns when that is done; after a
+// Close ends the member: reads from outside get half a second, and so does the
+// handing over of leadership, then everything is closed. It returns when that is done; after a
 // fatal entry it waits 10 s at most and leaves the rest to the process's end.
 // Later calls wait for the first.
 func (s *Server) Close() {
@@ -241,7 +242,10 @@ func (s *Server) Close() {
 		defer close(s.closed)
 		close(s.closing)
 		<-s.done
-		grace := time.AfterFunc(foreignCallGrace, s.stopGRPC)
+		grace := time.AfterFunc(foreignCallGrace, func() {
+			s.stopGRPC()
+			s.etcd.Server.HardStop() // etcd's own Stop would look on for a successor
+		})
 		defer grace.Stop()
 		ended := make(chan struct{})
 		go func() {
