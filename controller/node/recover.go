@@ -31,21 +31,21 @@ type Recovery struct {
 // received are gone; data planes notice the epoch and reconcile. The lost members
 // must never run again on their data. reason is kept in the log.
 //
-// Errors: cluster.ErrRefused when dir holds no member, the log's, of a directory
-// that is in use. It may be repeated: each time opens an epoch.
+// Errors: cluster.ErrRefused when dir holds no member, and then nothing of it is
+// touched, the log's, of a directory that is in use. It may be repeated: each time opens an epoch.
 func Recover(ctx context.Context, dir, reason string, quota int64, log *zap.Logger) (_ *Recovery, err error) {
+	// The lock makes what is missing of the directory: only a member's gets one.
+	id, config, err := survivor(dir)
+	if err != nil {
+		return nil, err
+	}
 	lock, err := lockDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, lock.release()) }()
-	id, err := cluster.LoadIdentity(dir)
-	if err != nil {
+	if id, config, err = survivor(dir); err != nil { // a node may have left it just now
 		return nil, err
-	}
-	config := etcdserver.Config{DataDir: dir}
-	if !config.Initialized() || id != nil && id.State != cluster.Member {
-		return nil, fmt.Errorf("%w: %s holds no member's data to recover from", cluster.ErrRefused, dir)
 	}
 	// Nobody else is to reach it: it listens on loopback, on any port.
 	config.Name, config.PeerListen, config.ClientListen, config.PeerAdvertise = "recovering", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:1"
@@ -76,6 +76,18 @@ func Recover(ctx context.Context, dir, reason string, quota int64, log *zap.Logg
 	r := &Recovery{ClusterID: cluster.FormatID(e.ClusterID()), NodeID: config.Name, LogID: store.ID(), Epoch: head.Epoch, Revision: head.Revision}
 	r.Dropped, err = cluster.Forget(ctx, e.Client(), e.Members())
 	return r, err
+}
+
+// survivor is whose data are in dir. It only reads. id is nil for a member that has no record of it.
+func survivor(dir string) (id *cluster.Identity, config etcdserver.Config, err error) {
+	config.DataDir = dir
+	if id, err = cluster.LoadIdentity(dir); err != nil {
+		return nil, config, err
+	}
+	if !config.Initialized() || id != nil && id.State != cluster.Member {
+		return nil, config, fmt.Errorf("%w: %s holds no member's data to recover from", cluster.ErrRefused, dir)
+	}
+	return id, config, nil
 }
 
 // startEpoch appends the commit that opens the next epoch.

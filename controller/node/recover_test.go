@@ -2,6 +2,8 @@ package node
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -65,6 +67,16 @@ func TestRecoverFromALostMajority(t *testing.T) {
 func TestRecoverRefusesWhatIsNoMember(t *testing.T) {
 	if _, err := Recover(t.Context(), t.TempDir(), "", 0, zap.NewNop()); !errors.Is(err, cluster.ErrRefused) {
 		t.Errorf("of a blank directory: %v", err)
+	}
+	// A mistyped name leaves no trace, neither of the directory nor in it.
+	empty := t.TempDir()
+	for _, dir := range []string{empty, filepath.Join(empty, "nodeX")} {
+		if _, err := Recover(t.Context(), dir, "", 0, zap.NewNop()); !errors.Is(err, cluster.ErrRefused) {
+			t.Errorf("of %s: %v", dir, err)
+		}
+	}
+	if left, err := os.ReadDir(empty); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v %v", left, err)
 	}
 	dir := t.TempDir()
 	if err := (&cluster.Identity{NodeID: "n", State: cluster.Observer}).Save(dir); err != nil {

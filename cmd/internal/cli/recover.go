@@ -54,8 +54,7 @@ func recoverCommand(out, errOut io.Writer) *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(out, "%s\n", raw)
-			fmt.Fprintf(errOut, "%s is the only member of cluster %s now. Start it as before; empty the DATA_DIR of the others (%s) before they join again.\n",
-				r.NodeID, r.ClusterID, strings.Join(r.Dropped, ", "))
+			fmt.Fprintln(errOut, recovered(r))
 			return nil
 		},
 	}
@@ -69,6 +68,15 @@ func recoverCommand(out, errOut io.Writer) *cobra.Command {
 	cmd.Flags().StringVar(&reason, "reason", "", "why, as kept in the log")
 	cmd.Flags().BoolVar(&yes, "yes", false, "the other voters are lost for ever")
 	return cmd
+}
+
+// recovered says what is to be done next.
+func recovered(r *node.Recovery) string {
+	if len(r.Dropped) == 0 {
+		return fmt.Sprintf("%s was the only member of cluster %s already; a new epoch is open. Start it as before.", r.NodeID, r.ClusterID)
+	}
+	return fmt.Sprintf("%s is the only member of cluster %s now. Start it as before; empty the DATA_DIR of the others (%s) before they join again.",
+		r.NodeID, r.ClusterID, strings.Join(r.Dropped, ", "))
 }
 
 // recoverLog shows what etcd warns of.
