@@ -14,6 +14,8 @@
 // restarts, with exponential back-off. A data plane, where asked for, is one
 // more process beside the node. It is not stopped with the node: forwarding
 // survives the control plane. It goes with decommission and with the launcher.
+// A new one starts once its node was seen in the cluster, for it takes the log
+// of the first controller that answers; one with state starts at once.
 //
 // # Configuration
 //

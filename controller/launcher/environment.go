@@ -73,7 +73,7 @@ func (c *Configuration) planeEnvironment(id, dir string) []string {
 		}
 	}
 	return []string{
-		"DVR_ROUTER=" + id, mark("DVR_STATE_DIR", dir, "dataplane"), "DVR_LISTEN=" + loopback(n.Ports.DataPlane),
+		"DVR_ROUTER=" + id, mark("DVR_STATE_DIR", dir, planeState), "DVR_LISTEN=" + loopback(n.Ports.DataPlane),
 		"DVR_CONTROLLER=" + strings.Join(controllers, ","),
 	}
 }

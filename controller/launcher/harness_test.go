@@ -213,7 +213,7 @@ func (r *rig) healthy(ids ...string) map[string]NodeStatus {
 			}
 		}
 		for _, id := range ids {
-			if n := nodes[id]; n.Status != "online" || n.Joining || n.State != "running" || n.Role == "" {
+			if n := nodes[id]; n.Status != "online" || n.Joining || n.State != "running" || n.Role == "" || n.DataPlane != nil && n.DataPlane.PID == 0 {
 				return false
 			}
 		}

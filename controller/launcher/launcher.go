@@ -79,6 +79,8 @@ type managed struct {
 	id       string
 	node     *supervisor
 	plane    *supervisor // wants none without Options.DataPlanes, and ends what an earlier launcher left
+	met      bool        // under Launcher.mu: its node was seen in the cluster, so that its data plane may take its log
+	ending   bool        // likewise: its processes end for good
 	poke     chan struct{}
 	cancel   context.CancelFunc
 	leaving  sync.Mutex // held by the one decommission
@@ -251,11 +253,24 @@ func (l *Launcher) begin() {
 		case !n.Stopped:
 			m.node.Start()
 		}
-		if l.options.DataPlanes {
-			m.plane.Start()
-		}
+		l.startPlane(m)
 	}
 	l.work.Go(func() { l.rotate(l.ctx) })
+}
+
+// startPlane wants the node's data plane running, at the latest when see has met
+// the node. One that has state knows its log and starts at once, for forwarding
+// survives the control plane; a new one would take the log of whoever answers.
+func (l *Launcher) startPlane(m *managed) {
+	if !l.options.DataPlanes {
+		return
+	}
+	_, err := os.Stat(filepath.Join(l.nodeDir(m.id), planeState))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if (err == nil || m.met) && !m.ending {
+		m.plane.Start()
+	}
 }
 
 // manage makes the supervisors and the watcher of a configured node.
@@ -335,6 +350,7 @@ func (l *Launcher) close() error {
 	var all []*supervisor
 	names := map[*supervisor]string{}
 	for id, m := range l.managed {
+		m.ending = true
 		for _, s := range []*supervisor{m.plane, m.node} {
 			all = append(all, s)
 			names[s] = id

@@ -566,6 +566,35 @@ func TestDataPlanesLeft(t *testing.T) {
 	}
 }
 
+// TestNewDataPlanesWaitForTheirNode: a data plane without state would take the log
+// of whoever answers at its controllers' ports; one with state knows its log.
+func TestNewDataPlanesWaitForTheirNode(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.DataPlanes = true; o.Nodes = 1 })
+	if err := os.MkdirAll(r.shared(""), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r.sign("starting-node1", true)
+	r.start()
+	waits := func() bool {
+		n := r.nodes()["node1"]
+		return n.Status == "offline" && n.LastError == "waiting for the test"
+	}
+	r.eventually("the node waits", waits)
+	if r.nodes()["node1"].DataPlane.PID != 0 {
+		t.Error("a new data plane runs before its node")
+	}
+	r.sign("starting-node1", false)
+	r.healthy("node1")
+	r.eventually("its data plane runs", func() bool { return r.nodes()["node1"].DataPlane.PID != 0 })
+	r.quit()
+
+	r.sign("starting-node1", true)
+	r.start()
+	r.eventually("one with state runs before its node", func() bool { return r.nodes()["node1"].DataPlane.PID != 0 })
+	r.eventually("the node waits again", waits)
+	r.sign("starting-node1", false)
+}
+
 // TestObservers: beyond seven voters nodes observe, and an observer can be asked for.
 func TestObservers(t *testing.T) {
 	r := newRig(t).start()

@@ -47,9 +47,7 @@ func (l *Launcher) Add(id string, observer bool) (Node, error) {
 	l.log.Info("added", zap.String("node", id), zap.Int("api_port", n.Ports.API), zap.Bool("observer", n.Observer))
 	m := l.manage(id)
 	m.node.Start()
-	if l.options.DataPlanes {
-		m.plane.Start()
-	}
+	l.startPlane(m)
 	l.broadcast()
 	return n, nil
 }
@@ -168,6 +166,9 @@ func (l *Launcher) removeMember(ctx context.Context, id string) error {
 
 // finish ends what is left of a node that is no member any more.
 func (l *Launcher) finish(m *managed) error {
+	l.mu.Lock()
+	m.ending = true
+	l.mu.Unlock()
 	supervisors := []*supervisor{m.node, m.plane}
 	for _, s := range supervisors {
 		s.Stop()

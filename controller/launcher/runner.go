@@ -13,6 +13,9 @@ const (
 	planeLog = "dataplane.log"
 )
 
+// planeState is the directory of a data plane's state, in the node's.
+const planeState = "dataplane"
+
 // errRemoved: the cluster has gone on without this node.
 var errRemoved = errors.New("it is no longer a member of the cluster: decommission it, and add it again if it is wanted")
 
@@ -90,7 +93,7 @@ func (r *planeRunner) command() (*command, *Node, error) {
 	return &command{
 		path: r.l.options.PlaneBinary, dir: dir,
 		environment: append(inherited(r.l.options.Environ), c.planeEnvironment(r.id, dir)...),
-		log:         filepath.Join(dir, planeLog), record: filepath.Join(dir, "dataplane.process"), mark: mark("DVR_STATE_DIR", dir, "dataplane"),
+		log:         filepath.Join(dir, planeLog), record: filepath.Join(dir, "dataplane.process"), mark: mark("DVR_STATE_DIR", dir, planeState),
 	}, &n, nil
 }
 

@@ -87,7 +87,14 @@ func (l *Launcher) see(m *managed, o observation) {
 	before := m.observed
 	m.observed = o
 	changed := !o.equal(before)
+	// Online is the right node, which holds its ports; its membership is of the
+	// launcher's cluster (learn), and with a quorum somebody leads.
+	meets := !m.met && o.online && o.quorum && o.told
+	m.met = m.met || meets
 	l.mu.Unlock()
+	if meets {
+		l.startPlane(m)
+	}
 	if !changed {
 		return
 	}
