@@ -78,6 +78,15 @@ said() { tail -c "+$(($2 + 1))" "$1" | tail -n 8 | sed 's/^/  /' >&2; }
 size() { stat -c %s "$1" 2>/dev/null || echo 0; }
 ask() { bin/dvr --endpoint "$api" --timeout 2s "$@" 2>/dev/null; }
 
+# waiting WHAT [COMMAND] says for what this waits, every few seconds, and how the node answers the command.
+waiting() {
+  local why=''
+  ((SECONDS - told >= 3)) || return 0
+  (($# < 2)) || why=$(bin/dvr --endpoint "$api" --timeout 2s "$2" 2>&1) || true
+  echo "$1${why:+: ${why%%$'\n'*}}"
+  told=$SECONDS
+}
+
 # gone NAME PID FILE OFFSET says how a child ended, and ends this.
 gone() {
   local status=0
@@ -95,11 +104,13 @@ node_at=$(size "$node_log") dataplane_at=$(size "$dataplane_log")
 begin=$(date -u +%Y-%m-%dT%H:%M:%S.%3NZ)
 DATA_DIR=$data bin/dvr node >>"$node_log" 2>&1 &
 node=$!
+told=$SECONDS
 for ((i = 0; ; i++)); do
   alive "$node" || gone node "$node" "$node_log" "$node_at"
   # Another node may answer at the address until ours finds it taken: ours began after this script.
   if [[ $(ask status -o json) =~ \"since\":\ *\"([^\"]*)\" && ! ${BASH_REMATCH[1]} < $begin ]]; then break; fi
   ((i < 600)) || { echo "The node is not ready after a minute:" >&2; said "$node_log" "$node_at"; exit 1; }
+  waiting 'The node starts' status
   sleep 0.1
 done
 
@@ -109,6 +120,13 @@ for ((i = 0; ; i++)); do
   alive "$node" || gone node "$node" "$node_log" "$node_at"
   alive "$dataplane" || gone 'data plane' "$dataplane" "$dataplane_log" "$dataplane_at"
   if [[ $'\n'$(ask dataplane list) =~ $'\n'"$router "\ *([a-z]+) && ${BASH_REMATCH[1]} != disconnected ]]; then break; fi
+  if tail -c "+$((dataplane_at + 1))" "$dataplane_log" | grep -qF 'the controller belongs to log '; then
+    echo "The data plane refuses this node, since its routes are of another log:" >&2
+    said "$dataplane_log" "$dataplane_at"
+    echo "Where its routes are not wanted any more, remove $data/dataplane." >&2
+    exit 1
+  fi
+  waiting 'The data plane connects'
   ((i < 600)) || { echo "The data plane is not connected after a minute:" >&2; said "$dataplane_log" "$dataplane_at"; exit 1; }
   sleep 0.1
 done

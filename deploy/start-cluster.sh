@@ -88,10 +88,14 @@ halt() {
   done
 }
 
+blank=() # state directories of data planes that this run began
+
 give_up() {
   echo "$1" >&2
   trap - EXIT
   ((${#started[@]} == 0)) || halt "${started[@]}"
+  # What a data plane took over in a start that failed must not bind the next one.
+  ((${#blank[@]} == 0)) || rm -rf -- "${blank[@]}"
   exit 1
 }
 
@@ -100,23 +104,75 @@ said() { tail -n 8 "$data/node$1/$2.log" 2>/dev/null | sed 's/^/  /'; }
 
 ask() { bin/dvr --endpoint "127.0.0.1:$((api + $1))" --timeout 2s "${@:2}" 2>/dev/null; }
 
-# healthy: every node has a quorum, one leads, every data plane is connected somewhere.
-healthy() {
-  local n status planes='' leaders=0
+# Both set lacking to what is not there yet; ready: every node has a quorum and one leads.
+lacking=''
+ready() {
+  local n status leaders=0
   for n in "${numbers[@]}"; do
-    status=$(ask "$n" status -o json) || return 1
-    [[ $status =~ \"node_id\":\ *\"node-$n\" && $status =~ \"quorum\":\ *true ]] || return 1
+    if ! status=$(bin/dvr --endpoint "127.0.0.1:$((api + n))" --timeout 2s status -o json 2>&1); then
+      lacking="node-$n: ${status%%$'\n'*}"
+      return 1
+    fi
+    lacking="node-$n, at whose address 127.0.0.1:$((api + n)) another answers"
+    [[ $status =~ \"node_id\":\ *\"node-$n\" ]] || return 1
+    lacking="node-$n to have a quorum"
+    [[ $status =~ \"quorum\":\ *true ]] || return 1
     [[ ! $status =~ \"raft_state\":\ *\"Leader\" ]] || leaders=$((leaders + 1))
+  done
+  lacking='a leader'
+  ((leaders == 1))
+}
+
+# connected: every data plane is, to some node.
+connected() {
+  local n planes=''
+  lacking='the nodes to tell of their data planes'
+  for n in "${numbers[@]}"; do
     planes+=$(ask "$n" dataplane list -o json | tr -d ' \n') || return 1
   done
-  ((leaders == 1)) || return 1
   for n in "${numbers[@]}"; do
+    lacking="the data plane of node-$n to be connected"
     [[ $planes =~ \"router\":\"node-$n\"[^}]*\"connected\":true ]] || return 1
   done
 }
 
+# await SECONDS CONDITION PROGRAM… waits for ready or connected while these programs run, and says for what every few seconds.
+await() {
+  local limit=$1 condition=$2 begun=$SECONDS told=$SECONDS n program
+  shift 2
+  until "$condition"; do
+    for n in "${numbers[@]}"; do
+      for program in "$@"; do
+        running "$n" "$program" >/dev/null || give_up "The $program of node-$n has ended; the end of $data/node$n/$program.log:
+$(said "$n" "$program")"
+      done
+      if [[ $condition == connected ]] && tail -c "+$((${from[n]} + 1))" "$data/node$n/dataplane.log" | grep -qF "$refusal"; then
+        give_up "The data plane of node-$n refuses this cluster, since its routes are of another log; the end of $data/node$n/dataplane.log:
+$(said "$n" dataplane)
+Where its routes are not wanted any more, remove $data/node$n/dataplane."
+      fi
+    done
+    if ((SECONDS - begun >= limit)); then
+      program=node n=1
+      [[ $condition != connected ]] || program=dataplane
+      [[ ! $lacking =~ node-([0-9]+) ]] || n=${BASH_REMATCH[1]}
+      give_up "Waited $limit s for $lacking; the end of $data/node$n/$program.log:
+$(said "$n" "$program")"
+    fi
+    if ((SECONDS - told >= 3)); then
+      echo "Waiting for $lacking"
+      told=$SECONDS
+    fi
+    sleep 0.1
+  done
+}
+
+# The data plane's words where a controller has another log than its routes.
+refusal='the controller belongs to log '
+from=() # where in its log each data plane of this run begins
+
 start() {
-  local binary n pid initial='' controllers known=0
+  local binary n other initial='' controllers known=0
   for binary in dvr dvr-dataplane; do
     [[ -x bin/$binary ]] || { make --no-print-directory build >&2; break; }
   done
@@ -132,27 +188,20 @@ start() {
       NODE_ID=node-$n RAFT_ADDR=127.0.0.1:$((raft + n)) API_ADDR=127.0.0.1:$((api + n)) DATA_DIR=$data/node$n INITIAL_CLUSTER=$initial \
         launch "$n" node bin/dvr node
   done
+  # A data plane takes over the log of the first controller that answers: only now is each sure to be this cluster's.
+  await 300 ready node
   for n in "${numbers[@]}"; do
-    controllers=127.0.0.1:$((api + 100 + n))
-    for pid in "${numbers[@]}"; do
-      ((pid == n)) || controllers+=,127.0.0.1:$((api + 100 + pid))
+    controllers=127.0.0.1:$((api + 100 + n)) # its own node first
+    for other in "${numbers[@]}"; do
+      ((other == n)) || controllers+=,127.0.0.1:$((api + 100 + other))
     done
-    running "$n" dataplane >/dev/null ||
-      launch "$n" dataplane bin/dvr-dataplane --router "node-$n" --controller "$controllers" --state-dir "$data/node$n/dataplane" \
-        --listen "127.0.0.1:$((api + 200 + n))"
+    from[n]=$(stat -c %s "$data/node$n/dataplane.log" 2>/dev/null || echo 0)
+    running "$n" dataplane >/dev/null && continue
+    [[ -e $data/node$n/dataplane ]] || blank+=("$data/node$n/dataplane")
+    launch "$n" dataplane bin/dvr-dataplane --router "node-$n" --controller "$controllers" --state-dir "$data/node$n/dataplane" \
+      --listen "127.0.0.1:$((api + 200 + n))"
   done
-  for ((i = 0; ; i++)); do
-    for n in "${numbers[@]}"; do
-      running "$n" node >/dev/null || give_up "node-$n has ended; the end of $data/node$n/node.log:
-$(said "$n" node)"
-      running "$n" dataplane >/dev/null || give_up "The data plane of node-$n has ended; the end of $data/node$n/dataplane.log:
-$(said "$n" dataplane)"
-    done
-    ! healthy || break
-    ((i < 600)) || give_up "The cluster is not healthy after minutes; the end of $data/node1/node.log:
-$(said 1 node)"
-    sleep 0.1
-  done
+  await 60 connected node dataplane
   trap - EXIT INT TERM
 
   if ((${#started[@]} == 0)); then

@@ -200,3 +200,71 @@ func TestStartClusterRefuses(t *testing.T) {
 	s.want(2, "start-cluster.sh stop", "start", "now")
 	s.want(0, "start-cluster.sh stop", "--help")
 }
+
+// TestStartClusterBesideAStranger: a start that fails since another node has a
+// port leaves no data plane bound to that node's log; where one is bound so all
+// the same, the next start says it, at once and in the data plane's words.
+func TestStartClusterBesideAStranger(t *testing.T) {
+	s := newClusterScript(t)
+	dvr, err := testbed.Binary("dvr")
+	orSkip(t, err)
+	plane, err := testbed.Binary("dvr-dataplane")
+	orSkip(t, err)
+	stranger := exec.Command(dvr, "node")
+	stranger.Env = append(os.Environ(), "NODE_ID=stranger", fmt.Sprint("API_ADDR=127.0.0.1:", s.api+2), fmt.Sprint("RAFT_ADDR=127.0.0.1:", freeRange(t, 0, -5921)), "DATA_DIR="+scratch(t))
+	if err := stranger.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = stranger.Wait() }()
+	defer func() { _ = stranger.Process.Kill(); <-ended }()
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) { // polls another process
+		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/readyz", s.api+2))
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == 200 {
+				break
+			}
+		}
+		if time.Now().After(end) {
+			t.Fatal("the stranger does not serve")
+		}
+	}
+	s.want(1, "is in use by another program")
+	if left, _ := filepath.Glob(filepath.Join(s.data, "node?", "dataplane")); len(left) != 0 {
+		t.Errorf("state of data planes was left: %v", left)
+	}
+
+	// One that has taken the stranger's log, as an earlier version's could.
+	state := filepath.Join(s.data, "node1", "dataplane")
+	bound := exec.Command(plane, "--router", "node-1", "--controller", fmt.Sprint("127.0.0.1:", s.api+102), "--state-dir", state, "--listen", fmt.Sprint("127.0.0.1:", s.api+201))
+	if err := bound.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) { // polls another process
+		out, _ := exec.Command(dvr, "--endpoint", fmt.Sprint("127.0.0.1:", s.api+2), "dataplane", "list").Output()
+		if strings.Contains(string(out), "\nnode-1 ") && !strings.Contains(string(out), "disconnected") {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the data plane is not connected:\n%s", out)
+		}
+	}
+	for _, p := range []*os.Process{bound.Process, stranger.Process} {
+		_ = p.Signal(syscall.SIGTERM)
+	}
+	_ = bound.Wait()
+	<-ended
+	began := time.Now()
+	out := s.want(1, "The data plane of node-1 refuses this cluster")
+	if d := time.Since(began); d > 40*time.Second || !strings.Contains(out, "the controller belongs to log ") {
+		t.Errorf("after %v:\n%s", d, out)
+	}
+	if _, err := os.Stat(state); err != nil {
+		t.Errorf("state that this start did not make: %v", err)
+	}
+	if err := os.RemoveAll(state); err != nil {
+		t.Fatal(err)
+	}
+	s.want(0, "The cluster runs again")
+}
