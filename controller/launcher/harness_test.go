@@ -213,13 +213,19 @@ func (r *rig) healthy(ids ...string) map[string]NodeStatus {
 			}
 		}
 		for _, id := range ids {
-			if n := nodes[id]; n.Status != "online" || n.Joining || n.State != "running" || n.Role == "" || n.DataPlane != nil && n.DataPlane.PID == 0 {
+			if n := nodes[id]; n.Status != "online" || n.Joining || n.State != "running" || n.Role == "" || n.DataPlane != nil && !r.forwards(id, n) {
 				return false
 			}
 		}
 		return leaders == 1 && good == len(ids)
 	})
 	return nodes
+}
+
+// forwards tells whether the node's data plane runs and has state.
+func (r *rig) forwards(id string, n NodeStatus) bool {
+	_, err := os.Stat(filepath.Join(r.o.DataDir, "nodes", id, planeState))
+	return err == nil && n.DataPlane.PID != 0
 }
 
 func (r *rig) shared(name string) string { return filepath.Join(r.o.DataDir, "fake", name) }

@@ -337,30 +337,21 @@ func (l *Launcher) view() (*view, <-chan struct{}) {
 	return v, l.moved
 }
 
-// close stops the nodes, then everything of the launcher's own.
+// close stops the nodes, all at once and while calls in progress end, then
+// everything of the launcher's own.
 func (l *Launcher) close() error {
 	var errs []error
 	l.silence()
+	l.halt()
 	ctx, cancel := context.WithTimeout(context.Background(), drainHTTP)
 	if err := l.http.Shutdown(ctx); err != nil {
 		_ = l.http.Close()
 	}
 	cancel()
-	l.mu.Lock()
-	var all []*supervisor
-	names := map[*supervisor]string{}
-	for id, m := range l.managed {
-		m.ending = true
-		for _, s := range []*supervisor{m.plane, m.node} {
-			all = append(all, s)
-			names[s] = id
-			s.Stop()
-		}
-	}
-	l.mu.Unlock()
+	names := l.halt() // also what such a call has started
 	ctx, cancel = context.WithTimeout(context.Background(), stopTime+5*time.Second)
 	defer cancel()
-	for _, s := range all {
+	for s := range names {
 		if err := s.Ended(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("node %s has not ended: %w", names[s], err))
 		}
@@ -370,6 +361,21 @@ func (l *Launcher) close() error {
 	l.release()
 	l.log.Info("stopped")
 	return errors.Join(errs...)
+}
+
+// halt wants everything ended, and gives the supervisors with their nodes' names.
+func (l *Launcher) halt() map[*supervisor]string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	names := map[*supervisor]string{}
+	for id, m := range l.managed {
+		m.ending = true
+		for _, s := range []*supervisor{m.plane, m.node} {
+			names[s] = id
+			s.Stop()
+		}
+	}
+	return names
 }
 
 // release gives back what open took.

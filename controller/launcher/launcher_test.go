@@ -1,9 +1,11 @@
 package launcher
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -585,7 +587,9 @@ func TestNewDataPlanesWaitForTheirNode(t *testing.T) {
 	}
 	r.sign("starting-node1", false)
 	r.healthy("node1")
-	r.eventually("its data plane runs", func() bool { return r.nodes()["node1"].DataPlane.PID != 0 })
+	r.eventually("its data plane runs and has state", func() bool {
+		return r.nodes()["node1"].DataPlane.PID != 0 && strings.Contains(r.journal(), "plane node1 controllers=")
+	})
 	r.quit()
 
 	r.sign("starting-node1", true)
@@ -593,6 +597,31 @@ func TestNewDataPlanesWaitForTheirNode(t *testing.T) {
 	r.eventually("one with state runs before its node", func() bool { return r.nodes()["node1"].DataPlane.PID != 0 })
 	r.eventually("the node waits again", waits)
 	r.sign("starting-node1", false)
+}
+
+// TestNodesStopWhileCallsEnd: a call that hangs delays the launcher's end, not its nodes'.
+func TestNodesStopWhileCallsEnd(t *testing.T) {
+	r := newRig(t).start()
+	nodes := r.healthy(three...)
+	hanging, err := net.Dial("tcp", r.l.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hanging.Close()
+	// The answer to Expect tells that the call has begun and waits for its body.
+	fmt.Fprintf(hanging, "POST /api/control/add HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n", r.l.listener.Addr())
+	if line, err := bufio.NewReader(hanging).ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
+		t.Fatalf("%q %v", line, err)
+	}
+	began := time.Now()
+	r.cancel()
+	for _, id := range three {
+		r.eventually(id+" ends", func() bool { return !r.alive(nodes[id].PID) })
+	}
+	if d := time.Since(began); d >= drainHTTP {
+		t.Errorf("the nodes ended after %v", d)
+	}
+	r.quit()
 }
 
 // TestObservers: beyond seven voters nodes observe, and an observer can be asked for.

@@ -17,7 +17,7 @@ const (
 )
 
 // stopTime is what a program gets to end in order before it is killed. A node
-// needs about 5 s, and up to 7 s more where etcd waits for a lost quorum.
+// needs about a second, and some more where calls and streams drain.
 const stopTime = 30 * time.Second
 
 // runner starts a program or finds it running.
