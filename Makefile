@@ -78,7 +78,7 @@ robustness: build ## three nodes under load and random faults for DURATION, judg
 
 bench: build ## the figures of docs/performance.md, ratios within one run; fails where one is missed
 	@deploy/toolchain.sh bench
-	bin/dvr-bench
+	bin/dvr-bench all
 
 lint: ## vet, formatting, tidy modules, generated code, the other C++ compiler
 	@deploy/toolchain.sh lint

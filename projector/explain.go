@@ -134,6 +134,9 @@ func (j *judge) whyChosen(o offer) string {
 }
 
 func (j *judge) whyUnusable(r *eventlog.RouteAnnounced) string {
+	if r.Router != eventlog.AllRouters && j.view.router == eventlog.AllRouters {
+		return fmt.Sprintf("router %s's own: ask about router %s", r.Router, r.Router)
+	}
 	if r.Router != eventlog.AllRouters && j.view.topo.distance(j.view.router, r.Router) == unreachable {
 		if x := j.view.topo.find(r.Router); x >= 0 && j.view.topo.drained[x] == eventlog.DrainHard {
 			return fmt.Sprintf("router %s is drained", r.Router)

@@ -2,7 +2,7 @@
 // the ratios that docs/performance.md records. It starts the real binaries
 // (make build) on free loopback ports and data in a temporary directory.
 //
-//	dvr-bench [flags] [post single append replay full memory durability cluster outage join]
+//	dvr-bench [flags] all | post single append replay full memory durability cluster outage join
 //	dvr-bench table [-next-hops N]     the full Internet table as NDJSON routes
 //
 // The exit status is 1 where a benchmark failed or a figure that must be
@@ -11,6 +11,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -56,6 +57,25 @@ func main() {
 	os.Exit(measure())
 }
 
+// errNoneChosen: what takes minutes and the whole machine is not begun unasked.
+var errNoneChosen = errors.New("no benchmark is chosen")
+
+// choose is the names of the benchmarks that the arguments ask for.
+func choose(args, names []string) ([]string, error) {
+	if len(args) == 0 {
+		return nil, errNoneChosen
+	}
+	if slices.Equal(args, []string{"all"}) {
+		return names, nil
+	}
+	for _, name := range args {
+		if !slices.Contains(names, name) {
+			return nil, fmt.Errorf("no benchmark %q; there are all, %s", name, strings.Join(names, ", "))
+		}
+	}
+	return args, nil
+}
+
 // measure runs the chosen benchmarks and gives the exit code.
 func measure() int {
 	names := make([]string, len(benches))
@@ -66,16 +86,18 @@ func measure() int {
 	keep := flags.Bool("keep", false, "keep the temporary directory")
 	profile := flags.String("cpuprofile", "", "write this process's CPU profile to the file (append and replay run in it)")
 	flags.Usage = func() {
-		fmt.Fprintf(flags.Output(), "dvr-bench [flags] [%s]\ndvr-bench table [-next-hops N]\n", strings.Join(names, " "))
+		fmt.Fprintf(flags.Output(), "dvr-bench [flags] all | NAME...   measure; NAME is one of\n    %s\ndvr-bench table [-next-hops N]\n", strings.Join(names, " "))
 		flags.PrintDefaults()
 	}
 	_ = flags.Parse(os.Args[1:]) // ExitOnError
-	chosen := flags.Args()
-	for _, name := range chosen {
-		if !slices.Contains(names, name) {
-			fmt.Fprintf(os.Stderr, "dvr-bench: no benchmark %q; there are %s\n", name, strings.Join(names, ", "))
-			return 2
-		}
+	chosen, err := choose(flags.Args(), names)
+	if errors.Is(err, errNoneChosen) {
+		flags.Usage()
+		return 2
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "dvr-bench:", err)
+		return 2
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -105,7 +127,7 @@ func measure() int {
 	fmt.Printf("dvr-bench, %s, %s, %d CPUs, %s\n", time.Now().Format("2006-01-02"), runtime.Version(), runtime.NumCPU(), processor())
 	failed := false
 	for _, b := range benches {
-		if len(chosen) > 0 && !slices.Contains(chosen, b.name) {
+		if !slices.Contains(chosen, b.name) {
 			continue
 		}
 		fmt.Printf("\n== %s\n", b.name)

@@ -7,6 +7,15 @@ import (
 	"dvr/eventlog"
 )
 
+// kindOf is an error that is another one, too, without repeating its text.
+type kindOf struct {
+	text string
+	is   error
+}
+
+func (k kindOf) Error() string { return k.text }
+func (k kindOf) Unwrap() error { return k.is }
+
 // What a call can fail with. Each is wrapped with what it was about; bad input
 // is an *eventlog.FieldError, a feature that the format knows and this version
 // does not serve an *UnsupportedError.
@@ -16,7 +25,7 @@ var (
 	// ErrRequired: a router that must have installed a change is unknown.
 	ErrRequired = errors.New("require")
 	// ErrUnknownRouter: a filter names a router that nothing declares, names or subscribes as.
-	ErrUnknownRouter = fmt.Errorf("unknown router: %w", ErrNotFound)
+	ErrUnknownRouter error = kindOf{"unknown router", ErrNotFound}
 	// ErrPrecondition: If-Match or If-None-Match does not hold; nothing was stored.
 	ErrPrecondition = errors.New("precondition failed")
 	// ErrConflict: the state does not allow it; nothing was stored.

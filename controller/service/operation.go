@@ -3,6 +3,7 @@ package service
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"dvr/eventlog"
 	"dvr/projector"
@@ -137,6 +138,9 @@ func (o *deleteDestination) Decide(st *projector.State) ([]eventlog.Event, error
 			events = append(events, &eventlog.RouteWithdrawn{RouteID: c.RouteID})
 		}
 	}
+	if len(events) == 0 && len(d.Candidates) > 0 {
+		return nil, fmt.Errorf("route %s has no such candidate, but %s: %w", o.Destination, candidateNames(d.Candidates), ErrNotFound)
+	}
 	if len(events) == 0 {
 		return nil, fmt.Errorf("route %s: %w", o.Destination, ErrNotFound)
 	}
@@ -144,6 +148,27 @@ func (o *deleteDestination) Decide(st *projector.State) ([]eventlog.Event, error
 		return nil, fmt.Errorf("%d candidates: %w: narrow it by next_hop or router", len(events), ErrTooLarge)
 	}
 	return events, nil
+}
+
+// candidateNames tells a few candidates apart, in canonical order.
+func candidateNames(candidates []projector.Candidate) string {
+	const most = 3
+	var names []string
+	for i := range candidates[:min(len(candidates), most)] {
+		c := &candidates[i]
+		name := c.Type.String()
+		if c.NextHop.IsValid() {
+			name = "next hop " + c.NextHop.String()
+		}
+		if c.Router != eventlog.AllRouters {
+			name += " of router " + string(c.Router)
+		}
+		names = append(names, name)
+	}
+	if more := len(candidates) - most; more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(names, ", ")
 }
 
 // putRouter declares a router.

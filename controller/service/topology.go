@@ -154,8 +154,28 @@ func (s *Service) Lookup(ctx context.Context, r Read, router eventlog.RouterID, 
 	d, ok := v.State.Lookup(router, a)
 	l := Lookup{Stale: v.Stale, Position: v.State.Position(), Source: "controller"}
 	if !ok {
+		if owner, of := ownerOf(v.State, router, a); owner != "" {
+			return l, fmt.Errorf("a route to %s at router %s: %w; router %s has %s of its own, ask about router %s", a, router, ErrNotFound, owner, of, owner)
+		}
 		return l, fmt.Errorf("a route to %s at router %s: %w", a, router, ErrNotFound)
 	}
 	l.Prefix, l.Class, l.NextHops = d.Prefix, d.Class, d.NextHops
 	return l, nil
+}
+
+// ownerOf is a router whose own route matches the address best, for who asked
+// about no router in particular.
+func ownerOf(st *projector.State, asked eventlog.RouterID, a netip.Addr) (owner eventlog.RouterID, of netip.Prefix) {
+	if asked != eventlog.AllRouters {
+		return "", of
+	}
+	a = a.Unmap().WithZone("")
+	for _, d := range st.Covering(netip.PrefixFrom(a, a.BitLen())) {
+		for i := range d.Candidates {
+			if r := d.Candidates[i].Router; r != eventlog.AllRouters && d.Prefix.Bits() >= of.Bits() {
+				owner, of = r, d.Prefix
+			}
+		}
+	}
+	return owner, of
 }

@@ -57,6 +57,10 @@ func TestRequests(t *testing.T) {
 		{"route set 10.1.0.0/16 192.168.1.1", `PUT /routes/10.1.0.0/16?timeout=5s {"metric":0,"next_hop":"192.168.1.1"}`},
 		{"route delete 2001:db8::/32 --next-hop fd00::1 --router r2", `DELETE /routes/2001:db8::/32?next_hop=fd00%3A%3A1&router=r2&timeout=5s`},
 		{"route get 10.1.0.0/16", `GET /routes/10.1.0.0/16`},
+		{"route get 10.1.0.1/16", `GET /routes/10.1.0.1/16`}, // what is wrong with it the node says
+		{"route ls --limit 5", `GET /v1/routes?limit=5`},
+		{"router rm r1", `DELETE /v1/routers/r1?timeout=5s`},
+		{"cluster rm n3", `DELETE /v1/cluster/members/n3`},
 		{"route list --within 10.0.0.0/8 --limit 5", `GET /v1/routes?limit=5&within=10.0.0.0%2F8`},
 		{"route list --covering 10.1.2.3 --next-hop 192.168.1.1 --router r1 --cursor x", `GET /v1/routes?covering=10.1.2.3&cursor=x&limit=100&next_hop=192.168.1.1&router=r1`},
 		{"route export --covering 10.1.2.3 --next-hop 192.168.1.1", `GET /v1/routes?covering=10.1.2.3&next_hop=192.168.1.1`},
@@ -90,7 +94,7 @@ func TestRequests(t *testing.T) {
 		{"kv list", `GET /kv`},
 		{"kv list --prefix a/ --limit 5 --at 7", `GET /kv?at=7&limit=5&prefix=a%2F`},
 		{"kv history a/b --limit 5 --before 9", `GET /v1/kv/history/a%2Fb?before=9&limit=5`},
-		{"status", `GET /v1/dataplanes`}, // after /v1/status
+		{"status", `GET /v1/cluster/members`}, // after /v1/status and /v1/dataplanes
 		{"-o json status", `GET /v1/status`},
 	} {
 		e := &exchange{code: 200, answer: `{}`}
@@ -197,7 +201,8 @@ func TestExitCodes(t *testing.T) {
 		{"route", 200, ExitOK},
 		{"version", 200, ExitOK},
 		{"route import /does/not/exist", 200, ExitUsage},
-		{"dataplane lookup 10.0.0.1", 200, ExitUsage},
+		{"route get 10.2.0.0", 200, ExitUsage},
+		{"route delete default", 200, ExitUsage},
 		{"dataplane lookup 10.0.0.1 --router r1 --at 127.0.0.1:1", 200, ExitUsage},
 		{"dataplane lookup ten --at 127.0.0.1:1", 200, ExitUsage},
 		{"dataplane lookup 10.0.0.1 --at 127.0.0.1:1", 200, ExitUnavailable},
@@ -398,8 +403,18 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"route add", "received 0\nUsage: dvr route add DESTINATION [NEXT_HOP] [flags]\n       dvr route add --help"},
 		{"route nonsense", "Usage: dvr route COMMAND\n"},
+		{"rout", `unknown command "rout" for "dvr"; did you mean route`},
+		{"route lst", `unknown command "lst" for "dvr route"; did you mean get or list or set?`},
+		{"route add 10.2.0.0/16 10.0.0.1 100", "a metric is given by a flag: --metric 100"},
+		{"route set 10.2.0.0/33 10.0.0.1", `destination "10.2.0.0/33": the length 33 is over 32`},
+		{"route get fd00::/129", `the length 129 is over 128`},
+		{"route add 10.2.0.0 10.0.0.1", "a prefix needs a length, try 10.2.0.0/16 or 10.2.0.0/32"},
+		{"route add 10.2.0.1 10.0.0.1", "a prefix needs a length, try 10.2.0.1/32"},
+		{"route delete fd00:0:1::", "a prefix needs a length, try fd00:0:1::/48 or fd00:0:1::/128"},
+		{"route get 0.0.0.0", "try 0.0.0.0/0 or 0.0.0.0/32"},
+		{"route add default 10.0.0.1", "a default route is 0.0.0.0/0 or ::/0"},
 		{"route add --nonsense", "Usage: dvr route add DESTINATION"},
-		{"--endpoint 127.0.0.1:1 --timeout 1s route list", "Is a node running at 127.0.0.1:1? --endpoint or DVR_ENDPOINTS names another."},
+		{"--endpoint 127.0.0.1:1 --timeout 1s route list", "Is a node running at 127.0.0.1:1? If it is elsewhere, say where: --endpoint HOST:PORT, or for all\ncommands: export DVR_ENDPOINTS=HOST:PORT"},
 		{"--endpoint 127.0.0.1:1 --timeout 1s route export", "Is a node running at 127.0.0.1:1?"},
 		{"dataplane show --timeout 1s --at 127.0.0.1:1", "--at names its --listen address"},
 	} {
@@ -424,6 +439,51 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		}
 		if !strings.Contains(errOut.String(), "no quorum") {
 			t.Errorf("%s does not say that the answer is stale: %s", args, errOut.String())
+		}
+	}
+}
+
+// Without a flag this machine's data plane is asked.
+func TestLookupAtTheOwnDataPlane(t *testing.T) {
+	t.Setenv("DVR_LISTEN", "127.0.0.1:1")
+	e := &exchange{code: 200, answer: `{}`}
+	_, err := run(t, e, "dataplane", "lookup", "10.0.0.1")
+	if ExitCode(err) != ExitUnavailable || !strings.Contains(err.Error(), "data plane at 127.0.0.1:1") || e.request != "" {
+		t.Errorf("%v, the node was asked %q", err, e.request)
+	}
+}
+
+// An empty list of one router's routes says that others have some.
+func TestListOfARouterWithoutRoutes(t *testing.T) {
+	for all, hint := range map[string]string{
+		`{"routes":[{"router":"r1","destination":"10.0.0.0/8"}]}`: "dvr: no such route is of every router (*), but one is router r1's own: leave --router away to see all\n",
+		`{"routes":[]}`: "",
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Query().Get("within") != "10.0.0.0/8" {
+				t.Errorf("asked %s", r.URL)
+			}
+			if r.URL.Query().Has("router") {
+				io.WriteString(w, `{"routes":[]}`)
+				return
+			}
+			io.WriteString(w, all)
+		}))
+		var out, errOut bytes.Buffer
+		root := Root(Streams{Out: &out, Err: &errOut})
+		root.SetArgs([]string{"--endpoint", s.URL, "route", "list", "--router", "*", "--within", "10.0.0.0/8"})
+		if err := root.Execute(); err != nil || errOut.String() != hint {
+			t.Errorf("%s: %v %q", all, err, errOut.String())
+		}
+		s.Close()
+	}
+}
+
+func TestNothingToRepair(t *testing.T) {
+	for format, want := range map[string]string{"table": "the head fits the batches: nothing to repair\n", "json": "{\n  \"status\": \"the head fits the batches: nothing to repair\"\n}\n"} {
+		var out bytes.Buffer
+		if err := (&connection{out: &out, output: format}).intact(); err != nil || out.String() != want {
+			t.Errorf("%s: %v %q", format, err, out.String())
 		}
 	}
 }

@@ -118,39 +118,51 @@ func memberTable(t *table, body any) {
 	}
 }
 
-// clusterTable sums the members up.
-func clusterTable(t *table, body any) {
-	var voters, online, learners, observers int
-	leader := "none"
-	var away []string
+// census sums the members up.
+type census struct {
+	voters, online, learners, observers int // online: voters that answer
+	leader                              string
+	away                                []string // members that do not answer
+}
+
+func censusOf(body any) census {
+	c := census{leader: "none"}
 	for _, m := range list(body, "members") {
 		answers := member(m, "online") == true
 		switch member(m, "role") {
 		case "voter":
-			voters++
+			c.voters++
 			if answers {
-				online++
+				c.online++
 			}
 		case "learner":
-			learners++
+			c.learners++
 		default:
-			observers++
+			c.observers++
 		}
 		if !answers {
-			away = append(away, text(member(m, "node_id")))
+			c.away = append(c.away, text(member(m, "node_id")))
 		}
 		if member(m, "leader") == true {
-			leader = text(member(m, "node_id"))
+			c.leader = text(member(m, "node_id"))
 		}
 	}
-	needed := voters/2 + 1
+	return c
+}
+
+// needed is how many voters are a majority, spare how many more may go.
+func (c census) needed() int { return c.voters/2 + 1 }
+func (c census) spare() int  { return max(c.online-c.needed(), 0) }
+
+func clusterTable(t *table, body any) {
+	c := censusOf(body)
 	t.row("cluster_id", member(body, "cluster_id"))
-	t.row("leader", leader)
-	t.row("voters", fmt.Sprintf("%d, of which %d answer; %d are needed", voters, online, needed))
-	t.row("may lose", max(online-needed, 0))
-	t.row("learners", learners)
-	t.row("observers", observers)
-	t.row("away", strings.Join(away, ", "))
+	t.row("leader", c.leader)
+	t.row("voters", fmt.Sprintf("%d, of which %d answer; %d are needed", c.voters, c.online, c.needed()))
+	t.row("may lose", c.spare())
+	t.row("learners", c.learners)
+	t.row("observers", c.observers)
+	t.row("away", strings.Join(c.away, ", "))
 	if member(body, "stale") == true {
 		t.row("stale", "there is no quorum: this is what the node knew last")
 	}

@@ -59,6 +59,13 @@ func (c *connection) open() (*client.Client, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
+	cl.Waiting = func(why error, until time.Time) {
+		end := ""
+		if !until.IsZero() {
+			end = " until " + until.Format("15:04:05")
+		}
+		fmt.Fprintf(c.errOut, "dvr: %s; trying again%s\n", why, end)
+	}
 	return cl, nil
 }
 
@@ -91,7 +98,11 @@ func (c *connection) advise(err error) error {
 	if !errors.Is(err, client.ErrUnreachable) {
 		return err
 	}
-	return fmt.Errorf("%w\nIs a node running at %s? --endpoint or DVR_ENDPOINTS names another.", err, strings.Join(c.endpoints, ", "))
+	if errors.Is(err, client.ErrOtherService) {
+		return err
+	}
+	return fmt.Errorf("%w\nIs a node running at %s? If it is elsewhere, say where: --endpoint HOST:PORT, or for all\n"+
+		"commands: export DVR_ENDPOINTS=HOST:PORT[,HOST:PORT...]", err, strings.Join(c.endpoints, ", "))
 }
 
 // show does one call and prints the answer: as it came for json, converted for

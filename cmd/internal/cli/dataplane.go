@@ -25,6 +25,14 @@ import (
 // ownService is where a data plane serves operators unless it is told otherwise.
 const ownService = "127.0.0.1:9290"
 
+// ownAddress is where this machine's data plane serves operators.
+func ownAddress() string {
+	if env := os.Getenv("DVR_LISTEN"); env != "" {
+		return env
+	}
+	return ownService
+}
+
 func dataplaneCommand(c *connection) *cobra.Command {
 	cmd := &cobra.Command{Use: "dataplane", Short: "The data planes: what they have installed", Args: cobra.NoArgs}
 	all := &cobra.Command{
@@ -40,14 +48,15 @@ func dataplaneCommand(c *connection) *cobra.Command {
 }
 
 func dataplaneLookup(c *connection) *cobra.Command {
-	var router, at string
+	var router string
+	at := ownAddress()
 	cmd := &cobra.Command{
 		Use: "lookup ADDRESS", Short: "Ask a router's data plane itself", Args: cobra.ExactArgs(1),
 		Long: "Ask a router's data plane which route an address takes: by --router through the node it is\n" +
-			"connected to, or by --at on the data plane's own loopback service, which needs no node.",
-		Example: "  dvr dataplane lookup 10.1.2.3 --router r1\n  dvr dataplane lookup 10.1.2.3 --at " + ownService,
+			"connected to, else on the data plane's own loopback service (--at), which needs no node.",
+		Example: "  dvr dataplane lookup 10.1.2.3\n  dvr dataplane lookup 10.1.2.3 --router r1\n  dvr dataplane lookup 10.1.2.3 --at " + ownService,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if at == "" {
+			if router != "" {
 				q := filters("address", args[0], "router", router, "source", "dataplane")
 				return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/lookup", Query: q}, matched)
 			}
@@ -68,17 +77,13 @@ func dataplaneLookup(c *connection) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&router, "router", "", "router whose data plane is asked")
-	cmd.Flags().StringVar(&at, "at", "", "address of the data plane's own service (its --listen), asked without a node")
-	cmd.MarkFlagsOneRequired("router", "at")
+	cmd.Flags().StringVar(&at, "at", at, "address of the data plane's own service, its --listen (DVR_LISTEN), asked without a node")
 	cmd.MarkFlagsMutuallyExclusive("router", "at")
 	return cmd
 }
 
 func dataplaneShow(c *connection) *cobra.Command {
-	at := ownService
-	if env := os.Getenv("DVR_LISTEN"); env != "" {
-		at = env
-	}
+	at := ownAddress()
 	cmd := &cobra.Command{
 		Use: "show", Short: "What a data plane says of itself: health, position, table, counters", Args: cobra.NoArgs,
 		Long: "Ask a data plane on its own loopback service, which needs no node.",

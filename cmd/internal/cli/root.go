@@ -49,6 +49,7 @@ func Root(s Streams) *cobra.Command {
 		statusCommand(c), clusterCommand(c, shared), dataplaneCommand(c), versionCommand(c))
 	root.InitDefaultCompletionCmd()
 	strict(root)
+	usualNames(root)
 	return root
 }
 
@@ -56,7 +57,8 @@ func Root(s Streams) *cobra.Command {
 // every unknown verb a usage error, in cmd and below.
 func strict(cmd *cobra.Command) {
 	if !cmd.Runnable() { // a group: alone it explains itself
-		cmd.Args = cobra.NoArgs
+		cmd.Args = known
+		cmd.SuggestionsMinimumDistance = 2
 		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	}
 	if check := cmd.Args; check != nil {
@@ -74,6 +76,31 @@ func strict(cmd *cobra.Command) {
 	}
 	for _, child := range cmd.Commands() {
 		strict(child)
+	}
+}
+
+// known refuses a verb that a group does not have, and names the nearest.
+func known(cmd *cobra.Command, args []string) error {
+	err := cobra.NoArgs(cmd, args)
+	if err == nil {
+		return nil
+	}
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return fmt.Errorf("%w; did you mean %s?", err, strings.Join(near, " or "))
+	}
+	return err
+}
+
+// usualNames gives verbs the names that they have elsewhere.
+func usualNames(cmd *cobra.Command) {
+	switch cmd.Name() {
+	case "list":
+		cmd.Aliases = append(cmd.Aliases, "ls")
+	case "delete", "remove":
+		cmd.Aliases = append(cmd.Aliases, "rm")
+	}
+	for _, child := range cmd.Commands() {
+		usualNames(child)
 	}
 }
 

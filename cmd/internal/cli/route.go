@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -101,7 +102,7 @@ func routeAdd(c *connection) *cobra.Command {
 	var r routeFlags
 	var m mutation
 	cmd := &cobra.Command{
-		Use: "add DESTINATION [NEXT_HOP]", Short: "Add a candidate, or replace its attributes", Args: cobra.RangeArgs(1, 2),
+		Use: "add DESTINATION [NEXT_HOP]", Short: "Add a candidate, or replace its attributes", Args: candidateArgs,
 		Example: "  dvr route add 10.1.0.0/16 192.168.1.1 --metric 100 --wait installed\n  dvr route add 10.9.0.0/16 --type blackhole --reason 'scanner'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body, err := json.Marshal(r.object(cmd, args[0], strings.Join(args[1:], "")))
@@ -125,7 +126,7 @@ func routeSet(c *connection) *cobra.Command {
 	var r routeFlags
 	var m mutation
 	cmd := &cobra.Command{
-		Use: "set DESTINATION [NEXT_HOP]", Short: "Make this the only candidate of the router for the destination", Args: cobra.RangeArgs(1, 2),
+		Use: "set DESTINATION [NEXT_HOP]", Short: "Make this the only candidate of the router for the destination", Args: candidateArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body, err := json.Marshal(r.object(cmd, "", strings.Join(args[1:], "")))
 			if err != nil {
@@ -148,7 +149,7 @@ func routeDelete(c *connection) *cobra.Command {
 	var m mutation
 	var nextHop, router string
 	cmd := &cobra.Command{
-		Use: "delete DESTINATION", Aliases: []string{"withdraw"}, Short: "Withdraw a destination, or one candidate of it", Args: cobra.ExactArgs(1),
+		Use: "delete DESTINATION", Aliases: []string{"withdraw"}, Short: "Withdraw a destination, or one candidate of it", Args: destinationArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var out any
 			answer, err := c.call(cmd.Context(), m.call(http.MethodDelete, "/routes/"+args[0], filters("next_hop", nextHop, "router", router), nil, c.timeout), &out)
@@ -167,7 +168,7 @@ func routeDelete(c *connection) *cobra.Command {
 func routeGet(c *connection) *cobra.Command {
 	var router string
 	cmd := &cobra.Command{
-		Use: "get DESTINATION", Short: "The candidates of a destination, which are chosen and why", Args: cobra.ExactArgs(1),
+		Use: "get DESTINATION", Short: "The candidates of a destination, which are chosen and why", Args: destinationArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.showItem(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/routes/" + args[0], Query: filters("router", router)}, func(t *table, body any) {
 				t.head("CHOSEN", "ROUTER", "NEXT HOP", "PREF", "METRIC", "REVISION", "WHY")
@@ -199,7 +200,9 @@ func routeList(c *connection) *cobra.Command {
 		Use: "list", Short: "The routes as they are stored, every candidate", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := filters("router", router, "within", within, "covering", covering, "next_hop", nextHop, "limit", strconv.Itoa(int(limit)), "cursor", cursor)
-			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/routes", Query: q}, func(t *table, body any) {
+			none := false
+			err := c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/routes", Query: q}, func(t *table, body any) {
+				none = len(list(body, "routes")) == 0
 				t.head("DESTINATION", "ROUTER", "NEXT HOP", "PREF", "METRIC", "REVISION")
 				for _, r := range list(body, "routes") {
 					t.row(member(r, "destination"), member(r, "router"), hopOf(r), member(r, "preference"), member(r, "metric"), member(r, "revision"))
@@ -208,6 +211,10 @@ func routeList(c *connection) *cobra.Command {
 					t.line("(more: --cursor %s; all: `dvr route export`)", text(next))
 				}
 			})
+			if err == nil && none && router != "" && cursor == "" {
+				c.hintOtherRouters(cmd.Context(), router, filters("within", within, "covering", covering, "next_hop", nextHop, "limit", "1"))
+			}
+			return err
 		},
 	}
 	f := cmd.Flags()
@@ -218,6 +225,24 @@ func routeList(c *connection) *cobra.Command {
 	numberVar(f, &limit, "limit", 100, 1, 10000, "at most so many, up to 10,000")
 	f.StringVar(&cursor, "cursor", "", "go on where a list ended, at the same revision and with the same filters")
 	return cmd
+}
+
+// hintOtherRouters explains an empty list: the routes are of other routers. It
+// is a hint, so its failing is nobody's matter.
+func (c *connection) hintOtherRouters(ctx context.Context, router string, q url.Values) {
+	var body any
+	if _, err := c.call(ctx, client.Call{Method: http.MethodGet, Path: "/v1/routes", Query: q}, &body); err != nil {
+		return
+	}
+	if routes := list(body, "routes"); len(routes) > 0 {
+		whose := func(router string) string {
+			if router == "*" {
+				return "of every router (*)"
+			}
+			return "router " + router + "'s own"
+		}
+		fmt.Fprintf(c.errOut, "dvr: no such route is %s, but one is %s: leave --router away to see all\n", whose(router), whose(text(member(routes[0], "router"))))
+	}
 }
 
 // hopOf is a candidate's next hop, its type where it has none.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"sort"
@@ -20,7 +21,7 @@ func statusCommand(c *connection) *cobra.Command {
 			get := func(path string, out *any) (*client.Answer, error) {
 				return c.call(cmd.Context(), client.Call{Method: http.MethodGet, Path: path}, out)
 			}
-			var status, planes any
+			var status, planes, members any
 			answer, err := get("/v1/status", &status)
 			if err != nil {
 				return err
@@ -29,8 +30,14 @@ func statusCommand(c *connection) *cobra.Command {
 				if _, err := get("/v1/dataplanes", &planes); err != nil {
 					return err
 				}
+				var p *client.Problem // an external etcd (409) and older nodes (404) have no members to show
+				if _, err := get(membersPath, &members); err != nil && !errors.As(err, &p) {
+					return err
+				}
 			}
-			return c.print(answer.Body, status, func(t *table, status any) { overview(t, status, list(planes, "dataplanes")) })
+			return c.print(answer.Body, status, func(t *table, status any) {
+				overview(t, status, list(planes, "dataplanes"), censusOf(members))
+			})
 		},
 	}
 }
@@ -39,8 +46,8 @@ func statusCommand(c *connection) *cobra.Command {
 const fullPercent = 70
 
 // overview is the verdict and the particulars.
-func overview(t *table, status any, planes []any) {
-	troubles := troublesOf(status, planes)
+func overview(t *table, status any, planes []any, members census) {
+	troubles := troublesOf(status, planes, members)
 	name := text(member(status, "node_id"))
 	switch {
 	case len(troubles) > 0:
@@ -148,7 +155,7 @@ func planesInSync(planes []any) string {
 }
 
 // troublesOf names what is not as it should be, the worst first.
-func troublesOf(status any, planes []any) []string {
+func troublesOf(status any, planes []any, members census) []string {
 	var out []string
 	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	if fault := member(status, "fault"); fault != nil {
@@ -156,6 +163,13 @@ func troublesOf(status any, planes []any) []string {
 	}
 	if member(status, "quorum") != true {
 		say("no quorum: changes are refused until most members of etcd answer; reading and forwarding go on")
+	}
+	if len(members.away) > 0 {
+		verb := "is"
+		if len(members.away) > 1 {
+			verb = "are"
+		}
+		say("%s %s away; the cluster may lose %d more of its %s", strings.Join(members.away, ", "), verb, members.spare(), plural(members.voters, "voter"))
 	}
 	store := member(status, "store")
 	if bytes, quota := count(member(store, "bytes")), count(member(store, "quota")); quota > 0 && bytes >= quota/100*fullPercent {

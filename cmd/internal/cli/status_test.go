@@ -13,12 +13,24 @@ import (
 // statusOf runs `dvr status` against a node that answers with the two bodies.
 func statusOf(t *testing.T, status, planes string) string {
 	t.Helper()
+	return statusOfMember(t, status, planes, "")
+}
+
+// statusOfMember is statusOf where GET /v1/cluster/members answers too; "": 409.
+func statusOfMember(t *testing.T, status, planes, members string) string {
+	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/v1/dataplanes" {
+		switch r.URL.Path {
+		case "/v1/dataplanes":
 			io.WriteString(w, planes)
-			return
+		case "/v1/cluster/members":
+			if members == "" {
+				w.WriteHeader(http.StatusConflict)
+			}
+			io.WriteString(w, members)
+		default:
+			io.WriteString(w, status)
 		}
-		io.WriteString(w, status)
 	}))
 	defer s.Close()
 	var out bytes.Buffer
@@ -101,6 +113,24 @@ func TestStatusNamesWhatIsNotFine(t *testing.T) {
 		}
 		if !strings.Contains(details, test.detail) {
 			t.Errorf("%s: %q is not in\n%s", test.name, test.detail, details)
+		}
+	}
+}
+
+// A member that is away is no health, though the majority stands.
+func TestStatusNamesMembersAway(t *testing.T) {
+	voter := func(id string, online bool) string {
+		return fmt.Sprintf(`{"node_id":%q,"role":"voter","online":%t}`, id, online)
+	}
+	for _, test := range []struct{ members, want string }{
+		{voter("node-1", true) + "," + voter("node-2", false) + "," + voter("node-3", true),
+			"node-1 needs attention:\n  - node-2 is away; the cluster may lose 0 more of its 3 voters\n"},
+		{voter("node-1", true) + "," + voter("node-2", true) + "," + voter("node-3", true), "node-1 is fine"},
+		{voter("node-1", true) + "," + voter("node-2", true) + "," + voter("node-3", true) + `,{"node_id":"o","role":"observer","online":false}`,
+			"node-1 needs attention:\n  - o is away; the cluster may lose 1 more of its 3 voters\n"},
+	} {
+		if got := statusOfMember(t, goodStatus, `{"dataplanes":[]}`, `{"members":[`+test.members+`]}`); !strings.HasPrefix(got, test.want) {
+			t.Errorf("%s:\n%s\nwant %s", test.members, got, test.want)
 		}
 	}
 }

@@ -273,7 +273,7 @@ func logRepair(c *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "repair", Short: "Rebuild the head of the log from its batches", Args: cobra.NoArgs,
 		Long: "Rebuild /dvr/log/head where it is missing, unreadable or does not fit the batches. Stop every node\n" +
-			"first. With --etcd, etcd must admit writes. Refused where a batch is damaged, and where the head is good.",
+			"first. With --etcd, etcd must admit writes. Refused where a batch is damaged; a good head is left as it is.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.checkOutput(); err != nil {
 				return err
@@ -285,6 +285,9 @@ func logRepair(c *connection) *cobra.Command {
 			}
 			defer done()
 			head, err := etcdlog.RebuildHead(cmd.Context(), etcd)
+			if errors.Is(err, etcdlog.ErrHeadIntact) {
+				return c.intact()
+			}
 			if err != nil {
 				return err
 			}
@@ -298,4 +301,11 @@ func logRepair(c *connection) *cobra.Command {
 	}
 	s.bind(cmd)
 	return cmd
+}
+
+// intact says that the log is as it should be.
+func (c *connection) intact() error {
+	const status = "the head fits the batches: nothing to repair"
+	body := map[string]any{"status": status}
+	return c.print([]byte(`{"status":"`+status+`"}`), body, func(t *table, _ any) { t.line("%s", status) })
 }

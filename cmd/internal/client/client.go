@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -23,6 +24,8 @@ import (
 var (
 	// ErrUnreachable: no endpoint answered before the context ended.
 	ErrUnreachable = errors.New("no endpoint answered")
+	// ErrOtherService: what listens at the endpoint speaks gRPC, not the API.
+	ErrOtherService = errors.New("this port is not the API")
 	// ErrBadEndpoint: an endpoint is not host:port or an http(s) URL.
 	ErrBadEndpoint = errors.New("endpoint")
 )
@@ -49,6 +52,9 @@ func (p *Problem) Error() string {
 	return http.StatusText(p.Status)
 }
 
+// DefaultPort is the API's, where an endpoint that is no URL names none.
+const DefaultPort = "9090"
+
 // dialTimeout bounds a connection's start, so that an address behind which
 // nothing answers does not use up a long call's time.
 const dialTimeout = 5 * time.Second
@@ -65,9 +71,16 @@ type Client struct {
 	// pause before an endpoint that failed is asked again, and the least time of
 	// an attempt; tests shorten them.
 	pause, attempt time.Duration
+	// Waiting, if set before the first call, is told once per call that is still
+	// being repeated after a second why, and until when it may be (zero: no end).
+	// The goroutine that calls calls it.
+	Waiting func(why error, until time.Time)
 }
 
-// New is a client of the nodes at endpoints (host:port or URL, at least one).
+// quietTime is how long a call is repeated before Waiting is told.
+const quietTime = time.Second
+
+// New is a client of the nodes at endpoints (host[:port] or URL, at least one).
 // actor, if not empty, is sent as X-DVR-Actor.
 func New(endpoints []string, actor string) (*Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -77,15 +90,22 @@ func New(endpoints []string, actor string) (*Client, error) {
 		if e = strings.TrimSpace(e); e == "" {
 			continue
 		}
+		if a, err := netip.ParseAddr(e); err == nil && a.Is6() {
+			e = "[" + e + "]"
+		}
 		if strings.HasPrefix(e, ":") {
 			e = "127.0.0.1" + e
 		}
-		if !strings.Contains(e, "://") {
+		given := strings.Contains(e, "://") // a URL means its scheme's port
+		if !given {
 			e = "http://" + e
 		}
 		u, err := url.Parse(e)
 		if err != nil || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.Trim(u.Path, "/") != "" {
 			return nil, fmt.Errorf("%w %q: want host:port or a URL", ErrBadEndpoint, e)
+		}
+		if u.Port() == "" && u.Scheme == "http" && !given {
+			u.Host = net.JoinHostPort(u.Hostname(), DefaultPort)
 		}
 		e = u.Scheme + "://" + u.Host
 		c.endpoints = append(c.endpoints, e)
@@ -163,6 +183,8 @@ func (c *Client) send(ctx context.Context, call Call) (*http.Response, string, e
 		call.IdempotencyKey = NewKey()
 	}
 	var last error
+	tell := time.Now().Add(quietTime) // when Waiting is told
+	told := c.Waiting == nil
 	ready := make([]time.Time, len(c.endpoints)) // when an endpoint may be asked again
 	for round := 0; ; round++ {
 		first := int(c.preferred.Load())
@@ -174,9 +196,11 @@ func (c *Client) send(ctx context.Context, call Call) (*http.Response, string, e
 			}
 			resp, err := c.try(ctx, endpoint, call, c.share(ctx, len(c.endpoints)-i))
 			if err != nil {
-				// Of a read that the time was up for, what a node answered before says
-				// more; what became of a change only the last attempt tells.
-				if last == nil || ctx.Err() == nil || call.Method != http.MethodGet {
+				// What a node answered before says more than that another one is not
+				// there; but what became of a change that was sent only its last
+				// attempt tells.
+				var answered *Problem
+				if !errors.As(last, &answered) || (call.Method != http.MethodGet && !unsent(err)) {
 					last = err
 				}
 				ready[n] = time.Now().Add(c.pause)
@@ -200,6 +224,13 @@ func (c *Client) send(ctx context.Context, call Call) (*http.Response, string, e
 		next := slices.MinFunc(ready, time.Time.Compare)
 		over := ctx.Err() != nil
 		if deadline, ok := ctx.Deadline(); !over && (!ok || next.Before(deadline)) {
+			if !told && !time.Now().Before(tell) {
+				told = true
+				c.Waiting(last, deadline)
+			}
+			if !told && tell.Before(next) {
+				next = tell
+			}
 			select {
 			case <-ctx.Done():
 				over = true
@@ -231,6 +262,19 @@ func (c *Client) share(ctx context.Context, left int) time.Duration {
 // of the time.
 var errSilent = errors.New("no answer in time")
 
+// foreign says that what answered speaks no HTTP/1; net/http has only texts for
+// it, the second where the other side greets before it is asked.
+func foreign(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "malformed HTTP response") || strings.Contains(text, "readLoopPeekFailLocked: %!w(<nil>)")
+}
+
+// unsent says that a failed attempt never reached a node.
+func unsent(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, ErrOtherService) || errors.As(err, &op) && op.Op == "dial"
+}
+
 // try asks one endpoint, which must begin to answer within limit (0: none).
 func (c *Client) try(ctx context.Context, endpoint string, call Call, limit time.Duration) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -247,6 +291,9 @@ func (c *Client) try(ctx context.Context, endpoint string, call Call, limit time
 	if err != nil {
 		if cause := context.Cause(ctx); errors.Is(cause, errSilent) {
 			err = cause
+		}
+		if foreign(err) {
+			err = fmt.Errorf("%s: %w: it looks like the data planes' port (gRPC); the API is usually 100 below", endpoint, ErrOtherService)
 		}
 		cancel(nil)
 		return nil, err

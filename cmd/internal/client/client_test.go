@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -145,6 +146,63 @@ func TestTheRefusalBeforeTheDeadline(t *testing.T) {
 	}
 }
 
+// The answer of a node that is there says more than that another one is not,
+// whichever was asked last; who waits is told why, and once.
+func TestTheAnswerOfWhoAnswered(t *testing.T) {
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	for _, method := range []string{"GET", "POST"} {
+		_, busy := node(t, 503)
+		for _, endpoints := range [][]string{{gone.URL, busy}, {busy, gone.URL}} {
+			c := dial(t, endpoints...)
+			c.pause = 600 * time.Millisecond // no attempt is under way at the deadline: of a change it would be in doubt
+			var told []string
+			c.Waiting = func(why error, until time.Time) {
+				told = append(told, why.Error())
+				if left := time.Until(until); left <= 0 || left > time.Second {
+					t.Errorf("%s: %s left", method, left)
+				}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 1700*time.Millisecond)
+			_, err := c.Do(ctx, Call{Method: method, Path: "/"}, nil)
+			cancel()
+			var p *Problem
+			if !errors.As(err, &p) || p.Detail != "said so" {
+				t.Errorf("%s at %v: %v", method, endpoints, err)
+			}
+			if len(told) != 1 || told[0] != "said so" {
+				t.Errorf("%s at %v: told %q", method, endpoints, told)
+			}
+		}
+	}
+}
+
+// An answer that is no HTTP/1 is of another port than the API's.
+func TestAnotherService(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, "\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x05\x00\x00@\x00") // SETTINGS, as gRPC servers greet
+			_, _ = conn.Read(make([]byte, 4096))
+			conn.Close()
+		}
+	}()
+	t.Cleanup(func() { l.Close(); <-done })
+	_, err = dial(t, l.Addr().String()).Do(t.Context(), Call{Method: "GET", Path: "/"}, nil)
+	if !errors.Is(err, ErrOtherService) || !strings.Contains(err.Error(), "100 below") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestNobodyThere(t *testing.T) {
 	s := httptest.NewServer(http.NotFoundHandler())
 	url := s.URL
@@ -160,11 +218,11 @@ func TestEndpoints(t *testing.T) {
 			t.Errorf("%q: got %v", bad, err)
 		}
 	}
-	c, err := New([]string{":9090", "node-2:9091", "https://n3/"}, "")
+	c, err := New([]string{":9090", "node-2:9091", "https://n3/", "localhost", "::1", "[fd00::1]", "http://n4"}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(c.endpoints, " "); got != "http://127.0.0.1:9090 http://node-2:9091 https://n3" {
+	if got := strings.Join(c.endpoints, " "); got != "http://127.0.0.1:9090 http://node-2:9091 https://n3 http://localhost:9090 http://[::1]:9090 http://[fd00::1]:9090 http://n4" {
 		t.Error(got)
 	}
 }

@@ -55,7 +55,16 @@ route add 10.1.0.0/16 192.168.1.1 --require r1
 route import -
 route get 10.77.0.0/16
 route lookup 99.0.0.1
+route lookup 2001:db8::1
+route get 2001:db8::/32
 route delete 10.77.0.0/16
+route delete 10.9.0.0/16 --next-hop 192.168.9.9
+route ls --router r1 --within 10.0.0.0/8
+route add 10.2.0.0 192.168.1.1
+route add 10.2.0.0/33 192.168.1.1
+route add default 192.168.1.1
+route add 10.2.0.0/16 192.168.1.1 100
+rout
 route list --router nobody
 route set 10.1.0.0/16 192.168.1.9 --if-match "1-2"
 log show 99999
@@ -153,7 +162,7 @@ func TestTranscript(t *testing.T) {
 		}
 		p.settle(t, n) // what a data plane is asked for must have reached it
 		cmd := exec.CommandContext(within(t, patience), dvr, strings.Fields(strings.NewReplacer("ETCD", n.Etcd, "PLANE", p.Listen, `"`, "").Replace(line))...)
-		cmd.Env = append(os.Environ(), "DVR_ENDPOINTS="+n.API, "DVR_ACTOR=alice")
+		cmd.Env = append(os.Environ(), "DVR_ENDPOINTS="+n.API, "DVR_ACTOR=alice", "DVR_LISTEN="+p.Listen)
 		cmd.Stdin = strings.NewReader(input)
 		input = ""
 		var both bytes.Buffer
