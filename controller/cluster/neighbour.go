@@ -14,7 +14,6 @@ import (
 
 	"go.etcd.io/etcd/api/v3/version"
 	"go.etcd.io/etcd/client/pkg/v3/types"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/rafthttp"
 )
 
 // Addresses of a node as others dial them, host:port.
@@ -39,7 +38,8 @@ type handshake struct {
 
 const (
 	handshakePath = "/dvr/handshake"
-	membersPath   = "/members" // etcd's, on the same port once it runs
+	membersPath   = "/members"     // etcd's, on the same port once it runs
+	raftStream    = "/raft/stream" // likewise
 	clusterHeader = "X-Etcd-Cluster-ID"
 	maxAnswer     = 1 << 20
 )
@@ -123,7 +123,7 @@ func listAt(ctx context.Context, client *http.Client, address string) (map[strin
 // Raft stream as that member. The question names no receiver, so that no stream
 // is opened with a member that is not removed.
 func buried(ctx context.Context, client *http.Client, address string, cluster, member uint64) (bool, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+rafthttp.RaftStreamPrefix+"/message/"+types.ID(member).String(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+raftStream+"/message/"+types.ID(member).String(), nil)
 	if err != nil {
 		return false, err
 	}

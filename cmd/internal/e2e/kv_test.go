@@ -113,7 +113,7 @@ func TestWatchOverARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer read.Close()
-	cmd.Stdout, cmd.Stderr = write, write
+	cmd.Stdout, cmd.Stderr = write, os.Stderr // where it says that it waits for the node
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
