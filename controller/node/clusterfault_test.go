@@ -336,8 +336,7 @@ func TestDataOfAnOlderVersion(t *testing.T) {
 
 // TestMoveLeader: to a voter that is named, through any node; an ordinary stop
 // of the leader hands leadership on, so that writes hardly wait.
-func TestMoveLeader(t *testing.T) {
-	t.Parallel()
+func TestMoveLeader(t *testing.T) { // not beside the others: it looks at a time
 	seats := newSeats(t, 3)
 	form(t, seats...)
 	leader := leaderOf(t, seats...)
@@ -373,9 +372,7 @@ func TestMoveLeader(t *testing.T) {
 		longest = max(longest, time.Since(began))
 		select {
 		case <-stopped:
-			// How short it is without load is dvr-bench's matter (outage).
-			t.Logf("a write took %v at most while the leader stopped", longest)
-			if longest > 5*time.Second {
+			if longest > 700*time.Millisecond { // an election takes a second at least
 				t.Errorf("a write took %v while the leader stopped", longest)
 			}
 			return
