@@ -35,7 +35,8 @@ type Identity struct {
 	ClusterID string `json:"cluster_id,omitempty"` // 16 hex digits
 	MemberID  string `json:"member_id,omitempty"`  // 16 hex digits
 	LogID     string `json:"log_id,omitempty"`
-	// InitialCluster, Token and Nonce are those of a node that is forming.
+	// InitialCluster, Token and Nonce are those of a node that is forming, or
+	// has formed a cluster and was not part of a quorum since.
 	InitialCluster string `json:"initial_cluster,omitempty"`
 	Token          string `json:"token,omitempty"`
 	Nonce          string `json:"nonce,omitempty"`
@@ -85,6 +86,17 @@ func (i *Identity) Save(dir string) error {
 		return fmt.Errorf("identity: %w", err)
 	}
 	return nil
+}
+
+// Settle records the log that the node is of, and that it has taken part: from
+// now on an empty write-ahead log is a lost one.
+func (i *Identity) Settle(dir, log string) error {
+	if i.LogID == log && i.Token == "" {
+		return nil
+	}
+	i.LogID = log
+	i.InitialCluster, i.Token, i.Nonce = "", "", ""
+	return i.Save(dir)
 }
 
 func replace(dir, name string, raw []byte) error {

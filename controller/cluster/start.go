@@ -78,8 +78,19 @@ func Prepare(ctx context.Context, c *Config) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if initialized {
+		if initialized, err = c.finished(&etcd, id); err != nil {
+			return nil, err
+		}
+	}
 	if err := c.check(ctx, id, initialized); err != nil {
 		return nil, err
+	}
+	if !initialized && id != nil && id.State == Forming {
+		// Nothing that a first start left behind says anything.
+		if err := etcd.Discard(); err != nil {
+			return nil, err
+		}
 	}
 	switch {
 	case initialized:
@@ -94,8 +105,34 @@ func Prepare(ctx context.Context, c *Config) (*Plan, error) {
 	case len(c.Join) > 0:
 		return c.join(ctx)
 	}
-	id = &Identity{NodeID: c.NodeID, State: Forming}
-	return &Plan{Identity: id, Token: randomText(), First: true}, nil
+	if id == nil || id.State != Forming || id.Token == "" || id.InitialCluster != "" {
+		id = &Identity{NodeID: c.NodeID, State: Forming, Token: randomText()}
+		if err := id.Save(c.DataDir); err != nil {
+			return nil, err
+		}
+	}
+	return &Plan{Identity: id, Token: id.Token, First: true}, nil
+}
+
+// finished tells whether etcd's data are those of a member. A founder that was
+// killed in its first start, before it could vote or acknowledge anything, is no
+// member yet: it is put back to forming, with the token that it has.
+func (c *Config) finished(etcd *etcdserver.Config, id *Identity) (bool, error) {
+	if id == nil || id.Token == "" || id.NodeID != c.NodeID || id.State != Forming && id.State != Member {
+		return true, nil
+	}
+	unfinished, err := etcd.Unfinished()
+	if err != nil || !unfinished {
+		return true, nil // etcd says what is wrong with its log
+	}
+	if c.Logger != nil {
+		c.Logger.Info("the first start of this node was cut short before it took part in anything; it is done again")
+	}
+	id.State, id.MemberID = Forming, ""
+	if err := id.Save(c.DataDir); err != nil {
+		return false, err
+	}
+	return false, etcd.Discard()
 }
 
 // check refuses what cannot go on.
@@ -194,13 +231,13 @@ func (c *Config) compare(ctx context.Context, cluster string) error {
 	return foreign
 }
 
-// Started records that etcd runs with these ids.
+// Started records that etcd runs with these ids. What a founder formed the
+// cluster with is kept until Settle: its log may still be empty.
 func (c *Config) Started(id *Identity, member, cluster uint64) error {
 	if id.State == Member && id.ClusterID == FormatID(cluster) && id.MemberID == FormatID(member) {
 		return id.Save(c.DataDir) // an adopted directory has no file yet
 	}
 	id.State, id.ClusterID, id.MemberID = Member, FormatID(cluster), FormatID(member)
-	id.InitialCluster, id.Token, id.Nonce = "", "", ""
 	return id.Save(c.DataDir)
 }
 

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	"go.etcd.io/etcd/pkg/v3/featuregate"
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 )
@@ -93,10 +93,7 @@ type Config struct {
 func (c *Config) Dir() string { return filepath.Join(c.DataDir, "etcd") }
 
 // Initialized tells whether the directory holds a member already.
-func (c *Config) Initialized() bool {
-	_, err := os.Stat(filepath.Join(c.Dir(), "member", "wal"))
-	return err == nil
-}
+func (c *Config) Initialized() bool { return wal.Exist(c.wal()) }
 
 // embedConfig translates c. It resolves host names that are listened on, since
 // etcd binds to addresses only.

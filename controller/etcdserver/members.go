@@ -67,8 +67,14 @@ func hostPort(url string) string {
 	return strings.TrimSuffix(address, "/")
 }
 
-// Learner tells whether this member has no vote yet.
-func (s *Server) Learner() bool { return s.etcd.Server.IsLearner() }
+// Learner tells whether this member is in the list as one without a vote. It
+// does not ask etcd's IsLearner, which etcd does not survive while the list
+// lacks the member: before it is applied, as at a restart with a log that a
+// kill left empty, and after the member was removed.
+func (s *Server) Learner() bool {
+	m := s.etcd.Server.Cluster().Member(s.etcd.Server.MemberID())
+	return m != nil && m.IsLearner
+}
 
 // Removed tells whether this member has applied its own removal. One that was
 // offline then does not learn of it by itself: its peers refuse it.
@@ -137,7 +143,7 @@ var ErrNoIdentity = errors.New("the write-ahead log does not say whose it is")
 // Identity reads from the data directory, without starting anything, of which
 // cluster and member it is. Errors: ErrNoIdentity, of the file system.
 func (c *Config) Identity() (member, cluster uint64, err error) {
-	files, err := filepath.Glob(filepath.Join(c.Dir(), "member", "wal", "*.wal"))
+	files, err := filepath.Glob(filepath.Join(c.wal(), "*.wal"))
 	if err != nil || len(files) == 0 {
 		return 0, 0, fmt.Errorf("%w: no file in %s", ErrNoIdentity, c.Dir())
 	}

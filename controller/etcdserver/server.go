@@ -227,7 +227,7 @@ func (s *Server) RaftState() string {
 		return "Leader"
 	case s.LeaderID() == 0:
 		return "Candidate"
-	case s.etcd.Server.IsLearner():
+	case s.Learner():
 		return "Learner"
 	}
 	return "Follower"

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -96,7 +95,7 @@ func (n *Node) startEtcd(ctx context.Context, config *cluster.Config, plan *clus
 	}
 	if got := cluster.FormatID(e.MemberID()); plan.Join && got != n.identity.MemberID {
 		e.Close()
-		return errors.Join(fmt.Errorf("etcd took the id %s, which is that of an earlier member at this address, instead of %s", got, n.identity.MemberID), os.RemoveAll(etcd.Dir()))
+		return errors.Join(fmt.Errorf("etcd took the id %s, which is that of an earlier member at this address, instead of %s", got, n.identity.MemberID), etcd.Discard())
 	}
 	n.etcd, n.client = e, e.Client()
 	n.startup.etcd.Store(e)
@@ -195,11 +194,10 @@ func (n *Node) logError(err error) error {
 
 // belong records the log that this node is of.
 func (n *Node) belong() error {
-	if n.identity == nil || n.identity.LogID == n.store.ID() {
+	if n.identity == nil {
 		return nil
 	}
-	n.identity.LogID = n.store.ID()
-	return n.identity.Save(n.settings.DataDir)
+	return n.identity.Settle(n.settings.DataDir, n.store.ID())
 }
 
 // members is the API's view of the cluster; nil with an external etcd.
