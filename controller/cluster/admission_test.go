@@ -14,13 +14,14 @@ import (
 	"time"
 
 	"dvr/controller/etcdserver"
+	"dvr/controller/porttest"
 	"dvr/eventlog"
 )
 
 // loneMember is a cluster of one real member, and its manager under a clock.
 func loneMember(t *testing.T) (*Manager, *time.Time) {
 	t.Helper()
-	s, err := etcdserver.Start(t.Context(), etcdserver.Config{Name: "node-1", DataDir: t.TempDir(), PeerListen: freeAddr(t), ClientListen: freeAddr(t), Token: t.Name()})
+	s, err := etcdserver.Start(t.Context(), etcdserver.Config{Name: "node-1", DataDir: t.TempDir(), PeerListen: porttest.Address(t), ClientListen: porttest.Address(t), Token: t.Name()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +36,7 @@ func loneMember(t *testing.T) (*Manager, *time.Time) {
 }
 
 func candidate(t *testing.T, id, attempt string) Candidate {
-	return Candidate{NodeID: id, Raft: freeAddr(t), API: freeAddr(t), Attempt: attempt}
+	return Candidate{NodeID: id, Raft: porttest.Address(t), API: porttest.Address(t), Attempt: attempt}
 }
 
 // TestAnAdmissionInProgressIsNotTakenAway: between an entry in etcd's list and
@@ -43,7 +44,7 @@ func candidate(t *testing.T, id, attempt string) Candidate {
 // who has seen the entry only now does not know that it is unused.
 func TestAnAdmissionInProgressIsNotTakenAway(t *testing.T) {
 	m, now := loneMember(t)
-	first := freeAddr(t)
+	first := porttest.Address(t)
 	added, err := m.o.Client.MemberAddAsLearner(t.Context(), []string{"http://" + first})
 	if err != nil {
 		t.Fatal(err)

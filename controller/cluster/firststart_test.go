@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"dvr/controller/etcdserver"
+	"dvr/controller/porttest"
 )
 
 // cutShort leaves what etcd leaves that is killed in its first start before it
@@ -47,7 +48,7 @@ func cutShort(t *testing.T, dir, cluster string) (log string) {
 func TestFirstStartIsDoneAgain(t *testing.T) {
 	for name, list := range map[string]bool{"INITIAL_CLUSTER": true, "alone": false} {
 		t.Run(name, func(t *testing.T) {
-			address := freeAddr(t)
+			address := porttest.Address(t)
 			c := Config{NodeID: "node-1", DataDir: t.TempDir(), RaftListen: address, Addresses: Addresses{Raft: address}}
 			members := map[string]string{"node-1": address}
 			if list {

@@ -14,17 +14,9 @@ import (
 	"sync"
 	"testing"
 	"time"
-)
 
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
+	"dvr/controller/porttest"
+)
 
 // founder is a node that forms a cluster; its etcd is a fake that answers as
 // etcd's peer port does.
@@ -37,7 +29,7 @@ func founders(t *testing.T, n int) []*founder {
 	t.Helper()
 	list := map[string]string{}
 	for i := range n {
-		list[fmt.Sprintf("node-%d", i+1)] = freeAddr(t)
+		list[fmt.Sprintf("node-%d", i+1)] = porttest.Address(t)
 	}
 	var out []*founder
 	for name, address := range list {
@@ -123,7 +115,7 @@ func TestFormationAgrees(t *testing.T) {
 				// was; without its data directory it is refused.
 				f := all[0]
 				again := f.Config
-				again.RaftListen, again.InitialCluster = freeAddr(t), f.InitialCluster
+				again.RaftListen, again.InitialCluster = porttest.Address(t), f.InitialCluster
 				p, err := Prepare(within(t, 10*time.Second), &again)
 				if err != nil || p.Identity.ClusterID != f.cluster || p.Token == "" {
 					t.Errorf("a founder that goes on: %+v %v", p, err)
@@ -139,7 +131,7 @@ func TestFormationAgrees(t *testing.T) {
 
 // TestFormationSaysWhatItWaitsFor and forms nothing meanwhile.
 func TestFormationSaysWhatItWaitsFor(t *testing.T) {
-	stranger := freeAddr(t)
+	stranger := porttest.Address(t)
 	l, err := net.Listen("tcp", stranger)
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"dvr/controller/porttest"
 	"dvr/eventlog"
 )
 
@@ -64,14 +65,14 @@ func TestJoinRetriesWhatPasses(t *testing.T) {
 			attempts = append(attempts, c.Attempt)
 			admit(w, c)
 		})
-	if p, err := Prepare(within(t, 20*time.Second), joinConfig(t, freeAddr(t), first, second)); err != nil || !p.Join || len(attempts) != 1 || attempts[0] != "one" {
+	if p, err := Prepare(within(t, 20*time.Second), joinConfig(t, porttest.Address(t), first, second)); err != nil || !p.Join || len(attempts) != 1 || attempts[0] != "one" {
 		t.Errorf("%+v %v %v", p, err, attempts)
 	}
 }
 
 func TestJoinIsAdmitted(t *testing.T) {
 	api, asked := fakeMember(t, problem(503, "unavailable"), problem(503, "joining"), problem(500, "internal"), problem(404, "not-found"), admit)
-	c := joinConfig(t, freeAddr(t), api)
+	c := joinConfig(t, porttest.Address(t), api)
 	said := 0
 	c.Await = func(what string) {
 		if strings.Contains(what, "said the member") {
@@ -132,7 +133,7 @@ func TestJoinRefusals(t *testing.T) {
 
 func TestJoinEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	c := joinConfig(t, freeAddr(t))
+	c := joinConfig(t, porttest.Address(t))
 	c.Await = func(string) { cancel() }
 	if _, err := Prepare(ctx, c); !errors.Is(err, context.Canceled) || !errors.Is(err, eventlog.ErrUnavailable) {
 		t.Errorf("%v", err)

@@ -21,6 +21,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"dvr/controller/porttest"
 )
 
 func testContext(t *testing.T) context.Context {
@@ -381,12 +383,7 @@ func TestThreeMembers(t *testing.T) {
 	names := []string{"n1", "n2", "n3"}
 	members := map[string]string{}
 	for _, n := range names {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		members[n] = l.Addr().String()
-		_ = l.Close()
+		members[n] = porttest.Address(t)
 	}
 	servers := map[uint64]*Server{}
 	for _, n := range names {
@@ -458,12 +455,7 @@ func TestMemberWhoseDataDifferEnds(t *testing.T) {
 	ctx := testContext(t)
 	members, configs := map[string]string{}, map[string]*Config{}
 	for _, n := range []string{"n1", "n2", "n3"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		members[n] = l.Addr().String()
-		_ = l.Close()
+		members[n] = porttest.Address(t)
 	}
 	for n, a := range members {
 		configs[n] = &Config{Name: n, DataDir: t.TempDir(), PeerListen: a, ClientListen: "127.0.0.1:0", Members: members}

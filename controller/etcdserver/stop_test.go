@@ -1,10 +1,11 @@
 package etcdserver
 
 import (
-	"net"
 	"sync"
 	"testing"
 	"time"
+
+	"dvr/controller/porttest"
 )
 
 // threeMembers forms a cluster in this process.
@@ -13,12 +14,7 @@ func threeMembers(t *testing.T) []*Server {
 	ctx, members := testContext(t), map[string]string{}
 	names := []string{"n1", "n2", "n3"}
 	for _, n := range names {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		members[n] = l.Addr().String()
-		_ = l.Close()
+		members[n] = porttest.Address(t)
 	}
 	var out []*Server
 	for _, n := range names {

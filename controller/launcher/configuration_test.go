@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"dvr/controller/porttest"
 )
 
 func TestIDs(t *testing.T) {
@@ -145,13 +147,17 @@ func TestNeverAnew(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	api, raft := freeBases(t, 3)
+	other, err := porttest.Take(0, 3, 6, 100, 103, 106, 200, 203, 206)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := other + 3
+	busy, err := net.Listen("tcp", loopback(at))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer busy.Close()
-	at := busy.Addr().(*net.TCPAddr).Port
-	base := freeBase(t, 3)
 	for _, test := range []struct {
 		name, want string
 		change     func(*Options)
@@ -161,11 +167,11 @@ func TestOpenRefuses(t *testing.T) {
 		{"beyond loopback", "--insecure", func(o *Options) { o.Listen = "0.0.0.0:0" }},
 		{"no nodes", "1 to 7 nodes", func(o *Options) { o.Nodes = 0 }},
 		{"too many", "1 to 7 nodes", func(o *Options) { o.Nodes = 8 }},
-		{"port in use", fmt.Sprintf("node2: API port %d is in use", at), func(o *Options) { o.APIBase, o.APIStep = at-3, 3 }},
+		{"port in use", fmt.Sprintf("node2: API port %d is in use", at), func(o *Options) { o.APIBase, o.APIStep = other, 3 }},
 		{"etcd port", "etcd client port", func(o *Options) { o.RaftBase = 5000 }},
 	} {
 		dir := t.TempDir()
-		o := Options{DataDir: dir, Listen: "127.0.0.1:0", Nodes: 3, APIBase: base, APIStep: 10, RaftBase: base + 50}
+		o := Options{DataDir: dir, Listen: "127.0.0.1:0", Nodes: 3, APIBase: api, APIStep: 10, RaftBase: raft}
 		test.change(&o)
 		l, err := open(o)
 		if l != nil {
@@ -179,7 +185,7 @@ func TestOpenRefuses(t *testing.T) {
 		}
 	}
 	// Two launchers on one directory.
-	o := Options{DataDir: t.TempDir(), Listen: "127.0.0.1:0", Nodes: 3, APIBase: base, APIStep: 10, RaftBase: base + 50}
+	o := Options{DataDir: t.TempDir(), Listen: "127.0.0.1:0", Nodes: 3, APIBase: api, APIStep: 10, RaftBase: raft}
 	l, err := open(o)
 	if err != nil {
 		t.Fatal(err)
@@ -240,13 +246,23 @@ func TestPorts(t *testing.T) {
 			t.Errorf("%s: %v", test.name, err)
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address := porttest.Address(t)
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	at := l.Addr().(*net.TCPAddr).Port
-	if err := checkPorts([]port{{"Raft", at}}); err == nil || !strings.Contains(err.Error(), "Raft port") {
+	if err := checkPorts([]port{{"Raft", at}}); err == nil || !strings.HasSuffix(err.Error(), fmt.Sprintf("Raft port %d is in use by another program", at)) {
 		t.Errorf("in use: %v", err)
+	}
+	// A connection holds its port as a listener does; it is a free one next time.
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := portInUse(conn.LocalAddr().(*net.TCPAddr).Port); err == nil || !strings.Contains(err.Error(), "or by an outgoing connection") {
+		t.Errorf("the port of a connection: %v", err)
 	}
 	_ = l.Close()
 	if err := checkPorts([]port{{"Raft", at}}); err != nil {

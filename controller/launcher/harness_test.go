@@ -5,9 +5,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,27 +19,29 @@ import (
 	"time"
 
 	"go.uber.org/zap/zaptest"
+
+	"dvr/controller/porttest"
 )
 
 // patience bounds what a test waits for on a machine that does much else.
 const patience = 60 * time.Second
 
-// freeBase is a port from which the first n slots are free now.
-func freeBase(t *testing.T, n int) int {
+// freeBases are an API and a Raft base whose first n slots are this process's.
+func freeBases(t *testing.T, n int) (api, raft int) {
 	t.Helper()
-	for range 1000 {
-		base := 14000 + 400*rand.IntN(40) // below what the system gives out by itself
-		c := &Configuration{APIBase: base, APIStep: 10, RaftBase: base + 50}
-		free := true
-		for i := range n {
-			free = free && checkPorts(c.slot(i).list()) == nil
-		}
-		if free {
-			return base
-		}
+	var apis, rafts []int
+	for i := range n {
+		p := (&Configuration{APIStep: 10}).slot(i)
+		apis = append(apis, p.API, p.FIB, p.DataPlane)
+		rafts = append(rafts, p.Raft, p.Client)
 	}
-	t.Fatal("no free ports")
-	return 0
+	var err [2]error
+	api, err[0] = porttest.Take(apis...)
+	raft, err[1] = porttest.Take(rafts...)
+	if err := errors.Join(err[:]...); err != nil {
+		t.Fatal(err)
+	}
+	return api, raft
 }
 
 // rig is a data directory, and the launcher that runs on it.
@@ -63,9 +65,9 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	if err := os.Symlink(self, plane); err != nil {
 		t.Fatal(err)
 	}
-	base := freeBase(t, 6)
+	api, raft := freeBases(t, 6)
 	r := &rig{T: t, o: Options{
-		DataDir: filepath.Join(dir, "launcher"), Listen: "127.0.0.1:0", Nodes: 3, APIBase: base, APIStep: 10, RaftBase: base + 50,
+		DataDir: filepath.Join(dir, "launcher"), Listen: "127.0.0.1:0", Nodes: 3, APIBase: api, APIStep: 10, RaftBase: raft,
 		Binary: self, PlaneBinary: plane,
 	}}
 	for _, c := range change {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"syscall"
 )
@@ -72,11 +73,26 @@ func portInUse(port int) error {
 	l, err := net.Listen("tcp", loopback(port))
 	if err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
-			return fmt.Errorf("port %d is in use by another program", port)
+			return fmt.Errorf("port %d is in use by another program%s", port, passing(port))
 		}
 		return fmt.Errorf("port %d: %w", port, err)
 	}
 	return l.Close()
+}
+
+// passing says that what holds a port may be no listener but an outgoing
+// connection, which goes away without anybody's doing; "" where the system
+// gives such connections other ports.
+func passing(port int) string {
+	raw, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if err != nil {
+		return ""
+	}
+	var low, high int
+	if _, err := fmt.Sscan(string(raw), &low, &high); err != nil || port < low || port > high {
+		return ""
+	}
+	return fmt.Sprintf(" (or by an outgoing connection: the system gives those the ports from %d to %d)", low, high)
 }
 
 // checkPorts names the first port that another program holds.

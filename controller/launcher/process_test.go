@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// sleeper is a command that runs until it is told to end.
+// sleeper is a command that runs until it is told to end. It starts no process:
+// between fork and exec that would be it, too, by its mark, and outlive it.
 func sleeper(t *testing.T) *command {
 	t.Helper()
 	sh, err := exec.LookPath("sh")
@@ -21,10 +22,32 @@ func sleeper(t *testing.T) *command {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(dir, silence), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	return &command{
-		path: sh, args: []string{"-c", `trap 'echo "bye for now"; exit 5' TERM; while :; do sleep 0.02; done`}, dir: dir,
+		path: sh, args: []string{"-c", `trap 'echo "bye for now"; exit 5' TERM; while :; do read line <>` + silence + `; done`}, dir: dir,
 		environment: append(os.Environ(), "DATA_DIR="+dir), mark: "DATA_DIR=" + dir,
 		log: filepath.Join(dir, "log"), record: filepath.Join(dir, "process"),
+	}
+}
+
+// silence is what a sleeper reads from.
+const silence = "silence"
+
+// asleep waits until a sleeper can be woken by a signal.
+func asleep(t *testing.T, p process) {
+	t.Helper()
+	proc := "/proc/" + strconv.Itoa(p.pid())
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) { // polls another process
+		from, _ := os.Readlink(proc + "/fd/0")
+		stat, _ := os.ReadFile(proc + "/stat")
+		if filepath.Base(from) == silence && strings.Contains(string(stat), ") S ") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it reads from %q: %s", from, stat)
+		}
 	}
 }
 
@@ -125,10 +148,8 @@ func TestProcessEnds(t *testing.T) {
 		if err != nil || found == nil {
 			t.Fatal(found, err)
 		}
-		if test.signal == syscall.SIGTERM { // once the shell has its trap
-			for raw := []byte(nil); !strings.Contains(string(raw), " "); time.Sleep(time.Millisecond) {
-				raw, _ = os.ReadFile("/proc/" + strconv.Itoa(p.pid()) + "/task/" + strconv.Itoa(p.pid()) + "/children") // it has begun to sleep
-			}
+		if test.signal == syscall.SIGTERM {
+			asleep(t, p)
 		}
 		if err := found.signal(test.signal); err != nil {
 			t.Fatal(err)

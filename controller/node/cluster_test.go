@@ -5,14 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"dvr/controller/cluster"
+	"dvr/controller/porttest"
 )
 
 // seat is a node of a test cluster: its ports and directory stay over restarts.
@@ -25,32 +24,12 @@ type seat struct {
 	logs *output
 }
 
-// quietAddr is a free address outside the range that the system takes outgoing
-// connections' ports from, so that it is still free when a node restarts.
-func quietAddr(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(20000))
-		if _, taken := quiet.LoadOrStore(addr, true); taken {
-			continue
-		}
-		if l, err := net.Listen("tcp", addr); err == nil {
-			_ = l.Close()
-			return addr
-		}
-	}
-	t.Fatal("no free port")
-	return ""
-}
-
-var quiet sync.Map // addresses given out
-
 func newSeat(t *testing.T, id string) *seat {
 	t.Helper()
-	s := &seat{id: id, dir: t.TempDir(), raft: quietAddr(t)}
+	s := &seat{id: id, dir: t.TempDir(), raft: porttest.Address(t)}
 	s.env = []string{
-		"NODE_ID=" + id, "DATA_DIR=" + s.dir, "API_ADDR=" + quietAddr(t), "FIB_ADDR=" + quietAddr(t), "LOG_FORMAT=json",
-		"RAFT_ADDR=" + s.raft, "CLIENT_ADDR=" + quietAddr(t), "MEMORY_LIMIT=1GiB",
+		"NODE_ID=" + id, "DATA_DIR=" + s.dir, "API_ADDR=" + porttest.Address(t), "FIB_ADDR=" + porttest.Address(t), "LOG_FORMAT=json",
+		"RAFT_ADDR=" + s.raft, "CLIENT_ADDR=" + porttest.Address(t), "MEMORY_LIMIT=1GiB",
 	}
 	return s
 }

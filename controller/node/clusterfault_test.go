@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"dvr/controller/cluster"
+	"dvr/controller/porttest"
 )
 
 // leaderOf is the seat that leads, as the first running one knows.
@@ -391,7 +392,7 @@ func TestChangedRaftAddress(t *testing.T) {
 	}
 	before := a.raft
 	a.stop(t)
-	a.raft = quietAddr(t)
+	a.raft = porttest.Address(t)
 	for i, e := range a.env {
 		if e == "RAFT_ADDR="+before {
 			a.env[i] = "RAFT_ADDR=" + a.raft

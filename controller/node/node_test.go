@@ -21,6 +21,7 @@ import (
 
 	"dvr/controller/etcdserver"
 	"dvr/controller/fibpb"
+	"dvr/controller/porttest"
 	"dvr/controller/settings"
 )
 
@@ -49,7 +50,7 @@ func load(t *testing.T, environ ...string) *settings.Settings {
 func environment(t *testing.T, dir string) []string {
 	return []string{
 		"NODE_ID=node-1", "DATA_DIR=" + dir, "API_ADDR=:0", "FIB_ADDR=:0", "LOG_FORMAT=json",
-		"RAFT_ADDR=" + quietAddr(t), "CLIENT_ADDR=" + quietAddr(t), "MEMORY_LIMIT=1GiB",
+		"RAFT_ADDR=" + porttest.Address(t), "CLIENT_ADDR=" + porttest.Address(t), "MEMORY_LIMIT=1GiB",
 	}
 }
 
@@ -213,8 +214,8 @@ func TestPortsInUse(t *testing.T) {
 func TestExternalEtcd(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	client := quietAddr(t)
-	e, err := etcdserver.Start(ctx, etcdserver.Config{Name: "elsewhere", DataDir: t.TempDir(), PeerListen: quietAddr(t), ClientListen: client, Writable: true})
+	client := porttest.Address(t)
+	e, err := etcdserver.Start(ctx, etcdserver.Config{Name: "elsewhere", DataDir: t.TempDir(), PeerListen: porttest.Address(t), ClientListen: client, Writable: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,8 +282,8 @@ func TestNoQuorum(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	client := quietAddr(t)
-	e, err := etcdserver.Start(ctx, etcdserver.Config{Name: "elsewhere", DataDir: t.TempDir(), PeerListen: quietAddr(t), ClientListen: client, Writable: true})
+	client := porttest.Address(t)
+	e, err := etcdserver.Start(ctx, etcdserver.Config{Name: "elsewhere", DataDir: t.TempDir(), PeerListen: porttest.Address(t), ClientListen: client, Writable: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"dvr/controller/etcdserver"
+	"dvr/controller/porttest"
 	"dvr/eventlog"
 )
 
@@ -21,8 +22,8 @@ func sharedEtcd(t *testing.T) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	client := quietAddr(t)
-	e, err := etcdserver.Start(ctx, etcdserver.Config{Name: "elsewhere", DataDir: t.TempDir(), PeerListen: quietAddr(t), ClientListen: client, Writable: true})
+	client := porttest.Address(t)
+	e, err := etcdserver.Start(ctx, etcdserver.Config{Name: "elsewhere", DataDir: t.TempDir(), PeerListen: porttest.Address(t), ClientListen: client, Writable: true})
 	if err != nil {
 		t.Fatal(err)
 	}

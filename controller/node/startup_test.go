@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"dvr/controller/etcdserver"
+	"dvr/controller/porttest"
 	"dvr/controller/settings"
 	"dvr/eventlog"
 )
@@ -37,7 +38,7 @@ type starting struct {
 // begin runs a node and returns when it answers.
 func begin(t *testing.T, environ []string) *starting {
 	t.Helper()
-	s := &starting{t: t, api: quietAddr(t), done: make(chan error, 1)}
+	s := &starting{t: t, api: porttest.Address(t), done: make(chan error, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	environ = slices.DeleteFunc(slices.Clone(environ), func(v string) bool { return strings.HasPrefix(v, "API_ADDR=") })
@@ -148,7 +149,7 @@ func onEtcd(t *testing.T, address string) []string {
 // what it waits for, and serves once it is there.
 func TestAnswersBeforeEtcd(t *testing.T) {
 	t.Parallel()
-	config := etcdserver.Config{DataDir: t.TempDir(), PeerListen: quietAddr(t), ClientListen: quietAddr(t)}
+	config := etcdserver.Config{DataDir: t.TempDir(), PeerListen: porttest.Address(t), ClientListen: porttest.Address(t)}
 	s := begin(t, onEtcd(t, config.ClientListen))
 	s.refused("starting", "starting", "opening the log", config.ClientListen)
 	elsewhere(t, config)
@@ -164,7 +165,7 @@ func TestAnswersBeforeEtcd(t *testing.T) {
 // TestStopsWhileStarting: SIGTERM ends a start cleanly, with an etcd that is
 // away and with one that has no quorum.
 func TestStopsWhileStarting(t *testing.T) {
-	s := begin(t, onEtcd(t, quietAddr(t)))
+	s := begin(t, onEtcd(t, porttest.Address(t)))
 	s.end()
 	if strings.Contains(s.logs.String(), `"level":"error"`) {
 		t.Errorf("an ordinary stop logs %s", s.logs.String())
@@ -176,7 +177,7 @@ func TestStopsWhileStarting(t *testing.T) {
 // and serves as soon as the batch was put back.
 func TestDamagedLogIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	config := etcdserver.Config{DataDir: t.TempDir(), PeerListen: quietAddr(t), ClientListen: quietAddr(t)}
+	config := etcdserver.Config{DataDir: t.TempDir(), PeerListen: porttest.Address(t), ClientListen: porttest.Address(t)}
 	_, etcd := elsewhere(t, config)
 	n, _, _ := start(t, onEtcd(t, config.ClientListen))
 	for i := range 6 {
@@ -356,13 +357,13 @@ func TestTellsWhatIsAwaited(t *testing.T) {
 }
 
 func TestWaitsForQuorum(t *testing.T) {
-	peer := quietAddr(t)
+	peer := porttest.Address(t)
 	s := newStartup(&Node{settings: load(t, environment(t, t.TempDir())...), log: zap.NewNop()})
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	e, err := etcdserver.Start(ctx, etcdserver.Config{
-		Name: "one", DataDir: t.TempDir(), PeerListen: peer, ClientListen: quietAddr(t),
-		Members: map[string]string{"one": peer, "two": quietAddr(t)},
+		Name: "one", DataDir: t.TempDir(), PeerListen: peer, ClientListen: porttest.Address(t),
+		Members: map[string]string{"one": peer, "two": porttest.Address(t)},
 	})
 	if err != nil {
 		t.Fatal(err)

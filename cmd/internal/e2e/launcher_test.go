@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,25 +17,17 @@ import (
 	"time"
 
 	"dvr/cmd/internal/testbed"
+	"dvr/controller/porttest"
 )
 
-// freeRange is a port p such that p+offset is free now for every offset.
+// freeRange is a port p such that p+offset is this process's for every offset.
 func freeRange(t *testing.T, offsets ...int) int {
 	t.Helper()
-next:
-	for range 1000 {
-		p := 14000 + 10*rand.IntN(1600) // below what the system gives out by itself
-		for _, offset := range offsets {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", p+offset))
-			if err != nil {
-				continue next
-			}
-			_ = l.Close()
-		}
-		return p
+	p, err := porttest.Take(offsets...)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free ports")
-	return 0
+	return p
 }
 
 // launched is a `dvr launch` and what it answers.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"dvr/controller/porttest"
 )
 
 // ErrNoBinary: the binary that is asked for was not built.
@@ -43,22 +44,13 @@ func Binary(name string) (string, error) {
 	return "", fmt.Errorf("%s: %w", name, ErrNoBinary)
 }
 
-var given sync.Map // ports that FreePort has given
-
-// FreePort is a loopback TCP port that nothing listened on a moment ago, never
-// the same twice.
+// FreePort is a loopback TCP port that is this process's until it ends.
 func FreePort() (int, error) {
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return 0, fmt.Errorf("free port: %w", err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		l.Close()
-		if _, again := given.LoadOrStore(port, true); !again {
-			return port, nil
-		}
+	port, err := porttest.Take(0)
+	if err != nil {
+		return 0, fmt.Errorf("free port: %w", err)
 	}
+	return port, nil
 }
 
 // process is one running binary; its output goes to a file.
