@@ -60,13 +60,11 @@ func TestSilentEndpoint(t *testing.T) {
 	if got := n.quota(t.Context()); got != 256<<20 {
 		t.Errorf("quota %d, want that of the member that answers", got)
 	}
-	members := n.health.poll(t.Context())
-	if len(members) != 1 || members[0].MemberID != e.MemberID() {
-		t.Errorf("members %+v", members)
-	}
-	if !n.health.quorum() {
-		t.Errorf("no quorum: %v", n.health.polled.Load().err)
-	}
+	// A poll has 2 s, which a busy machine may take from it.
+	eventually(t, "the other endpoint's quorum and member", func() bool {
+		members := n.health.poll(t.Context())
+		return len(members) == 1 && members[0].MemberID == e.MemberID() && n.health.quorum()
+	})
 }
 
 func TestLeastQuota(t *testing.T) {

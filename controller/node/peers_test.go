@@ -54,9 +54,13 @@ func TestWriteHereReadThere(t *testing.T) {
 	for i := range times(200, 1000) {
 		here, there := nodes[i%3], nodes[(i+1+i/3%2)%3]
 		destination := fmt.Sprintf("10.%d.%d.0/24", i/256, i%256)
-		if code, body := call(t, here, "POST", "/routes", fmt.Sprintf(`{"destination":%q,"next_hop":"192.168.1.1","metric":%d}`, destination, i)); code != http.StatusCreated {
-			t.Fatalf("POST %d: %d %s", i, code, body)
-		}
+		eventually(t, "the etcd answers its polls", func() bool { // which have 2 s; until one is answered again, writes are refused
+			code, body := call(t, here, "POST", "/routes", fmt.Sprintf(`{"destination":%q,"next_hop":"192.168.1.1","metric":%d}`, destination, i))
+			if code != http.StatusCreated && code != http.StatusServiceUnavailable {
+				t.Fatalf("POST %d: %d %s", i, code, body)
+			}
+			return code == http.StatusCreated
+		})
 		if code, body := call(t, there, "GET", "/routes/"+destination, ""); code != http.StatusOK || !strings.Contains(body, fmt.Sprintf(`"metric":%d`, i)) {
 			t.Fatalf("GET %d: %d %s", i, code, body)
 		}
