@@ -145,9 +145,11 @@ func (h hit) via() string {
 	return a.String()
 }
 
+// digest is what the data plane has installed; one that was just started is waited
+// for, since its controller may still take it for the one before.
 func (p *plane) digest(t testing.TB) string {
 	t.Helper()
-	s, err := p.api.GetStats(within(t, patience), &fibpb.StatsRequest{})
+	s, err := p.api.GetStats(within(t, patience), &fibpb.StatsRequest{}, grpc.WaitForReady(true))
 	if err != nil {
 		t.Fatal(err)
 	}
