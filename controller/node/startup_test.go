@@ -96,9 +96,17 @@ func (s *starting) until(path string, code int) map[string]any {
 	return nil
 }
 
-// refused checks that the API is closed and says why everywhere.
+// refused waits until the API says why it is closed, and checks that it is and
+// does so everywhere.
 func (s *starting) refused(kind string, reasons ...string) {
 	s.t.Helper()
+	for end := time.Now().Add(40 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		_, m, _ := s.get("/readyz")
+		detail, _ := m["detail"].(string)
+		if !slices.ContainsFunc(reasons, func(r string) bool { return !strings.Contains(detail, r) }) {
+			break
+		}
+	}
 	for _, path := range []string{"/readyz", "/v1/status", "/routes", "/cluster/status"} {
 		code, m, h := s.get(path)
 		if code != 503 || h.Get("Retry-After") == "" || m["type"] != "/problems/"+kind || m["node_id"] != "a" {
