@@ -3,6 +3,7 @@ package appender
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"dvr/eventlog"
@@ -19,6 +20,9 @@ const (
 	// heraldAt is the number of callers from which on waking them is left to
 	// another goroutine.
 	heraldAt = 128
+	// longFlight is how long a batch is in flight before requests are looked at
+	// one by one again, so that those which need not wait for it do not.
+	longFlight = 10 * time.Millisecond
 	// busyBatches of its own in a row make the appender stop following.
 	busyBatches = 32
 	// quiet without a batch of its own makes it follow again.
@@ -55,6 +59,7 @@ type loop struct {
 	text   [timeLen]byte
 	rooms  [][]byte // of batches that have landed, for the next ones
 
+	flight   *time.Timer // longFlight after the launch of flying
 	follower *follower
 	ownRun   int // own batches since something else happened
 	retry    time.Duration
@@ -103,10 +108,13 @@ func (l *loop) run() {
 	defer close(l.told)
 	timer := time.NewTimer(quiet)
 	defer timer.Stop()
+	l.flight = time.NewTimer(longFlight)
+	defer l.flight.Stop()
 	l.follow()
 	for {
 		l.fill()
 		if l.flying == nil && l.building != nil {
+			l.gather()
 			l.launch()
 			continue // prepare what has come meanwhile
 		}
@@ -119,6 +127,8 @@ func (l *loop) run() {
 			l.end()
 			return
 		case <-l.queue.wake:
+		case <-l.flight.C:
+			l.queue.busy.Store(false)
 		case r := <-l.landed:
 			l.land(r)
 			if l.ownRun == busyBatches {
@@ -180,6 +190,20 @@ func (l *loop) fill() {
 		if next == nil {
 			l.backlog.last = nil
 		}
+	}
+}
+
+// gather lets those who are about to join the batch do so before it leaves. A
+// transaction costs as much as ten requests, so with many callers a fuller
+// batch carries more of them per second; a lone one does not wait. It ends as
+// soon as a turn of every goroutine that can run has brought nobody.
+func (l *loop) gather() {
+	if len(l.building.items) == 1 {
+		return
+	}
+	for n, easy := 0, true; easy && n != len(l.building.items) && len(l.building.items) < firstLaunch; {
+		n, easy = len(l.building.items), giveWay()
+		l.fill()
 	}
 }
 
@@ -380,6 +404,8 @@ func (l *loop) launch() {
 	b.prev.Guard = l.head.Guard
 	b.state = l.fold.State()
 	l.flying = b
+	l.queue.busy.Store(true) // the landing wakes the loop anyway
+	l.flight.Reset(longFlight)
 	if len(b.stages) > 0 {
 		for _, p := range b.items {
 			p.proposed = true
@@ -392,6 +418,12 @@ func (l *loop) launch() {
 	l.launches <- launch{prev: b.prev, next: b.tip, raw: b.seal(l.options.Node), stages: b.stages}
 }
 
+// down is the end of a flight: requests wake the loop one by one again.
+func (l *loop) down() {
+	l.flying = nil
+	l.queue.busy.Store(false)
+}
+
 // land deals with the outcome of the batch in flight.
 func (l *loop) land(r landing) {
 	b := l.flying
@@ -400,11 +432,11 @@ func (l *loop) land(r landing) {
 		if mutantEarlyAck {
 			b.items, b.joined = nil, nil
 		}
-		l.flying = nil
+		l.down()
 		l.head, l.headAt = r.head, b.tipAt
-		if l.building != nil {
-			l.launch() // the log works while the callers are told
-		}
+		// The next batch leaves after the callers were told, not before: of those
+		// who call again at once many still come aboard, and the goroutines that
+		// carry it are not queued behind the callers.
 		l.acknowledge(b, r.head)
 	case errors.Is(r.err, eventlog.ErrHeadMoved):
 		l.counts.headMoved.Add(1)
@@ -448,15 +480,30 @@ func (l *loop) acknowledge(b *batch, head eventlog.Head) {
 	}
 }
 
-// tell answers everyone who waits for b. It runs in any goroutine.
+// tell answers everyone who waits for b. It runs in any goroutine. Between two
+// it gives way: callers woken all at once would queue for the processors in
+// front of the goroutines that bring the next batch into the log.
 func (a *Appender) tell(b *batch) {
-	for _, p := range b.items {
+	easy := true
+	for i, p := range b.items {
+		if i > 0 && easy {
+			easy = giveWay()
+		}
 		c := &p.commit
 		a.answer(p, Result{Epoch: c.Epoch, Revision: c.Revision, Time: c.Time, NoChange: len(c.Events) == 0})
 	}
 	for _, j := range b.joined {
 		a.conclude(j)
 	}
+}
+
+// giveWay lets the goroutines run that can, and tells whether that was quick:
+// where others compute for long, giving way again and again would hold up
+// everyone who waits for the caller of giveWay.
+func giveWay() (quick bool) {
+	began := time.Now()
+	runtime.Gosched()
+	return time.Since(began) < time.Millisecond
 }
 
 // herald tells of large batches while the loop fills the next.
@@ -504,7 +551,8 @@ func (l *loop) again(lost error) {
 	rest := l.backlog.first
 	l.backlog = list
 	l.backlog.add(rest)
-	l.flying, l.building = nil, nil
+	l.down()
+	l.building = nil
 	l.unfollow()
 	if lost != nil {
 		l.options.OnDamage(fmt.Errorf("append: %w", lost))

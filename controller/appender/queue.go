@@ -6,9 +6,13 @@ import "sync/atomic"
 // turned around: pushing is one compare-and-swap and no allocation, and what
 // one goroutine pushes keeps its order.
 type queue struct {
-	head  atomic.Pointer[Pending]
-	count atomic.Int64 // requests accepted and not yet answered
-	bytes atomic.Int64 // of their encoded forms
+	head atomic.Pointer[Pending]
+	// busy: the consumer is sure to look in before long, so only every
+	// wakeEvery-th push wakes it.
+	busy  atomic.Bool
+	total atomic.Uint32 // pushes
+	count atomic.Int64  // requests accepted and not yet answered
+	bytes atomic.Int64  // of their encoded forms
 	wake  chan struct{}
 
 	maxCount, maxBytes int64
@@ -34,13 +38,18 @@ func (q *queue) release(size int64) {
 	q.bytes.Add(-size)
 }
 
-// push adds p; only the push that finds the queue empty wakes the consumer.
+// wakeEvery: being woken for each request would cost the consumer more than
+// the request itself.
+const wakeEvery = 16
+
+// push adds p, and wakes the consumer if the queue was empty and the consumer is
+// not busy. Whoever ends being busy must look at the queue afterwards.
 func (q *queue) push(p *Pending) {
 	for {
 		old := q.head.Load()
 		p.next = old
-		if q.head.CompareAndSwap(old, p) {
-			if old == nil {
+		if q.head.CompareAndSwap(old, p) { // p is the consumer's from here on
+			if n := q.total.Add(1); old == nil && !q.busy.Load() || n%wakeEvery == 0 {
 				q.poke()
 			}
 			return

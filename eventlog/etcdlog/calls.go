@@ -2,6 +2,7 @@ package etcdlog
 
 import (
 	"context"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -11,6 +12,9 @@ import (
 
 // get and txn are single attempts, bounded by CallTimeout: over a network a
 // call may otherwise hang on a dead connection for as long as ctx lives.
+
+// undisturbed is how long a call is not watched for disturbance.
+const undisturbed = 5 * time.Millisecond
 
 func (l *Log) get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.options.CallTimeout)
@@ -23,13 +27,15 @@ func (l *Log) txn(ctx context.Context, cmps []clientv3.Cmp, then, otherwise []cl
 	defer cancel()
 	if l.options.Disturbed != nil {
 		disturbed := l.options.Disturbed()
-		go func() { // ends with the call
+		// Few calls live so long: most need no goroutine.
+		watch := time.AfterFunc(undisturbed, func() { // ends with the call
 			select {
 			case <-disturbed:
 				cancel()
 			case <-ctx.Done():
 			}
-		}()
+		})
+		defer watch.Stop()
 	}
 	return l.client.KV.Txn(ctx).If(cmps...).Then(then...).Else(otherwise...).Commit()
 }
