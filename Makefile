@@ -14,7 +14,7 @@ FUZZ_CPP   := engine updates stored text delta
 FUZZ_GO    := $(shell grep -rlE '^func Fuzz' --include=*_test.go . 2>/dev/null | xargs -r -n1 dirname | sort -u)
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster build go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress robustness bench lint gen clean
+.PHONY: help run cluster build go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress robustness bench profile lint gen clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -29,7 +29,7 @@ build: go cpp ## binaries in bin/ (installs the C++ toolchain where it is missin
 
 go: ## bin/dvr, bin/dvr-bench, with Go alone
 	@echo "building bin/dvr, bin/dvr-bench (minutes the first time)"
-	@go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/dvr ./cmd/dvr-bench
+	@go build -trimpath -pgo=cmd/dvr/default.pgo -ldflags '$(LDFLAGS)' -o bin/ ./cmd/dvr ./cmd/dvr-bench
 
 cpp: ## bin/dvr-dataplane
 	@deploy/toolchain.sh
@@ -79,6 +79,9 @@ robustness: build ## three nodes under load and random faults for DURATION, judg
 bench: build ## the figures of docs/performance.md, ratios within one run; fails where one is missed
 	@deploy/toolchain.sh bench
 	bin/dvr-bench all
+
+profile: go ## renew cmd/dvr/default.pgo, the profile of a node under load that go and build optimise by (a minute)
+	@bin/dvr-bench profile cmd/dvr/default.pgo
 
 lint: ## vet, formatting, tidy modules, generated code, the other C++ compiler
 	@deploy/toolchain.sh lint

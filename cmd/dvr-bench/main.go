@@ -4,6 +4,7 @@
 //
 //	dvr-bench [flags] all | post single append replay full memory durability cluster outage join
 //	dvr-bench table [-next-hops N]     the full Internet table as NDJSON routes
+//	dvr-bench profile FILE             the CPU profile that builds are optimised by
 //
 // The exit status is 1 where a benchmark failed or a figure that must be
 // reached was missed.
@@ -50,6 +51,10 @@ func main() {
 			exit(printTable(os.Args[2:], os.Stdout))
 		case "member": // a node of the cluster benchmark, with callers in its process
 			exit(serveMember())
+		case "profile":
+			exit(renewProfile(os.Args[2:]))
+		case "load": // the callers of profile
+			exit(load(os.Args[2:]))
 		case "echo-server": // the baseline of post, in a process of its own
 			exit(serveEcho(os.Args[2:]))
 		}
@@ -86,7 +91,7 @@ func measure() int {
 	keep := flags.Bool("keep", false, "keep the temporary directory")
 	profile := flags.String("cpuprofile", "", "write this process's CPU profile to the file (append and replay run in it)")
 	flags.Usage = func() {
-		fmt.Fprintf(flags.Output(), "dvr-bench [flags] all | NAME...   measure; NAME is one of\n    %s\ndvr-bench table [-next-hops N]\n", strings.Join(names, " "))
+		fmt.Fprintf(flags.Output(), "dvr-bench [flags] all | NAME...   measure; NAME is one of\n    %s\ndvr-bench table [-next-hops N]\ndvr-bench profile FILE\n", strings.Join(names, " "))
 		flags.PrintDefaults()
 	}
 	_ = flags.Parse(os.Args[1:]) // ExitOnError
