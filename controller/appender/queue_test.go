@@ -54,7 +54,7 @@ func TestQueueWakes(t *testing.T) {
 // TestQueueLosesNoWake: a consumer that sleeps between two looks, now busy, now
 // not, takes everything that many push, in the order of each.
 func TestQueueLosesNoWake(t *testing.T) {
-	const producers, each = 8, 20000
+	const producers, each = 8, 20001 // not a multiple of wakeEvery in all
 	q := newQueue(1<<30, 1<<40)
 	var wg sync.WaitGroup
 	for w := range producers {
