@@ -107,7 +107,7 @@ func benchRoute(w, i int) *eventlog.RouteAnnounced {
 		RouteID: eventlog.RouteID{
 			Router: eventlog.AllRouters, Origin: eventlog.DefaultOrigin,
 			Destination: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(w >> 2), byte(w<<6) | byte(i&63), 0}), 24),
-			NextHop:     netip.AddrFrom4([4]byte{192, 168, 1, byte(1 + i%200)}),
+			NextHop:     netip.AddrFrom4([4]byte{192, 168, 1, byte(1 + w%200)}),
 		},
 		Metric: uint32(i % 1000), Preference: eventlog.DefaultPreference, Weight: eventlog.DefaultWeight,
 	}
