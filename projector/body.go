@@ -23,10 +23,18 @@ type body struct {
 func newBody(r *eventlog.RouteAnnounced, id [16]byte) *body {
 	b := &body{route: *r, id: id, words: wordsOf(id)}
 	b.route.Destination = netip.Prefix{}
-	b.route.Router = eventlog.RouterID(strings.Clone(string(r.Router)))
+	if r.Router == eventlog.AllRouters {
+		b.route.Router = eventlog.AllRouters
+	} else {
+		b.route.Router = eventlog.RouterID(strings.Clone(string(r.Router)))
+	}
+	if r.Origin == eventlog.DefaultOrigin {
+		b.route.Origin = eventlog.DefaultOrigin
+	} else {
+		b.route.Origin = strings.Clone(r.Origin)
+	}
 	b.route.VRF = strings.Clone(r.VRF)
 	b.route.Interface = strings.Clone(r.Interface)
-	b.route.Origin = strings.Clone(r.Origin)
 	b.route.Tags = slices.Clone(r.Tags)
 	return b
 }

@@ -53,6 +53,14 @@ func classOf(candidates []*eventlog.RouteAnnounced) (c *class, base uint32, usab
 	return c, base, true
 }
 
+// classOfOne is the id that classOf gives the candidate r alone, without the
+// class; the scratch is given back.
+func classOfOne(scratch []byte, r *eventlog.RouteAnnounced) (ClassID, []byte) {
+	scratch = appendClassRecord(append(scratch[:0], classHeader...), r, r.Metric)
+	sum := sha256.Sum256(scratch)
+	return ClassID(sum[:16]), scratch
+}
+
 // appendClassRecord appends what of a candidate forwards, its metric relative
 // to the lowest of the set.
 func appendClassRecord(dst []byte, c *eventlog.RouteAnnounced, lowest uint32) []byte {

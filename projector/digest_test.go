@@ -214,6 +214,12 @@ func TestClassOf(t *testing.T) {
 			t.Errorf("%s does not change the class", name)
 		}
 	}
+	for _, r := range []*eventlog.RouteAnnounced{route("r1", "192.168.1.1", 10), route("*", "2001:db8::1", 0)} {
+		one, _, _ := classOf(routeSet{r})
+		if id, _ := classOfOne([]byte("scratch"), r); id != one.id {
+			t.Errorf("%v alone: %x, want %x", r.NextHop, id, one.id)
+		}
+	}
 	if _, _, ok := classOf(nil); ok {
 		t.Error("the empty set has a class")
 	}

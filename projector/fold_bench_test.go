@@ -203,6 +203,25 @@ func BenchmarkSingleCommits(b *testing.B) {
 	}
 }
 
+// BenchmarkMetricChanges is one-route commits that give routes metrics which
+// few others have, the state frozen every 30 commits as an appender does.
+func BenchmarkMetricChanges(b *testing.B) {
+	f := NewFold("bench")
+	rev := eventlog.Revision(0)
+	for i := range b.N {
+		w := i % 64
+		r := announced(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(w), byte(i / 64 % 250), 0}), 24), w, uint32(i/64%1000))
+		rev++
+		c := &eventlog.Commit{Revision: rev, Time: 1_800_000_000_000, ID: strconv.Itoa(i), Actor: "bench", Events: []eventlog.Event{&r}}
+		if err := f.Apply(c, eventlog.Hash{}); err != nil {
+			b.Fatal(err)
+		}
+		if i%30 == 0 {
+			f.State()
+		}
+	}
+}
+
 func BenchmarkLinkFlap(b *testing.B) {
 	for _, routers := range []int{16, 100} {
 		b.Run(strconv.Itoa(routers), func(b *testing.B) {

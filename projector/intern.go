@@ -156,20 +156,39 @@ func (in *interner) addSet(bodies []*body) *candidateSet {
 		in.bodies[b.slot].refs++
 	}
 	record := setRecord{set: s}
-	if c, base, ok := classOf(forwarding(bodies)); ok {
-		t := in.byClass[c.id]
-		if t == nil {
-			c.slot = slotOf(&in.classes, &in.free.classes)
-			t = &tally{class: c}
-			in.classes[c.slot] = t
-			in.byClass[c.id] = t
-		}
+	if t, base := in.tallyOf(bodies); t != nil {
 		t.sets++
 		s.class, s.base = t.class, base
 		record.tally = t
 	}
 	in.sets[s.slot] = record
 	return s
+}
+
+// tallyOf is the account of the class of a new set, and its lowest metric; nil:
+// none forwards.
+func (in *interner) tallyOf(bodies []*body) (t *tally, base uint32) {
+	if len(bodies) == 1 && bodies[0].usable() {
+		// Most new sets are one body with a metric that no other has; the class is there.
+		r := &bodies[0].route
+		var id ClassID
+		id, in.line = classOfOne(in.line, r)
+		if t := in.byClass[id]; t != nil {
+			return t, r.Metric
+		}
+	}
+	c, base, ok := classOf(forwarding(bodies))
+	if !ok {
+		return nil, 0
+	}
+	t = in.byClass[c.id]
+	if t == nil {
+		c.slot = slotOf(&in.classes, &in.free.classes)
+		t = &tally{class: c}
+		in.classes[c.slot] = t
+		in.byClass[c.id] = t
+	}
+	return t, base
 }
 
 // release gives up one reference to s.
