@@ -36,7 +36,7 @@ func (l *listener) Accept() (net.Conn, error) {
 // progress.
 //
 // It also takes work off net/http, which moves the read deadline six times a
-// request and reads ahead in a goroutine of its own to see a client hang up:
+// request and the write deadline once, and reads ahead in a goroutine of its own to see a client hang up:
 // deadlines are armed only when the armed one is not early enough, and brief
 // spares the reading ahead.
 type connection struct {
@@ -102,8 +102,13 @@ func (c *connection) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-// SetWriteDeadline arms t at once.
+// SetWriteDeadline arms t at once. Only the deadline that Write armed itself is
+// not taken away: net/http asks for none after each request, and Write would have
+// to arm the next.
 func (c *connection) SetWriteDeadline(t time.Time) error {
+	if t.IsZero() && c.until.Load() != 0 {
+		return nil
+	}
 	c.until.Store(0)
 	return c.Conn.SetWriteDeadline(t)
 }

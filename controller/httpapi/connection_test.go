@@ -115,9 +115,39 @@ func TestWriteDeadlineIsArmedOnceInAWhile(t *testing.T) {
 		if _, err := c.Write([]byte("x")); err != nil {
 			t.Fatal(err)
 		}
+		if err := c.SetWriteDeadline(time.Time{}); err != nil { // as net/http does after each request
+			t.Fatal(err)
+		}
 	}
 	if under.writes != 1 {
 		t.Errorf("%d deadlines were armed", under.writes)
+	}
+}
+
+// A deadline that somebody else set is in force at once, and taken away as asked.
+func TestWriteDeadlineOfAnother(t *testing.T) {
+	c, under, peer := newConnection(t, time.Minute)
+	go func() { _, _ = io.ReadFull(peer, make([]byte, 3)) }()
+	write := func(want error) {
+		t.Helper()
+		if _, err := c.Conn.Write([]byte("x")); !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+		}
+	}
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	write(nil)
+	if err := c.SetWriteDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	write(os.ErrDeadlineExceeded)
+	if err := c.SetWriteDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	write(nil)
+	if under.writes != 3 {
+		t.Errorf("%d deadlines were armed, want the connection's own, the other and none", under.writes)
 	}
 }
 
