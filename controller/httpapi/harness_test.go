@@ -43,7 +43,28 @@ type api struct {
 	server *Server
 	node   *fakeNode
 	nodes  *fakeCluster
+	throne *throne
 	quota  atomic.Int64 // of keys
+}
+
+// throne is an appender that tests leave without a leader.
+type throne struct {
+	service.LocalAppender
+	why atomic.Pointer[service.UnledError] // nil: a node leads
+}
+
+func (o *throne) Unled() (since time.Time, why error) {
+	if e := o.why.Load(); e != nil {
+		return since, e
+	}
+	return since, nil
+}
+
+func (o *throne) Append(ctx context.Context, c service.Change) (service.Appended, error) {
+	if e := o.why.Load(); e != nil {
+		return service.Appended{ID: "id-1"}, e
+	}
+	return o.LocalAppender.Append(ctx, c)
 }
 
 func newAPI(t testing.TB) *api {
@@ -59,7 +80,8 @@ func newAPI(t testing.TB) *api {
 		t.Fatal(err)
 	}
 	a.planes = fibstream.New(a.app, fibstream.Options{Node: "node-1"})
-	a.svc = service.New(service.Writer(a.app), service.Planes(a.planes, "node-1"), a.log)
+	a.throne = &throne{LocalAppender: service.Writer(a.app)}
+	a.svc = service.New(a.throne, service.Planes(a.planes, "node-1"), a.log)
 	a.server = New(Config{Service: a.svc, Node: a.node, Cluster: a.nodes, Version: "test", Hosts: []string{"r1.example", "192.0.2.7"}})
 	t.Cleanup(func() {
 		a.planes.Close()

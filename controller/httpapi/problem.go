@@ -142,6 +142,18 @@ func (s *Server) problem(c echo.Context, err error) {
 	if errors.As(err, &m) && m.ID != "" && row.status >= 500 {
 		o.str("id", m.ID)
 	}
+	if u := (*service.UnledError)(nil); errors.As(err, &u) && u.Node != "" && row.status >= 500 {
+		name := "last_leader"
+		if u.Leads {
+			name = "leader"
+		}
+		o.key(name)
+		l := b.object()
+		l.str("node_id", u.Node)
+		l.optional("api", u.API)
+		l.end()
+		b.next()
+	}
 	var e *extended
 	if errors.As(err, &e) {
 		e.more(b)

@@ -213,6 +213,50 @@ func TestWithoutQuorum(t *testing.T) {
 	}
 }
 
+// TestWithoutALeader: as long as nobody leads, reads are marked, nothing is said
+// to be absent, and refusals name who leads where that is known, or who led last.
+func TestWithoutALeader(t *testing.T) {
+	a := newAPI(t)
+	a.must("PUT", "/kv/there", `{"value":"v"}`)
+	a.add("10.1.0.0/16", "192.0.2.1", 1)
+	unled := &service.UnledError{Err: service.ErrUnavailable, Node: "n2", API: "192.0.2.2:9090"}
+	a.throne.why.Store(unled)
+	for _, path := range []string{"/routes", "/routes/10.1.0.0%2F16", "/kv/there", "/kv", "/kv?consistency=local", "/v1/routes", "/v1/routers", "/v1/lookup?address=10.1.0.1"} {
+		r := a.do("GET", path, "")
+		if r.Code != 200 || r.Header.Get("DVR-Stale") != "true" || !strings.HasPrefix(path, "/kv?") && path != "/kv" && r.json(t)["stale"] != true {
+			t.Errorf("GET %s: %d %v %s", path, r.Code, r.Header, r.Body)
+		}
+	}
+	for _, path := range []string{"/kv/absent", "/routes/10.2.0.0%2F16", "/v1/routers/r9", "/v1/links/r1/r2", "/routes?router=r9", "/v1/lookup?address=10.2.0.1", "/v1/kv/history/absent"} {
+		if r := a.do("GET", path, ""); r.Code != 503 || r.Header.Get("Retry-After") == "" {
+			t.Errorf("GET %s: %d %s", path, r.Code, r.Body)
+		}
+	}
+	if r := a.do("GET", "/kv/absent?consistency=local", ""); r.Code != 404 || r.Header.Get("DVR-Stale") != "true" {
+		t.Errorf("what this node has: %d %s", r.Code, r.Body)
+	}
+	for _, c := range []struct{ method, path, body string }{
+		{"GET", "/kv/there?consistency=linearizable", ""}, {"PUT", "/kv/x", `{"value":"v"}`}, {"POST", "/routes", `{"destination":"10.2.0.0/16","next_hop":"192.0.2.1"}`},
+	} {
+		r := a.do(c.method, c.path, c.body)
+		got, _ := r.json(t)["last_leader"].(map[string]any)
+		if r.Code != 503 || got["node_id"] != "n2" || got["api"] != "192.0.2.2:9090" || r.json(t)["leader"] != nil {
+			t.Errorf("%s %s: %d %s", c.method, c.path, r.Code, r.Body)
+		}
+	}
+	leads := *unled
+	leads.Leads = true
+	a.throne.why.Store(&leads)
+	r := a.do("PUT", "/kv/x", `{"value":"v"}`)
+	if got, _ := r.json(t)["leader"].(map[string]any); r.Code != 503 || got["api"] != "192.0.2.2:9090" || r.json(t)["last_leader"] != nil {
+		t.Errorf("%d %s", r.Code, r.Body)
+	}
+	a.throne.why.Store(nil)
+	if r := a.do("GET", "/kv/absent", ""); r.Code != 404 {
+		t.Errorf("with a leader: %d %s", r.Code, r.Body)
+	}
+}
+
 // TestReadsOfV1AreLocalByDefault: they ask no quorum unless they are told to,
 // and all of them can be told.
 func TestReadsOfV1AreLocalByDefault(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -61,6 +62,7 @@ type Exchange struct {
 	here   atomic.Pointer[premises]
 
 	lastLeader atomic.Pointer[string]
+	unledSince atomic.Pointer[time.Time] // nil while a node leads
 
 	mu    sync.Mutex
 	nodes map[string]Node // as last set, and those that went, by id
@@ -163,12 +165,17 @@ func (x *Exchange) leads() bool {
 
 func (x *Exchange) logID() string { return x.forwarder.State().Position().LogID }
 
-// place names a node with the address of its API where that is known.
-func (x *Exchange) place(node string) string {
+// api is the address of a node's API, host:port; empty: not known.
+func (x *Exchange) api(node string) string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if n, ok := x.nodes[node]; ok && n.API != "" {
-		return fmt.Sprintf("%s (http://%s)", node, n.API)
+	return x.nodes[node].API
+}
+
+// place names a node with the address of its API where that is known.
+func (x *Exchange) place(node string) string {
+	if api := x.api(node); api != "" {
+		return fmt.Sprintf("%s (http://%s)", node, api)
 	}
 	return node
 }
@@ -181,18 +188,41 @@ func (x *Exchange) led() bool {
 
 // unavailable is the refusal of a write that nobody can take now; cause may be nil.
 func (x *Exchange) unavailable(cause error) error {
-	node, ok := x.options.Leadership.Leader()
+	out := &service.UnledError{}
+	out.Node, out.Leads = x.options.Leadership.Leader()
 	last := ""
 	if p := x.lastLeader.Load(); p != nil {
 		last = fmt.Sprintf("; node %s led last", x.place(*p))
+		if !out.Leads {
+			out.Node = *p
+		}
 	}
+	out.API = x.api(out.Node)
 	switch {
 	case cause != nil:
-		return fmt.Errorf("%w: %w%s", service.ErrUnavailable, cause, last)
-	case ok:
-		return fmt.Errorf("%w: node %s leads and cannot be reached from here; reading goes on", service.ErrUnavailable, x.place(node))
+		out.Leads = false
+		out.Err = fmt.Errorf("%w: %w%s", service.ErrUnavailable, cause, last)
+	case out.Leads:
+		out.Err = fmt.Errorf("%w: node %s leads and cannot be reached from here; reading goes on", service.ErrUnavailable, x.place(out.Node))
+	default:
+		out.Err = fmt.Errorf("%w: no quorum: no node leads at present; reading goes on%s", service.ErrUnavailable, last)
 	}
-	return fmt.Errorf("%w: no quorum: no node leads at present; reading goes on%s", service.ErrUnavailable, last)
+	return out
+}
+
+// unled implements service.Unled, for the node's Appender.
+func (x *Exchange) unled() (since time.Time, why error) {
+	if err := x.options.Ready(); err != nil {
+		return time.Time{}, x.unavailable(err)
+	}
+	if x.led() {
+		return time.Time{}, nil
+	}
+	since = time.Now() // where proclaim is about to hear of it
+	if known := x.unledSince.Load(); known != nil {
+		since = *known
+	}
+	return since, x.unavailable(nil)
 }
 
 // windowSafe is how many commits the idempotency window surely holds, the most
@@ -292,6 +322,10 @@ func (x *Exchange) proclaim() {
 		changed := x.options.Leadership.Changed()
 		if node, ok := x.options.Leadership.Leader(); ok {
 			x.lastLeader.Store(&node)
+			x.unledSince.Store(nil)
+		} else if x.unledSince.Load() == nil {
+			now := time.Now()
+			x.unledSince.Store(&now)
 		}
 		x.links.tell(x.standing())
 		select {

@@ -129,6 +129,9 @@ func (f *forwarder) submitHere(c service.Change) (service.Submitted, bool, error
 	return &forwarded{f, k}, true, nil
 }
 
+// Unled implements service.Unled.
+func (f *forwarder) Unled() (since time.Time, why error) { return f.x.unled() }
+
 // list puts k into the table. The caller holds mu.
 func (f *forwarder) list(k *call) {
 	f.last++
@@ -213,6 +216,7 @@ func (f *forwarder) wait(ctx context.Context, k *call) (service.Appended, error)
 				k.err = fmt.Errorf("%w: %w", service.ErrOutcomeUnknown, cause)
 			} else if leader, ok := f.x.options.Leadership.Leader(); ok {
 				k.err = fmt.Errorf("%w; node %s, which leads, cannot be reached", k.err, f.x.place(leader))
+				k.err = &service.UnledError{Err: k.err, Node: leader, API: f.x.api(leader), Leads: true}
 			}
 		} else {
 			<-k.done // it is being settled at this moment

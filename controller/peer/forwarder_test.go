@@ -108,6 +108,38 @@ func TestNoLeader(t *testing.T) {
 	if !errors.Is(err, service.ErrUnavailable) || !errors.As(err, &m) || m.ID != "x" || time.Since(began) > time.Second {
 		t.Fatalf("after %s: %v", time.Since(began), err)
 	}
+	var u *service.UnledError
+	if !errors.As(err, &u) || u.Node != "n1" || u.API != "n1.api:9090" || u.Leads {
+		t.Errorf("who led last: %+v", u)
+	}
+	if v, err := s.View(ctx, service.Read{}, false); err != nil || !v.Stale {
+		t.Errorf("a read: %+v, %v", v, err)
+	}
+	c.throne.seat("n2")
+	if v, err := s.View(ctx, service.Read{}, false); err != nil || v.Stale {
+		t.Errorf("a read at who leads: %+v, %v", v, err)
+	}
+}
+
+// TestLeaderOutOfReach: who leads and is not linked to is named.
+func TestLeaderOutOfReach(t *testing.T) {
+	c := newCluster(t, 2)
+	ctx := testContext(t)
+	s := c.node("n2").service
+	if _, err := s.PutRoute(ctx, mutation(""), route(1)); err != nil {
+		t.Fatal(err)
+	}
+	c.node("n1").cut() // it leads on, as far as n2 has heard
+	m := mutation("")
+	m.Timeout = 6 * time.Second
+	var u *service.UnledError
+	eventually(t, "n2 gives it up", func() bool {
+		_, err := s.PutRoute(ctx, m, route(2))
+		return errors.As(err, &u)
+	})
+	if u.Node != "n1" || u.API != "n1.api:9090" || !u.Leads {
+		t.Errorf("%+v", u)
+	}
 }
 
 // TestLostLeader: the leader goes with requests in its hands; another takes

@@ -58,6 +58,21 @@ type UnsupportedError struct{ Field string }
 
 func (e *UnsupportedError) Error() string { return e.Field + ": not supported yet" }
 
+// UnledError is an ErrUnavailable because the node that leads cannot be had: none
+// does, or it is out of reach.
+type UnledError struct {
+	Err error
+	// Node is who leads, or led last, and API the address of its API, host:port;
+	// empty: not known.
+	Node, API string
+	Leads     bool // it leads still, as far as is known here
+}
+
+func (e *UnledError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *UnledError) Unwrap() error { return e.Err }
+
 // MutationError is a failed mutation with the id under which it may be
 // repeated safely.
 type MutationError struct {

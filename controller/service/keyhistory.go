@@ -75,7 +75,7 @@ func (s *Service) KeyHistory(ctx context.Context, r Read, key string, before eve
 	}
 	out.Commits = scan.found
 	if len(out.Commits) == 0 && out.Before == 0 && before == 0 && !exists {
-		return out, fmt.Errorf("key %s: %w: no commit from revision %d on changed it", quoted(key), ErrNotFound, out.Low)
+		return out, v.absent(r, fmt.Errorf("key %s: %w: no commit from revision %d on changed it", quoted(key), ErrNotFound, out.Low))
 	}
 	return out, nil
 }

@@ -39,7 +39,7 @@ func (s *Service) Key(ctx context.Context, r Read, key string) (Key, error) {
 	k, ok := v.State.Key(key)
 	out := keyAt(v, k, at)
 	if !ok {
-		return out, fmt.Errorf("key %s at revision %d: %w", quoted(key), at, ErrNotFound)
+		return out, v.absent(r, fmt.Errorf("key %s at revision %d: %w", quoted(key), at, ErrNotFound))
 	}
 	return out, nil
 }

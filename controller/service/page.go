@@ -56,7 +56,7 @@ func (s *Service) Page(ctx context.Context, r Read, q Query, cursor string) (*Pa
 	}
 	if q.Router != "" {
 		if err := s.checkRouter(p.State, q.Router); err != nil {
-			return nil, err
+			return nil, p.absent(r, err)
 		}
 	}
 	return p, nil

@@ -38,12 +38,40 @@ type Read struct {
 // View is a state to answer from.
 type View struct {
 	State *projector.State
-	Stale bool // the node could not make sure that this is the newest
+	// Stale: the node could not make sure that this is the newest, or, of a local
+	// read, knows that nobody could.
+	Stale bool
+}
+
+// Unled is an Appender that knows whether any node leads.
+type Unled interface {
+	// Unled is why nothing can be changed, and reads cannot be made sure of, as far
+	// as is known here, and since when (zero: for long); nil where a node leads.
+	// Cost: no I/O.
+	Unled() (since time.Time, why error)
+}
+
+// unled is that of the appender; nil where it knows nothing of the kind.
+func (s *Service) unled() (since time.Time, why error) {
+	if u, ok := s.appender.(Unled); ok {
+		return u.Unled()
+	}
+	return time.Time{}, nil
+}
+
+// absent is the error for what the view does not hold. A view that may be old
+// proves no absence, unless it is what was asked for.
+func (v View) absent(r Read, err error) error {
+	if !v.Stale || r.Consistency == Local {
+		return err
+	}
+	return fmt.Errorf("%w: at revision %d, which may be old: %s", ErrUnavailable, v.State.Position().Revision, err)
 }
 
 // View finds the state that a read is answered from. fresh is the call's
-// default: linearizable while there is quorum. Cost: a local read is one
-// atomic load; a linearizable one shares a quorum read with those who wait.
+// default: linearizable while there is quorum. Cost: a local read is a few
+// atomic loads; a linearizable one shares a quorum read with those who wait, for
+// barrierPatience at most where nobody leads, counted from when that began.
 func (s *Service) View(ctx context.Context, r Read, fresh bool) (View, error) {
 	if err := s.Outdated(); err != nil {
 		if r.Consistency == Linearizable {
@@ -54,8 +82,9 @@ func (s *Service) View(ctx context.Context, r Read, fresh bool) (View, error) {
 	}
 	if r.Consistency == Local || r.Consistency == ByDefault && !fresh {
 		st := s.appender.State()
+		_, why := s.unled()
 		st, err := s.atLeast(ctx, st, r)
-		return View{State: st}, err
+		return View{State: st, Stale: why != nil}, err
 	}
 	timeout := r.Timeout
 	if timeout <= 0 {
@@ -64,9 +93,7 @@ func (s *Service) View(ctx context.Context, r Read, fresh bool) (View, error) {
 	if r.Consistency == ByDefault {
 		timeout = min(timeout, barrierPatience)
 	}
-	bounded, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	err := s.appender.Barrier(bounded)
+	err := s.barrier(ctx, time.Now().Add(timeout))
 	if err == nil {
 		st, err := s.atLeast(ctx, s.appender.State(), r)
 		return View{State: st}, err
@@ -82,6 +109,27 @@ func (s *Service) View(ctx context.Context, r Read, fresh bool) (View, error) {
 	}
 	st, err := s.atLeast(ctx, s.appender.State(), r)
 	return View{State: st, Stale: true}, err
+}
+
+// barrier is the appender's until the deadline, or until nobody has led for
+// barrierPatience: then the error is why nobody does.
+func (s *Service) barrier(ctx context.Context, deadline time.Time) error {
+	for {
+		since, why := s.unled()
+		until := deadline
+		if given := since.Add(barrierPatience); why != nil && given.Before(until) {
+			until = given
+		}
+		if time.Until(until) <= 0 && why != nil {
+			return why
+		}
+		bounded, cancel := context.WithDeadline(ctx, until)
+		err := s.appender.Barrier(bounded)
+		cancel()
+		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) || until.Equal(deadline) {
+			return err
+		}
+	}
 }
 
 // atLeast waits for the reader's minimum.

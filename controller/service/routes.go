@@ -111,11 +111,11 @@ func (s *Service) Route(ctx context.Context, r Read, destination netip.Prefix, r
 		return Destination{}, err
 	}
 	if err := s.checkRouter(v.State, router); err != nil {
-		return Destination{View: v}, err
+		return Destination{View: v}, v.absent(r, err)
 	}
 	d, ok := v.State.Destination(destination)
 	if !ok {
-		return Destination{View: v}, fmt.Errorf("route %s: %w", destination, ErrNotFound)
+		return Destination{View: v}, v.absent(r, fmt.Errorf("route %s: %w", destination, ErrNotFound))
 	}
 	out := Destination{View: v, Prefix: destination, Router: router, Tag: tagOf(v.State, d.Revision)}
 	out.Judged = v.State.Explain(router, destination)
@@ -127,7 +127,9 @@ func (s *Service) Route(ctx context.Context, r Read, destination netip.Prefix, r
 func (s *Service) Table(ctx context.Context, r Read, router eventlog.RouterID) (View, error) {
 	v, err := s.View(ctx, r, true)
 	if err == nil {
-		err = s.checkRouter(v.State, router)
+		if err = s.checkRouter(v.State, router); err != nil {
+			err = v.absent(r, err)
+		}
 	}
 	return v, err
 }

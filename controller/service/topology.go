@@ -62,7 +62,7 @@ func (s *Service) Router(ctx context.Context, r Read, id eventlog.RouterID) (Rou
 	var ok bool
 	if out.Router, ok = v.State.Router(id); !ok {
 		if !out.DataPlane {
-			return out, fmt.Errorf("router %s: %w", id, ErrNotFound)
+			return out, v.absent(r, fmt.Errorf("router %s: %w", id, ErrNotFound))
 		}
 		out.Router.Router = id
 	}
@@ -111,7 +111,7 @@ func (s *Service) Link(ctx context.Context, r Read, id eventlog.LinkID) (Link, e
 	}
 	l, ok := v.State.Link(id)
 	if !ok {
-		return Link{View: v}, fmt.Errorf("link %s-%s: %w", id.A, id.B, ErrNotFound)
+		return Link{View: v}, v.absent(r, fmt.Errorf("link %s-%s: %w", id.A, id.B, ErrNotFound))
 	}
 	return Link{v, l, tagOf(v.State, l.Revision)}, nil
 }
@@ -149,15 +149,15 @@ func (s *Service) Lookup(ctx context.Context, r Read, router eventlog.RouterID, 
 		return Lookup{}, err
 	}
 	if err := s.checkRouter(v.State, router); err != nil {
-		return Lookup{}, err
+		return Lookup{}, v.absent(r, err)
 	}
 	d, ok := v.State.Lookup(router, a)
 	l := Lookup{Stale: v.Stale, Position: v.State.Position(), Source: "controller"}
 	if !ok {
 		if owner, of := ownerOf(v.State, router, a); owner != "" {
-			return l, fmt.Errorf("a route to %s at router %s: %w; router %s has %s of its own, ask about router %s", a, router, ErrNotFound, owner, of, owner)
+			return l, v.absent(r, fmt.Errorf("a route to %s at router %s: %w; router %s has %s of its own, ask about router %s", a, router, ErrNotFound, owner, of, owner))
 		}
-		return l, fmt.Errorf("a route to %s at router %s: %w", a, router, ErrNotFound)
+		return l, v.absent(r, fmt.Errorf("a route to %s at router %s: %w", a, router, ErrNotFound))
 	}
 	l.Prefix, l.Class, l.NextHops = d.Prefix, d.Class, d.NextHops
 	return l, nil
