@@ -127,7 +127,7 @@ func (m *Manager) addObserver(ctx context.Context, r *roster, c Candidate) (Admi
 }
 
 func (m *Manager) answers(ctx context.Context, api string) bool {
-	return m.probe.ask(ctx, []string{"http://" + api + "/livez"}, true)[0]
+	return m.probe.ask(ctx, []question{{api: api}}, true)[0]
 }
 
 // existing finds the entry that an earlier call of the same attempt made. An
@@ -182,7 +182,7 @@ func (m *Manager) addLearner(ctx context.Context, r *roster, c Candidate) (etcds
 		if !e.Learner {
 			continue
 		}
-		if len(e.Clients) > 0 || !m.lapsed(e.ID) || m.probe.ask(ctx, []string{"http://" + e.Peer + "/version"}, true)[0] {
+		if len(e.Clients) > 0 || !m.lapsed(e.ID) || m.probe.ask(ctx, []question{{raft: e.Peer, cluster: r.cluster}}, true)[0] {
 			reg := r.of(e)
 			return etcdserver.Member{}, fmt.Errorf("%w: %s at %s, one at a time; if it is away for good, `dvr cluster remove %s`", ErrBusy, reg.NodeID, e.Peer, reg.NodeID)
 		}

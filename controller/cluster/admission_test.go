@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -65,7 +66,11 @@ func TestAnAdmissionInProgressIsNotTakenAway(t *testing.T) {
 		}
 	}
 	// It is slow but runs: it may be taking in a large snapshot.
-	alive := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") }))
+	own := FormatID(m.o.Server.ClusterID())
+	alive := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set(clusterHeader, own)
+		fmt.Fprint(w, "[]")
+	}))
 	_ = alive.Listener.Close()
 	alive.Listener = listen(t, first)
 	alive.Start()
@@ -190,5 +195,31 @@ func TestProposalsThatRaftDropsAreRepeated(t *testing.T) {
 	calls = 0
 	if err := propose(ctx, func(ctx context.Context) error { calls++; cancel(); return ctx.Err() }); !errors.Is(err, context.Canceled) || calls != 1 {
 		t.Errorf("%v after %d calls", err, calls)
+	}
+}
+
+// TestOnlineIsWhoIsOfThisCluster: a member's address answers for it as long as
+// etcd of the same cluster is there.
+func TestOnlineIsWhoIsOfThisCluster(t *testing.T) {
+	m, _ := loneMember(t)
+	peer, own := m.o.Server.PeerAddr().String(), m.o.Server.ClusterID()
+	blank := httptest.NewServer(http.NotFoundHandler())
+	defer blank.Close()
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/livez" {
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	defer api.Close()
+	address := func(s *httptest.Server) string { return s.Listener.Addr().String() }
+	questions := []question{
+		{}, {raft: peer, cluster: own}, {raft: peer, cluster: own + 1}, {raft: address(blank), cluster: own}, {raft: freeAddr(t), cluster: own},
+		{api: address(api)}, {api: address(blank)},
+	}
+	want := []bool{true, true, false, false, false, true, false}
+	for _, fresh := range []bool{true, false} {
+		if got := m.probe.ask(t.Context(), questions, fresh); !slices.Equal(got, want) {
+			t.Errorf("online: %v, want %v", got, want)
+		}
 	}
 }

@@ -191,26 +191,26 @@ func (m *Manager) view(ctx context.Context, r *roster, fresh bool) View {
 			v.Members = append(v.Members, Node{NodeID: reg.NodeID, Role: RoleObserver, API: reg.API, Raft: reg.Raft, FIB: reg.FIB, Client: reg.Client, Level: reg.Level})
 		}
 	}
-	var urls []string
+	var questions []question
 	for i := range v.Members {
-		urls = append(urls, m.question(&v.Members[i]))
+		questions = append(questions, m.question(&v.Members[i], r.cluster))
 	}
-	for i, ok := range m.probe.ask(ctx, urls, fresh) {
+	for i, ok := range m.probe.ask(ctx, questions, fresh) {
 		v.Members[i].Online = ok
 	}
 	slices.SortFunc(v.Members, func(a, b Node) int { return strings.Compare(a.NodeID, b.NodeID) })
 	return v
 }
 
-// question is the URL whose answer says that a node is online; empty: itself.
-func (m *Manager) question(n *Node) string {
+// question is what says that a node is online.
+func (m *Manager) question(n *Node, cluster uint64) question {
 	switch {
 	case n.NodeID == m.o.NodeID:
-		return ""
+		return question{}
 	case n.Role == RoleObserver:
-		return "http://" + n.API + "/livez"
+		return question{api: n.API}
 	}
-	return "http://" + n.Raft + "/version"
+	return question{raft: n.Raft, cluster: cluster}
 }
 
 // remoteLeader asks the members, as an observer does.

@@ -13,11 +13,19 @@ const (
 	maxProbed    = 256
 )
 
+// question is what a node is asked to find out whether it is online. The zero
+// one, about the node itself, is answered yes.
+type question struct {
+	api     string // of an observer, host:port: does its API answer?
+	raft    string // of a member, host:port: does etcd answer there,
+	cluster uint64 // as one of this cluster? Another's at the same address is a stranger.
+}
+
 // prober asks nodes whether they answer and remembers it for a second.
 type prober struct {
 	client *http.Client
 	mu     sync.Mutex
-	seen   map[string]probed
+	seen   map[question]probed
 }
 
 type probed struct {
@@ -26,15 +34,15 @@ type probed struct {
 }
 
 func newProber() *prober {
-	return &prober{client: newHTTPClient(probeTimeout), seen: map[string]probed{}}
+	return &prober{client: newHTTPClient(probeTimeout), seen: map[question]probed{}}
 }
 
-// ask asks all URLs at once; an empty one is answered yes.
-func (p *prober) ask(ctx context.Context, urls []string, fresh bool) []bool {
-	out := make([]bool, len(urls))
+// ask asks all questions at once.
+func (p *prober) ask(ctx context.Context, questions []question, fresh bool) []bool {
+	out := make([]bool, len(questions))
 	var asking sync.WaitGroup
-	for i, u := range urls {
-		if u == "" {
+	for i, u := range questions {
+		if u == (question{}) {
 			out[i] = true
 			continue
 		}
@@ -46,8 +54,7 @@ func (p *prober) ask(ctx context.Context, urls []string, fresh bool) []bool {
 			continue
 		}
 		asking.Go(func() {
-			status, _, _, err := get(ctx, p.client, u)
-			out[i] = err == nil && status == http.StatusOK
+			out[i] = p.online(ctx, u)
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			if len(p.seen) >= maxProbed {
@@ -58,4 +65,13 @@ func (p *prober) ask(ctx context.Context, urls []string, fresh bool) []bool {
 	}
 	asking.Wait()
 	return out
+}
+
+func (p *prober) online(ctx context.Context, q question) bool {
+	if q.raft != "" {
+		cluster, err := clusterAt(ctx, p.client, q.raft)
+		return err == nil && cluster == q.cluster
+	}
+	status, _, _, err := get(ctx, p.client, "http://"+q.api+"/livez")
+	return err == nil && status == http.StatusOK
 }

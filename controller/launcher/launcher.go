@@ -36,6 +36,10 @@ type Options struct {
 	Binary      string // dvr, absolute
 	PlaneBinary string // dvr-dataplane, absolute; it must be there with DataPlanes only
 
+	// AskPlane asks the data plane at host:port what it says of itself: "in sync",
+	// "empty", or "stale: " and why; nil: they are not asked.
+	AskPlane func(ctx context.Context, address string) (string, error) `json:"-"`
+
 	Environ []string    `json:"-"` // what processes inherit, as os.Environ
 	Out     io.Writer   `json:"-"` // gets where everything is; nil: none
 	Logger  *zap.Logger `json:"-"` // nil: none
@@ -76,15 +80,16 @@ type Launcher struct {
 
 // managed is a configured node at run time.
 type managed struct {
-	id       string
-	node     *supervisor
-	plane    *supervisor // wants none without Options.DataPlanes, and ends what an earlier launcher left
-	met      bool        // under Launcher.mu: its node was seen in the cluster, so that its data plane may take its log
-	ending   bool        // likewise: its processes end for good
-	poke     chan struct{}
-	cancel   context.CancelFunc
-	leaving  sync.Mutex // held by the one decommission
-	observed observation
+	id        string
+	node      *supervisor
+	plane     *supervisor // wants none without Options.DataPlanes, and ends what an earlier launcher left
+	met       bool        // under Launcher.mu: its node was seen in the cluster, so that its data plane may take its log
+	ending    bool        // likewise: its processes end for good
+	poke      chan struct{}
+	cancel    context.CancelFunc
+	leaving   sync.Mutex // held by the one decommission
+	observed  observation
+	planeSays string // likewise: its data plane of itself; empty: nothing
 }
 
 // Run launches the cluster and serves until ctx ends; then it stops the nodes
@@ -291,6 +296,9 @@ func (l *Launcher) manage(id string) *managed {
 	l.work.Go(func() { m.node.run(ctx) })
 	l.work.Go(func() { m.plane.run(ctx) })
 	l.work.Go(func() { l.watch(ctx, m) })
+	if l.options.DataPlanes && l.options.AskPlane != nil {
+		l.work.Go(func() { l.watchPlane(ctx, m) })
+	}
 	return m
 }
 
@@ -330,9 +338,9 @@ func (l *Launcher) find(id string) *managed {
 func (l *Launcher) view() (*view, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	v := &view{configuration: l.store.get(), observed: make(map[string]observation, len(l.managed))}
+	v := &view{configuration: l.store.get(), observed: make(map[string]observation, len(l.managed)), planes: make(map[string]string, len(l.managed))}
 	for id, m := range l.managed {
-		v.observed[id] = m.observed
+		v.observed[id], v.planes[id] = m.observed, m.planeSays
 	}
 	return v, l.moved
 }

@@ -3,6 +3,7 @@ package launcher
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -597,6 +599,35 @@ func TestNewDataPlanesWaitForTheirNode(t *testing.T) {
 	r.eventually("one with state runs before its node", func() bool { return r.nodes()["node1"].DataPlane.PID != 0 })
 	r.eventually("the node waits again", waits)
 	r.sign("starting-node1", false)
+}
+
+// TestDataPlanesAreHeard: one that runs and refuses the nodes' log is shown as it
+// says, and so is that it no longer does.
+func TestDataPlanesAreHeard(t *testing.T) {
+	var says atomic.Pointer[string]
+	say := func(s string) { says.Store(&s) }
+	say("stale: 127.0.0.1:9100: the controller belongs to log A, the routes held here to log B: restart with --adopt to accept the other log")
+	asked := make(chan string, 1)
+	r := newRig(t, func(o *Options) {
+		o.DataPlanes, o.Nodes = true, 1
+		o.AskPlane = func(_ context.Context, address string) (string, error) {
+			select {
+			case asked <- address:
+			default:
+			}
+			return *says.Load(), nil
+		}
+	}).start()
+	plane := func() PlaneStatus { return *r.healthy("node1")["node1"].DataPlane }
+	r.eventually("the refusal is shown", func() bool {
+		p := plane()
+		return p.State == "running" && p.Status == "stale" && strings.Contains(p.LastError, "belongs to log A")
+	})
+	if address := <-asked; address != plane().Listen {
+		t.Errorf("%s was asked, it listens on %s", address, plane().Listen)
+	}
+	say("in sync")
+	r.eventually("its end is shown", func() bool { p := plane(); return p.Status == "in sync" && p.LastError == "" })
 }
 
 // TestNodesStopWhileCallsEnd: a call that hangs delays the launcher's end, not its nodes'.

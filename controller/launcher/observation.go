@@ -64,6 +64,7 @@ func (o observation) equal(p observation) bool { return reflect.DeepEqual(o, p) 
 type view struct {
 	configuration *Configuration
 	observed      map[string]observation
+	planes        map[string]string // what their data planes say of themselves
 }
 
 // leader is the node that leads: of several that say so, the one that began to

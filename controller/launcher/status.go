@@ -42,7 +42,10 @@ type Addresses struct {
 
 // PlaneStatus is a data plane's process.
 type PlaneStatus struct {
-	State     string     `json:"state"`
+	State string `json:"state"`
+	// Status is what it says of itself: in sync, empty, or stale, and then
+	// LastError says why.
+	Status    string     `json:"status,omitempty"`
 	PID       int        `json:"pid,omitempty"`
 	Since     *time.Time `json:"since,omitempty"`
 	Restarts  int        `json:"restarts"`
@@ -86,8 +89,7 @@ func (v *view) status(id string, node, plane *supervised) NodeStatus {
 		s.LastError = o.problem
 	}
 	if plane != nil {
-		s.DataPlane = &PlaneStatus{State: plane.State, PID: plane.PID, Since: utc(plane.Since), Restarts: plane.Restarts,
-			Listen: loopback(n.Ports.DataPlane), LastError: plane.LastError}
+		s.DataPlane = planeStatus(plane, loopback(n.Ports.DataPlane), v.planes[id])
 	}
 	return s
 }

@@ -26,7 +26,7 @@ func (l *Launcher) watch(ctx context.Context, m *managed) {
 			return
 		}
 		pause := watchSteady
-		var o observation
+		o := observation{problem: "its process does not run"}
 		if m.node.Status().PID != 0 {
 			o = l.caller.observe(ctx, m.id, l.store.get().Nodes[m.id].Ports.API, l.before(m), time.Now())
 			if ctx.Err() != nil {

@@ -115,7 +115,8 @@ func TestRemovedMemberStaysStopped(t *testing.T) {
 }
 
 // TestRemovalThatWouldLoseQuorumIsRefused names what is missing; the only
-// voter cannot be removed at all.
+// voter cannot be removed at all. A member that lost its data and formed a
+// cluster of its own at the same address is away, whatever answers there.
 func TestRemovalThatWouldLoseQuorumIsRefused(t *testing.T) {
 	t.Parallel()
 	seats := newSeats(t, 3)
@@ -127,6 +128,16 @@ func TestRemovalThatWouldLoseQuorumIsRefused(t *testing.T) {
 		if code, body := call(t, leader.node, "DELETE", "/v1/cluster/members/"+target.id, ""); code != 409 || !strings.Contains(body, "would-lose-quorum") {
 			t.Errorf("removing %s with %s away: %d %s", target.id, rest[0].id, code, body)
 		}
+	}
+	rest[0].empty(t)
+	if err := rest[0].run(within(t, patience), t); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a stranger at the address of a member is not taken for it", func() bool {
+		return !strings.Contains(roles(view(t, leader.node)), rest[0].id)
+	})
+	if code, body := call(t, leader.node, "DELETE", "/v1/cluster/members/"+rest[1].id, ""); code != 409 || !strings.Contains(body, "would-lose-quorum") {
+		t.Errorf("removing %s with a stranger in the place of %s: %d %s", rest[1].id, rest[0].id, code, body)
 	}
 	put(t, leader.node, 1)
 	if code, body := call(t, leader.node, "DELETE", "/v1/cluster/members/"+rest[0].id, ""); code != 200 {

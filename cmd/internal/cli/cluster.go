@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -75,6 +76,12 @@ func (c *connection) addMember() *cobra.Command {
 			"within a minute gives way to the next node that joins.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			candidate.NodeID = args[0]
+			switch {
+			case candidate.Raft == "" && !candidate.Observer:
+				return usageError{errors.New("--raft is needed: the address at which the others reach it, host:port")}
+			case candidate.API == "" && candidate.Observer:
+				return usageError{errors.New("--api is needed of an observer: the address of its API, host:port")}
+			}
 			raw, err := json.Marshal(candidate)
 			if err != nil {
 				return err
@@ -111,9 +118,9 @@ func (c *connection) startLine(candidate *cluster.Candidate) string {
 }
 
 func memberTable(t *table, body any) {
-	t.head("NODE", "ROLE", "LEADER", "ONLINE", "API", "RAFT", "DATA PLANES", "ETCD", "MEMBER")
+	t.head("NODE", "ROLE", "LEADER", "ONLINE", "LEVEL", "API", "RAFT", "DATA PLANES", "ETCD", "MEMBER")
 	for _, m := range list(body, "members") {
-		t.row(member(m, "node_id"), member(m, "role"), member(m, "leader"), member(m, "online"), member(m, "api"),
+		t.row(member(m, "node_id"), member(m, "role"), member(m, "leader"), member(m, "online"), member(m, "level"), member(m, "api"),
 			member(m, "raft"), member(m, "fib"), member(m, "client"), member(m, "member_id"))
 	}
 }

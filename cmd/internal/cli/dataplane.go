@@ -105,6 +105,25 @@ func dataplaneShow(c *connection) *cobra.Command {
 	return cmd
 }
 
+// dialPlane dials a data plane's own service: this machine's, with no proxy and no resolver.
+func dialPlane(target string) (*grpc.ClientConn, error) {
+	if !strings.HasPrefix(target, "unix:") {
+		target = "passthrough:///" + target
+	}
+	return grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy())
+}
+
+// planeHealth is what the data plane that serves at the address says of itself.
+func planeHealth(ctx context.Context, address string) (string, error) {
+	conn, err := dialPlane(address)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	h, err := fibpb.NewDataPlaneClient(conn).HealthCheck(ctx, &fibpb.HealthRequest{})
+	return h.GetStatus(), err
+}
+
 // direct asks the data plane that serves at the address and prints the object.
 func (c *connection) direct(ctx context.Context, at string, fill func(*table, any), ask func(context.Context, fibpb.DataPlaneClient) (map[string]any, error)) error {
 	if err := c.checkOutput(); err != nil {
@@ -117,10 +136,7 @@ func (c *connection) direct(ctx context.Context, at string, fill func(*table, an
 	case !strings.Contains(at, ":"):
 		target = "127.0.0.1:" + at
 	}
-	if !strings.HasPrefix(target, "unix:") {
-		target = "passthrough:///" + target // no proxy and no resolver: it is this machine's
-	}
-	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy())
+	conn, err := dialPlane(target)
 	if err != nil {
 		return usageError{fmt.Errorf("--at %q: %w", at, err)}
 	}

@@ -39,7 +39,7 @@ func launchCommand(out, logs io.Writer) *cobra.Command {
 					return fmt.Errorf("--data-planes: %w: make cpp builds it", err)
 				}
 			}
-			o.Out, o.Environ, o.Logger = out, os.Environ(), launchLogger(logs)
+			o.Out, o.Environ, o.Logger, o.AskPlane = out, os.Environ(), launchLogger(logs), planeHealth
 			if err := launcher.Run(cmd.Context(), o); err != nil {
 				return err
 			}

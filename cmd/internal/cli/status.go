@@ -82,7 +82,11 @@ func overview(t *table, status any, planes []any, members census) {
 		}
 	}
 	store := member(status, "store")
-	t.entry("store", fmt.Sprintf("%s etcd, %s of %s", text(member(store, "etcd")), size(member(store, "bytes")), size(member(store, "quota"))))
+	etcd := text(member(store, "etcd"))
+	if etcd == "members" { // an observer has none of its own
+		etcd = "the members'"
+	}
+	t.entry("store", fmt.Sprintf("%s etcd, %s of %s", etcd, size(member(store, "bytes")), size(member(store, "quota"))))
 
 	t.section("LOG")
 	position := member(status, "position")
