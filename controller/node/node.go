@@ -58,6 +58,7 @@ type Node struct {
 	settings *settings.Settings
 	log      *zap.Logger
 	now      func() time.Time
+	version  string
 	started  time.Time
 	keyQuota service.KeyQuota
 
@@ -117,7 +118,7 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	n := &Node{settings: s, now: o.Now, started: time.Now(), failed: make(chan error, 8)}
+	n := &Node{settings: s, now: o.Now, version: o.Version, started: time.Now(), failed: make(chan error, 8)}
 	if n.log, err = newLogger(s, o.Logs); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +23,8 @@ type peers struct {
 	exchange  *peer.Exchange
 	lead      peer.Leadership
 	self      peer.Node // set by run
+	below     atomic.Bool
+	telling   sync.Mutex // so that what is told last is what is so
 }
 
 // newPeers makes the exchange; attach completes it.
@@ -67,8 +71,9 @@ func (p *peers) run(ctx context.Context) {
 	n := p.n
 	self := peer.Node{
 		ID: n.settings.NodeID, API: n.advertised(n.settings.API, n.api), FIB: n.advertised(n.settings.FIB, n.fib),
-		Level: eventlog.MaxLevel, Below: errors.Is(n.appender.Fault(), eventlog.ErrLevel),
+		Level: eventlog.MaxLevel, Version: n.version,
 	}
+	p.below.Store(errors.Is(n.appender.Fault(), eventlog.ErrLevel))
 	if n.etcd != nil {
 		self.Raft, self.Client = n.settings.Raft.Advertise, n.settings.Client.Advertise
 	}
@@ -78,9 +83,8 @@ func (p *peers) run(ctx context.Context) {
 		announce, self.Observer = p.exchange.AnnounceThrough, true
 	}
 	p.self = self
-	if err := p.directory.Set(self); err != nil {
-		n.log.Error("this node cannot be announced to the others", zap.Error(err))
-	}
+	p.tell()
+	n.run(func() { p.tellPlanes(ctx) })
 	n.run(func() { p.directory.Keep(ctx, announce) })
 	n.run(func() {
 		for {
@@ -111,10 +115,52 @@ func (p *peers) run(ctx context.Context) {
 // retire tells the others that this node does not append, being below the log's
 // level. It follows run.
 func (p *peers) retire() {
+	p.below.Store(true)
+	p.tell()
+}
+
+// tell puts this node's entry into the directory as it is now.
+func (p *peers) tell() {
+	p.telling.Lock()
+	defer p.telling.Unlock()
 	self := p.self
-	self.Below = true
+	self.Below, self.DataPlanes = p.below.Load(), p.planes()
 	if err := p.directory.Set(self); err != nil {
-		p.n.log.Error("the others are not told that this node is below the log's level", zap.Error(err))
+		p.n.log.Error("this node cannot be announced to the others", zap.Error(err))
+	}
+}
+
+// maxTold bounds the data planes of an entry, whose length is limited.
+const maxTold = 256
+
+// planes are the routers whose data planes are connected here, sorted, as far as
+// the directory shows them. Nodes do not rely on it: they tell each other at once.
+func (p *peers) planes() []string {
+	var out []string
+	for _, c := range p.n.planes.Claims() {
+		if c.Connected {
+			out = append(out, string(c.Router))
+		}
+	}
+	slices.Sort(out)
+	return out[:min(len(out), maxTold)]
+}
+
+// tellPlanes keeps the entry's data planes right, a second late, until ctx ends.
+func (p *peers) tellPlanes(ctx context.Context) {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	last := p.planes()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+		if now := p.planes(); !slices.Equal(now, last) {
+			last = now
+			p.tell()
+		}
 	}
 }
 

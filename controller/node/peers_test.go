@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,7 +50,7 @@ func startExternal(t *testing.T, n int) []*Node {
 func TestWriteHereReadThere(t *testing.T) {
 	t.Parallel()
 	nodes := startExternal(t, 3)
-	for i := range times(200, 1000) {
+	for i := range 200 {
 		here, there := nodes[i%3], nodes[(i+1+i/3%2)%3]
 		destination := fmt.Sprintf("10.%d.%d.0/24", i/256, i%256)
 		eventually(t, "the etcd answers its polls", func() bool { // which have 2 s; until one is answered again, writes are refused
@@ -90,7 +89,7 @@ func TestClusterServesEverywhere(t *testing.T) {
 	for _, s := range append(seats, observer) {
 		nodes = append(nodes, s.node)
 	}
-	for i := range times(200, 1000) {
+	for i := range 1000 {
 		here, there := nodes[i%4], nodes[(i+1+i/4%3)%4]
 		destination := fmt.Sprintf("10.%d.%d.0/24", i/256, i%256)
 		if code, body := call(t, here, "POST", "/routes", fmt.Sprintf(`{"destination":%q,"next_hop":"192.168.1.1","metric":%d}`, destination, i)); code != http.StatusCreated {
@@ -105,6 +104,23 @@ func TestClusterServesEverywhere(t *testing.T) {
 			t.Errorf("%s leads: %v, and has appended %d commits", n.settings.NodeID, leads, c)
 		}
 	}
+}
+
+// TestDirectoryEntry: what etcdctl shows of a node: where it is, what it runs, and
+// whose data planes are connected to it.
+func TestDirectoryEntry(t *testing.T) {
+	t.Parallel()
+	n := startExternal(t, 1)[0]
+	shows := func(want string) bool {
+		r, err := n.client.Get(t.Context(), "/dvr/nodes/n1")
+		return err == nil && len(r.Kvs) == 1 && strings.Contains(string(r.Kvs[0].Value), want)
+	}
+	eventually(t, "its addresses and version", func() bool { return shows(`"api":"`+n.APIAddr()+`"`) && shows(`"version":"test"`) })
+	if shows("dataplanes") {
+		t.Error("it has no data planes")
+	}
+	silentPlane(t, n)
+	eventually(t, "its data plane", func() bool { return shows(`"dataplanes":["r1"]`) })
 }
 
 // TestLeaderStops: while the leader stops in order, calls through the others
@@ -183,12 +199,4 @@ func TestLeaderStops(t *testing.T) {
 			}
 		}
 	}
-}
-
-// times is how often something is tried: the second with DVR_STRESS.
-func times(usual, stressed int) int {
-	if os.Getenv("DVR_STRESS") != "" {
-		return stressed
-	}
-	return usual
 }
