@@ -63,6 +63,9 @@ type Call struct {
 	ID       string // idempotency key; empty: none
 	IfMatch  uint64 // version that is demanded; 0: none
 	IfAbsent bool   // If-None-Match: *
+	// Batch: the calls that are one commit have the same number, the attempts of a
+	// commit too; 0: a call of its own.
+	Batch int
 	// Local: a read of what the node has at hand, which may be old.
 	Local bool
 

@@ -12,6 +12,7 @@ func CheckCalls(calls []*Call, log []Entry, v *Violations) {
 	k := &callCheck{log: log, v: v, byID: map[string]uint64{}, byValue: map[string]uint64{}}
 	k.index()
 	k.writes(calls)
+	k.atomic(calls)
 	k.order(calls)
 	k.reads(calls)
 	for _, c := range calls {

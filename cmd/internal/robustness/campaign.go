@@ -22,11 +22,13 @@ type Campaign struct {
 	Faults   []Fault
 	// Plan, when set, names the faults in order instead of drawing them:
 	// each step is names joined by "+".
-	Plan      []string
-	Hold      time.Duration // how long a fault lasts, about: 2 s
-	Callers   int           // 16
-	Rate      int           // calls a second: 200
-	Keys      bool
+	Plan    []string
+	Hold    time.Duration // how long a fault lasts, about: 2 s
+	Callers int           // 16
+	Rate    int           // calls a second: 200
+	Keys    bool
+	// Imports: a table of its own is imported again and again, this often; 0: not.
+	Imports   time.Duration
 	DataPlane bool // one of router r1, from bin/
 	// Impatient: nodes that do not recover are given up after 15 s, as broken
 	// ones may never do.
@@ -47,6 +49,10 @@ type Report struct {
 	Snapshots   int
 	Sightings   int
 	Compared    int // revisions at which several nodes were seen
+	Watched     int // changes that watchers were told
+	Resumed     int // streams of theirs
+	Imports     int // acknowledged
+	Batches     int // commits of several items that were tried
 	PlaneChecks int // times that the data plane's digest was compared
 	LongestGap  time.Duration
 	Violations  *Violations
@@ -59,6 +65,7 @@ func (r *Report) String() string {
 		fmt.Fprintf(&b, "%d %v, ", r.Outcomes[o], o)
 	}
 	fmt.Fprintf(&b, "%d repeated), %d commits, %d snapshots, %d item histories\n", r.Repeated, r.Commits, r.Snapshots, r.Items)
+	fmt.Fprintf(&b, "%d commits of several items tried, %d imports acknowledged, %d changes told to watchers over %d streams\n", r.Batches, r.Imports, r.Watched, r.Resumed)
 	fmt.Fprintf(&b, "%d sightings of states, %d revisions on several nodes, %d comparisons with a data plane, longest time without a change %v\nfaults:",
 		r.Sightings, r.Compared, r.PlaneChecks, r.LongestGap.Round(time.Millisecond))
 	for _, f := range slices.Sorted(maps.Keys(r.Faults)) {
@@ -80,6 +87,8 @@ type run struct {
 	sightings Sightings
 	report    *Report
 	v         *Violations
+	watchers  []*Watcher
+	imports   *Imports
 	plane     *testbed.DataPlane
 }
 
@@ -141,6 +150,22 @@ func (r *run) load(ctx context.Context) error {
 	loading, endLoad := context.WithCancel(ctx)
 	var observers, callers sync.WaitGroup
 	callers.Go(func() { traffic.Run(loading) })
+	if r.Imports > 0 {
+		r.imports = &Imports{Client: client, Nodes: r.cluster.Askable, Seed: r.Seed, Every: r.Imports}
+		callers.Go(func() { r.imports.Run(loading, r.v) })
+	}
+	watching, endWatches := context.WithCancel(ctx)
+	var watches sync.WaitGroup
+	defer watches.Wait()
+	defer endWatches()
+	if r.Keys {
+		for i, prefix := range []string{"", "item 1"} {
+			w := &Watcher{Prefix: prefix, Nodes: r.cluster.Askable, HTTP: client.http, Seed: r.Seed + uint64(i)}
+			w.Begin(st.Revision)
+			r.watchers = append(r.watchers, w)
+			watches.Go(func() { w.Run(watching, r.v) })
+		}
+	}
 	for _, s := range r.cluster.Seats {
 		observers.Go(func() { r.watch(loading, s) })
 	}
@@ -160,7 +185,27 @@ func (r *run) load(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return r.settle(ctx, s)
+	return errors.Join(r.settle(ctx, s), r.watchesSettle(ctx, s))
+}
+
+// watchesSettle waits until the watchers have been told all that the log has.
+func (r *run) watchesSettle(ctx context.Context, s *scene) error {
+	bounded, cancel := context.WithTimeout(ctx, s.patience)
+	defer cancel()
+	for _, w := range r.watchers {
+		for {
+			at, _ := w.At()
+			left := keyChanges(r.archive.Entries, w.Prefix, at, uint64(len(r.archive.Entries)))
+			if len(left) == 0 {
+				break
+			}
+			if pause(bounded) != nil {
+				r.v.Addf("watch", "a watcher of %q has heard of nothing after revision %d, where %d changes are", w.Prefix, at, len(left))
+				break
+			}
+		}
+	}
+	return ctx.Err()
 }
 
 // faults makes one fault, or several at once, after the other.
@@ -346,14 +391,19 @@ func (r *run) settle(ctx context.Context, s *scene) error {
 func (r *run) judge() {
 	calls, report := r.recorder.Calls(), r.report
 	report.Calls = len(calls)
-	ids := map[string]bool{}
+	ids, batches := map[string]bool{}, map[int]bool{}
 	var changes []time.Duration
 	for _, c := range calls {
 		report.Outcomes[c.Outcome]++
-		if c.ID != "" && ids[c.ID] {
+		attempt := c.ID
+		if c.Batch > 0 {
+			attempt += " " + c.Name
+			batches[c.Batch] = true
+		}
+		if c.ID != "" && ids[attempt] {
 			report.Repeated++
 		}
-		ids[c.ID] = true
+		ids[attempt] = true
 		if c.write() && c.Outcome == Done {
 			changes = append(changes, c.End)
 		}
@@ -363,7 +413,16 @@ func (r *run) judge() {
 		report.LongestGap = max(report.LongestGap, changes[i]-changes[i-1])
 	}
 	report.Commits = len(r.archive.Entries)
+	report.Batches = len(batches)
 	CheckCalls(calls, r.archive.Entries, r.v)
+	if r.imports != nil {
+		report.Imports = CheckImports(r.imports.List(), r.archive.Entries, r.v)
+	}
+	for _, w := range r.watchers {
+		_, resumed := w.At()
+		report.Watched += CheckWatch(w, r.archive.Entries, r.v)
+		report.Resumed += resumed
+	}
 	report.Sightings, report.Compared = CheckDigests(&r.sightings, r.archive.Entries, r.v)
 	report.Items = Linearizable(calls, 20*time.Second, r.v)
 }

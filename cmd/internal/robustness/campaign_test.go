@@ -67,7 +67,7 @@ const durationVariable = "DVR_ROBUSTNESS"
 // TestShort is a sequence of faults on three nodes under load; every promise holds.
 func TestShort(t *testing.T) {
 	c := newCampaign(t)
-	c.Keys = true
+	c.Keys, c.Imports = true, 2*time.Second
 	c.Plan = []string{"kill", "pause", "cut off", "bridge", "kill all", "delay+clock jumps"}
 	c.Hold = 1500 * time.Millisecond
 	if p := os.Getenv("ROBUSTNESS_PLAN"); p != "" {
@@ -90,7 +90,7 @@ func TestLong(t *testing.T) {
 	}
 	c := newCampaign(t)
 	c.Spares, c.Faults, c.Duration, c.Keys, c.Rate, c.Callers = 1, Faults, d, true, 300, 24
-	c.Hold = 3 * time.Second
+	c.Hold, c.Imports = 3*time.Second, 5*time.Second
 	if _, err := testbed.Binary("dvr-dataplane"); err == nil {
 		c.DataPlane = true
 	} else if os.Getenv("DVR_REQUIRE_BINARIES") != "" {

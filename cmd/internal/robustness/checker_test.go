@@ -66,6 +66,10 @@ func parse(t *testing.T, text string) []*Call {
 				c.Absent = true
 			case "local":
 				c.Local = true
+			case "batch":
+				c.Batch = int(number(t, v))
+			case "item":
+				c.Name = v
 			default:
 				t.Fatalf("%q: %s", line, k)
 			}
@@ -294,6 +298,26 @@ func TestCheckCallsJudgesLogs(t *testing.T) {
 		{"one attempt was refused, another had no answer", `a d h 1`, `
 			1 2 set refused value:1 id:a
 			3 - set unknown value:1 id:a`, ""},
+		{"a commit of two items", `
+			a d h 1 e h 2
+			b d h 3 e h 4`, `
+			1 2 set done value:1 id:a at:1 batch:1
+			1 2 set done value:2 id:a at:1 batch:1 item:e
+			3 - set unknown value:3 batch:2
+			3 - set unknown value:4 batch:2 item:e
+			3 - set unknown value:5 batch:3
+			3 - set unknown value:6 batch:3 item:e`, ""},
+		{"half of a commit", `a d h 1`, `
+			1 - set unknown value:1 id:a batch:1
+			1 - set unknown value:2 id:a batch:1 item:e`, "atomic"},
+		{"a commit in two", `
+			a d h 1
+			a e h 2`, `
+			1 - set unknown value:1 batch:1
+			1 - set unknown value:2 batch:1 item:e`, "atomic"},
+		{"half of an acknowledged commit", `a d h 1`, `
+			1 2 set done value:1 id:a at:1 batch:1
+			1 2 set done value:2 id:a at:1 batch:1 item:e`, "never lost"},
 		{"what nobody asked for", `
 			a d h 1
 			b d h 9`, `

@@ -58,6 +58,11 @@ func (c *Client) Make(ctx context.Context, address string, k *Call) {
 	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}))
 	c.recorder.Begin(k)
 	defer c.recorder.End(k)
+	c.send(req, k, &connected)
+}
+
+// send performs the request of k. connected says whether it may have been sent.
+func (c *Client) send(req *http.Request, k *Call, connected *atomic.Bool) {
 	resp, err := c.http.Do(req)
 	if err != nil {
 		k.Detail = err.Error()

@@ -182,10 +182,14 @@ var itemModel = (&porcupine.NondeterministicModel{
 // taken effect, those that met the wrong state, and the reads that promise to
 // show the newest.
 func histories(calls []*Call) map[Item][]porcupine.Operation {
-	uses := map[string]int{}
+	type use struct {
+		id string
+		Item
+	}
+	uses := map[use]int{} // a commit of several items is one call of each
 	for _, c := range calls {
 		if c.ID != "" {
-			uses[c.ID]++
+			uses[use{c.ID, c.Item}]++
 		}
 	}
 	out := map[Item][]porcupine.Operation{}
@@ -198,7 +202,7 @@ func histories(calls []*Call) map[Item][]porcupine.Operation {
 			end = 1<<63 - 1 // pending for ever
 		}
 		out[c.Item] = append(out[c.Item], porcupine.Operation{
-			ClientId: c.Client, Input: input{c, c.ID != "" && uses[c.ID] > 1}, Call: int64(c.Begin), Return: end,
+			ClientId: c.Client, Input: input{c, c.ID != "" && uses[use{c.ID, c.Item}] > 1}, Call: int64(c.Begin), Return: end,
 		})
 	}
 	return out

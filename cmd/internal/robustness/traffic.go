@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -26,6 +27,7 @@ type Traffic struct {
 	items    []*item
 	lastItem int
 	lastID   int
+	lastMany int
 }
 
 // Sizes of the pool and of an item's history.
@@ -99,6 +101,10 @@ func (t *Traffic) node(rng *rand.Rand) (Node, bool) {
 
 // one makes one call, and what a caller does about its outcome.
 func (t *Traffic) one(ctx context.Context, rng *rand.Rand, client int) {
+	if rng.IntN(20) == 0 {
+		t.many(ctx, rng, client)
+		return
+	}
 	it := t.pick(rng)
 	c := Call{Client: client, Item: it.Item}
 	switch n := rng.IntN(100); {
@@ -133,6 +139,55 @@ func (t *Traffic) one(ctx context.Context, rng *rand.Rand, client int) {
 		t.mu.Unlock()
 	}
 	t.attempts(ctx, rng, it, c)
+}
+
+// many sets two or three items in one commit; what has no answer is asked again
+// under its idempotency key, where it has one.
+func (t *Traffic) many(ctx context.Context, rng *rand.Rand, client int) {
+	var chosen []*item
+	for n := 2 + rng.IntN(2); len(chosen) < n; {
+		it := t.pick(rng)
+		if !slices.ContainsFunc(chosen, func(o *item) bool { return o.Item == it.Item }) {
+			chosen = append(chosen, it)
+		}
+	}
+	t.mu.Lock()
+	t.lastMany++
+	batch, id := t.lastMany, ""
+	if rng.IntN(4) > 0 {
+		id = fmt.Sprintf("%x-many-%d", t.Seed, batch)
+	}
+	t.mu.Unlock()
+	var calls []Call
+	for _, it := range chosen {
+		c := Call{Client: client, Item: it.Item, Kind: Set, Value: t.Client.recorder.Value(), ID: id, Batch: batch}
+		if it.Space == Routes {
+			c.Slot = fmt.Sprintf("192.0.2.%d", 1+rng.IntN(slots))
+		}
+		calls = append(calls, c)
+	}
+	for range 4 {
+		n, ok := t.node(rng)
+		if !ok || ctx.Err() != nil {
+			return
+		}
+		parts := make([]*Call, len(calls))
+		for i, c := range calls {
+			c.Node = n.Name
+			parts[i] = &c
+		}
+		t.Client.MakeBatch(context.WithoutCancel(ctx), n.API, parts)
+		if k := parts[0]; k.Outcome == Done {
+			t.mu.Lock()
+			for _, it := range chosen {
+				it.version = k.Revision
+			}
+			t.mu.Unlock()
+			return
+		} else if k.Outcome != Unknown || id == "" {
+			return
+		}
+	}
 }
 
 // attempts makes the call; what has no answer is asked again under its
