@@ -25,8 +25,15 @@ const (
 	shrinkPercent = 50
 )
 
-// recoverPause is between two attempts to make space while writes are refused.
-const recoverPause = 30 * time.Second
+// Between two attempts to make space while writes are refused lies as much as the
+// last one took, times recoverShare, within these bounds: who frees the store is
+// not waited for long, and a large file, which answers nothing while it is
+// defragmented, is not busy with that alone.
+const (
+	recoverLeast = 2 * time.Second
+	recoverMost  = 30 * time.Second
+	recoverShare = 9
+)
 
 // pressure watches how full the store is: it warns, refuses writes with
 // eventlog.ErrNoSpace before etcd would, and has space made. judge is called
@@ -41,7 +48,7 @@ type pressure struct {
 	last   atomic.Pointer[fullness]
 	making atomic.Bool // room is being made
 	warned bool
-	tried  time.Time
+	again  time.Time // when space is to be made next, if it must be
 }
 
 // fullness is the fullest file as it was when the log had a volume.
@@ -101,14 +108,15 @@ func (p *pressure) observe(ctx context.Context, members []etcdlog.MemberStatus) 
 	if p.full.Swap(percent) == 0 {
 		p.log.Error("the store is nearly full, writes are refused until there is room", zap.Int64("percent_of_quota", percent))
 	}
-	if now := p.now(); now.Sub(p.tried) >= recoverPause {
+	if began := p.now(); !began.Before(p.again) {
 		switch err := p.recover(ctx); {
 		case errors.Is(err, errMakingRoom):
 			return
 		case err != nil && ctx.Err() == nil:
 			p.log.Error("making room in the store", zap.Error(err))
 		}
-		p.tried = now
+		ended := p.now()
+		p.again = ended.Add(min(max(recoverShare*ended.Sub(began), recoverLeast), recoverMost))
 	}
 }
 

@@ -19,26 +19,34 @@ func reading(size, inUse int64) []etcdlog.MemberStatus {
 
 func TestPressureRefusesBeforeTheQuota(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
-	now, made := time.Unix(1000, 0), 0
-	p := &pressure{log: zap.New(core), now: func() time.Time { return now }, recover: func(context.Context) error { made++; return nil }}
+	now, made, takes := time.Unix(1000, 0), 0, time.Millisecond
+	p := &pressure{log: zap.New(core), now: func() time.Time { return now }, recover: func(context.Context) error { made++; now = now.Add(takes); return nil }}
 	for _, step := range []struct {
 		size    int64
 		refused bool
 		made    int // attempts to make room so far
 		logged  int
 		pause   time.Duration
+		takes   time.Duration // an attempt from here on
 	}{
 		{size: 100},
 		{size: 700, logged: 1}, // warned once
 		{size: 890, logged: 1},
 		{size: 900, refused: true, made: 1, logged: 2},
-		{size: 950, refused: true, made: 1, logged: 2},                      // not again at once
-		{size: 950, refused: true, made: 2, logged: 2, pause: recoverPause}, // but later
-		{size: 899, made: 2, logged: 3},                                     // writes resume
-		{size: 500, made: 2, logged: 3},
-		{size: 701, made: 2, logged: 4}, // and is warned of anew
+		{size: 950, refused: true, made: 1, logged: 2},                                          // not again at once
+		{size: 950, refused: true, made: 2, logged: 2, pause: recoverLeast, takes: time.Second}, // but soon
+		{size: 950, refused: true, made: 2, logged: 2, pause: recoverShare*time.Second - 1},     // one that took long is not repeated so soon
+		{size: 950, refused: true, made: 3, logged: 2, pause: 1, takes: time.Hour},
+		{size: 950, refused: true, made: 3, logged: 2, pause: recoverMost - 1},
+		{size: 950, refused: true, made: 4, logged: 2, pause: 1, takes: time.Millisecond},
+		{size: 899, made: 4, logged: 3}, // writes resume
+		{size: 500, made: 4, logged: 3},
+		{size: 701, made: 4, logged: 4}, // and is warned of anew
 	} {
 		now = now.Add(step.pause)
+		if step.takes > 0 {
+			takes = step.takes
+		}
 		p.observe(t.Context(), reading(step.size, step.size/2))
 		err := p.judge(nil, nil)
 		if errors.Is(err, eventlog.ErrNoSpace) != step.refused {
