@@ -3,6 +3,7 @@ package peer
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -188,19 +189,14 @@ func (x *Exchange) led() bool {
 
 // unavailable is the refusal of a write that nobody can take now; cause may be nil.
 func (x *Exchange) unavailable(cause error) error {
-	out := &service.UnledError{}
-	out.Node, out.Leads = x.options.Leadership.Leader()
+	out := x.leadership()
 	last := ""
 	if p := x.lastLeader.Load(); p != nil {
 		last = fmt.Sprintf("; node %s led last", x.place(*p))
-		if !out.Leads {
-			out.Node = *p
-		}
 	}
-	out.API = x.api(out.Node)
 	switch {
 	case cause != nil:
-		out.Leads = false
+		out.Leads = false // it does not help
 		out.Err = fmt.Errorf("%w: %w%s", service.ErrUnavailable, cause, last)
 	case out.Leads:
 		out.Err = fmt.Errorf("%w: node %s leads and cannot be reached from here; reading goes on", service.ErrUnavailable, x.place(out.Node))
@@ -210,19 +206,50 @@ func (x *Exchange) unavailable(cause error) error {
 	return out
 }
 
+// leadership is an error that names who leads, or led last.
+func (x *Exchange) leadership() *service.UnledError {
+	out := &service.UnledError{}
+	if out.Node, out.Leads = x.options.Leadership.Leader(); !out.Leads {
+		if p := x.lastLeader.Load(); p != nil {
+			out.Node = *p
+		}
+	}
+	out.API = x.api(out.Node)
+	return out
+}
+
+// named is err, as one that names who led last where it is a refusal for want of
+// a leader. A node that leads no longer may refuse by itself before it is aimed
+// elsewhere.
+func (x *Exchange) named(err error) error {
+	var u *service.UnledError
+	if !errors.Is(err, service.ErrUnavailable) || errors.As(err, &u) || x.led() {
+		return err
+	}
+	u = x.leadership()
+	u.Err = err
+	return u
+}
+
 // unled implements service.Unled, for the node's Appender.
 func (x *Exchange) unled() (since time.Time, why error) {
 	if err := x.options.Ready(); err != nil {
 		return time.Time{}, x.unavailable(err)
 	}
 	if x.led() {
+		if x.unledSince.Load() != nil {
+			x.unledSince.Store(nil)
+		}
 		return time.Time{}, nil
 	}
-	since = time.Now() // where proclaim is about to hear of it
+	// Nobody tells when a leader is lost, only when there is another: the first
+	// who asks finds out.
+	now := time.Now()
+	x.unledSince.CompareAndSwap(nil, &now)
 	if known := x.unledSince.Load(); known != nil {
-		since = *known
+		now = *known
 	}
-	return since, x.unavailable(nil)
+	return now, x.unavailable(nil)
 }
 
 // windowSafe is how many commits the idempotency window surely holds, the most
@@ -323,9 +350,6 @@ func (x *Exchange) proclaim() {
 		if node, ok := x.options.Leadership.Leader(); ok {
 			x.lastLeader.Store(&node)
 			x.unledSince.Store(nil)
-		} else if x.unledSince.Load() == nil {
-			now := time.Now()
-			x.unledSince.Store(&now)
 		}
 		x.links.tell(x.standing())
 		select {

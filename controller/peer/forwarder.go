@@ -70,7 +70,11 @@ func newForwarder(x *Exchange, local service.LocalAppender) *forwarder {
 // microseconds here and as much at the other node, beside the append itself.
 func (f *forwarder) Append(ctx context.Context, c service.Change) (service.Appended, error) {
 	if f.here.Load() {
-		return f.LocalAppender.Append(ctx, c)
+		out, err := f.LocalAppender.Append(ctx, c)
+		if err != nil {
+			err = f.x.named(err)
+		}
+		return out, err
 	}
 	k, err := f.enter(&c)
 	if err != nil {
@@ -223,6 +227,9 @@ func (f *forwarder) wait(ctx context.Context, k *call) (service.Appended, error)
 		}
 	}
 	out, err := k.out, k.err
+	if err != nil {
+		err = f.x.named(err)
+	}
 	out.ID = k.change.ID
 	k.free()
 	return out, err

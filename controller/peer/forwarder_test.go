@@ -115,6 +115,10 @@ func TestNoLeader(t *testing.T) {
 	if v, err := s.View(ctx, service.Read{}, false); err != nil || !v.Stale {
 		t.Errorf("a read: %+v, %v", v, err)
 	}
+	first, why := c.node("n2").exchange.unled()
+	if again, _ := c.node("n2").exchange.unled(); why == nil || first.IsZero() || !again.Equal(first) {
+		t.Errorf("nobody leads since %v, and then since %v: %v", first, again, why)
+	}
 	c.throne.seat("n2")
 	if v, err := s.View(ctx, service.Read{}, false); err != nil || v.Stale {
 		t.Errorf("a read at who leads: %+v, %v", v, err)

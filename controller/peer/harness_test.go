@@ -39,7 +39,9 @@ func (s *throne) seat(node string) {
 	s.mu.Lock()
 	s.leader = node
 	s.mu.Unlock()
-	s.moved.raise()
+	if node != "" { // etcd tells of a new leader, and of none that is lost
+		s.moved.raise()
+	}
 }
 
 // testNode is a node but for etcd and HTTP: a fold of its own on the shared log.

@@ -238,7 +238,29 @@ func TestNoFalseLeader(t *testing.T) {
 	if d := time.Since(at); d > 500*time.Millisecond || refused.header.Get("Retry-After") == "" {
 		t.Errorf("a write was refused after %v: %v", d, refused.header)
 	}
-	must(t, lead, http.StatusOK, http.MethodGet, "/routes/10.0.1.0/24", "")
+	if named, _ := refused.body["last_leader"].(map[string]any); named["node_id"] == nil || named["api"] != lead.API {
+		t.Errorf("who led last: %s", refused.text)
+	}
+	if a := must(t, lead, http.StatusOK, http.MethodGet, "/routes/10.0.1.0/24", ""); a.body["stale"] != true {
+		t.Errorf("a read without a majority: %s", a.text)
+	}
+	if a := must(t, lead, http.StatusOK, http.MethodGet, "/kv", ""); a.header.Get("DVR-Stale") != "true" {
+		t.Errorf("a list without a majority: %v", a.header)
+	}
+	// What is not here may be elsewhere: never 404.
+	for _, path := range []string{"/kv/absent", "/routes/10.9.0.0%2F16", "/routes?consistency=linearizable"} {
+		if a := must(t, lead, http.StatusServiceUnavailable, http.MethodGet, path, ""); a.header.Get("Retry-After") == "" {
+			t.Errorf("%s: %v", path, a.header)
+		}
+	}
+	for waits := true; waits; { // an election is waited for, and no longer than that
+		if time.Since(began) > 20*time.Second {
+			t.Fatal("reads go on waiting for a quorum")
+		}
+		at = time.Now()
+		must(t, lead, http.StatusOK, http.MethodGet, "/routes/10.0.1.0/24", "")
+		waits = time.Since(at) > 500*time.Millisecond
+	}
 	if a := must(t, lead, http.StatusOK, http.MethodGet, "/v1/cluster/members", ""); a.body["stale"] != true {
 		t.Errorf("the members without a majority: %s", a.text)
 	}
