@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -138,15 +139,23 @@ func (m *Manager) read(ctx context.Context, local bool) (roster, error) {
 		return r, nil
 	}
 	if !local || m.o.Server == nil {
-		return r, fmt.Errorf("list the members: %w: %w", eventlog.ErrUnavailable, err)
+		return r, unlisted(err)
 	}
 	r.stale, r.members = true, m.o.Server.Members()
 	short, cancel = context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	if r.registers, err = m.registrations(short, true); err != nil {
-		return r, fmt.Errorf("list the members: %w: %w", eventlog.ErrUnavailable, err)
+		return r, unlisted(err)
 	}
 	return r, nil
+}
+
+// unlisted says that the list cannot be had now, once.
+func unlisted(err error) error {
+	if errors.Is(err, eventlog.ErrUnavailable) {
+		return fmt.Errorf("list the members: %w", err)
+	}
+	return fmt.Errorf("list the members: %w: %w", eventlog.ErrUnavailable, err)
 }
 
 // Members is the cluster as it is: linearizable where there is a quorum, else

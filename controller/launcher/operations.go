@@ -147,6 +147,7 @@ func (l *Launcher) Decommission(ctx context.Context, id string) error {
 func (l *Launcher) removeMember(ctx context.Context, id string) error {
 	v, _ := l.view()
 	errs := []error{ErrUnavailable}
+	told := map[string]bool{} // all may say the same
 	for _, port := range v.candidates(id) {
 		known, err := l.caller.remove(ctx, port, id)
 		switch {
@@ -156,7 +157,10 @@ func (l *Launcher) removeMember(ctx context.Context, id string) error {
 		case errors.Is(err, ErrQuorum):
 			return fmt.Errorf("without node %s the cluster %w", id, err)
 		}
-		errs = append(errs, err)
+		if !told[err.Error()] {
+			told[err.Error()] = true
+			errs = append(errs, err)
+		}
 	}
 	if len(errs) == 1 {
 		errs = append(errs, errors.New("none is online"))
