@@ -68,6 +68,9 @@ type Call struct {
 	Batch int
 	// Local: a read of what the node has at hand, which may be old.
 	Local bool
+	// Default: a read that leaves it to the node: the newest, or what it has,
+	// marked as stale.
+	Default bool
 
 	Outcome  Outcome
 	Status   int    // HTTP status; 0: none came
@@ -105,6 +108,9 @@ func (c *Call) String() string {
 	}
 	if c.Local {
 		s += " local"
+	}
+	if c.Default {
+		s += " default"
 	}
 	s += fmt.Sprintf(" [%.3f, %.3f] %s", c.Begin.Seconds(), c.End.Seconds(), c.Outcome)
 	if c.Status != 0 {

@@ -92,9 +92,10 @@ func (c *Client) request(ctx context.Context, address string, k *Call) (*http.Re
 	}
 	switch k.Kind {
 	case Get:
-		if k.Local {
+		switch {
+		case k.Local:
 			q.Set("consistency", "local")
-		} else {
+		case !k.Default:
 			q.Set("consistency", "linearizable")
 		}
 	case Remove:
@@ -187,6 +188,8 @@ func interpret(k *Call, resp *http.Response, body []byte) {
 		}
 	case http.StatusNotFound:
 		switch {
+		case k.Kind == Get && k.Stale && !k.Local:
+			wrong("404 for what may be there")
 		case k.Kind == Get && k.Revision != 0:
 			k.Outcome, k.Absent, k.Detail = Done, true, ""
 		case k.Kind == Remove && k.Space == Routes:

@@ -15,6 +15,7 @@ func TestOutcomes(t *testing.T) {
 	set := Call{Item: Item{Routes, "10.0.0.0/24"}, Kind: Set, Slot: "192.0.2.1", Value: 1}
 	remove := Call{Item: set.Item, Kind: Remove}
 	get := Call{Item: set.Item, Kind: Get}
+	local := Call{Item: set.Item, Kind: Get, Local: true}
 	key := Call{Item: Item{Keys, "a/b%2F"}, Kind: Get}
 	for _, test := range []struct {
 		name    string
@@ -35,6 +36,8 @@ func TestOutcomes(t *testing.T) {
 		{"nothing to remove", remove, 404, "", `{}`, Failed},
 		{"a change is not found", set, 404, "", `{}`, Wrong},
 		{"absent", get, 404, "DVR-Position:log/1/7", `{}`, Done},
+		{"absent in a state that may be old", get, 404, "DVR-Position:log/1/7|DVR-Stale:true", `{}`, Wrong},
+		{"absent in the old state that was asked for", local, 404, "DVR-Position:log/1/7|DVR-Stale:true", `{}`, Done},
 		{"a read", get, 200, `DVR-Position:log/1/7|ETag:"1-6-ab"`, `{"candidates":[{"next_hop":"192.0.2.1","metric":1}]}`, Done},
 		{"a read without a version", get, 200, "DVR-Position:log/1/7", `{"candidates":[{"next_hop":"192.0.2.1","metric":1}]}`, Wrong},
 		{"a read of nothing", get, 200, `DVR-Position:log/1/7|ETag:"1-6-ab"`, `{"candidates":[]}`, Wrong},

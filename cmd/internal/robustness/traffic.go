@@ -110,7 +110,7 @@ func (t *Traffic) one(ctx context.Context, rng *rand.Rand, client int) {
 	switch n := rng.IntN(100); {
 	case n < 40:
 		c.Kind = Get
-		c.Local = n < 10
+		c.Local, c.Default = n < 10, n >= 10 && n < 20
 	case n < 48:
 		c.Kind = Remove
 	case n < 65 && it.Space == Routes:
