@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,6 +56,7 @@ type launchedNode struct {
 	LastError string `json:"last_error"`
 	DataPlane struct {
 		State  string
+		Status string
 		PID    int
 		Listen string
 	} `json:"data_plane"`
@@ -274,10 +276,13 @@ func TestLauncher(t *testing.T) {
 	l.start()
 	nodes := l.healthy(three...)
 	for i, id := range three {
-		if n := nodes[id]; n.APIPort != l.api+10*i || n.DataPlane.State != "running" {
+		if n := nodes[id]; n.APIPort != l.api+10*i {
 			t.Errorf("%+v", n)
 		}
 	}
+	l.eventually("the data planes are in sync", func(n map[string]launchedNode) bool {
+		return !slices.ContainsFunc(three, func(id string) bool { return n[id].DataPlane.State != "running" || n[id].DataPlane.Status != "in sync" })
+	})
 	l.want(201, "", "POST", "/api/node/"+leaderAt(nodes)+"/routes", route("10.1.0.0/16"))
 	l.serves("10.1.0.0/16", three...)
 
