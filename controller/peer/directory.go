@@ -22,6 +22,9 @@ const (
 	tenure = 4 * time.Second
 	// renewal is between two signs of life, and between two puts of an entry.
 	renewal = time.Second
+	// withdrawal is how long a node that stops waits for the end of its entry. Where
+	// all stop together there is nobody to end it.
+	withdrawal = 400 * time.Millisecond
 	// memory is how long a node that went is still told to data planes.
 	memory = 24 * time.Hour
 	// maxNodes bounds what is remembered, maxEntry the length of one entry.
@@ -290,7 +293,7 @@ func (d *Directory) withdraw() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.lease != 0 {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), withdrawal)
 		defer cancel()
 		_, _ = d.client.Revoke(ctx, t.lease) // else it ends by itself
 	}
