@@ -14,13 +14,13 @@ func TestStopOfABrokenEtcd(t *testing.T) {
 	close(broken)
 	forever := make(chan struct{})
 	defer close(forever)
-	err := bounded(func() error { <-forever; return nil }, broken, time.Millisecond)
+	err := bounded("stop", func() error { <-forever; return nil }, broken, time.Millisecond)
 	if err == nil || !strings.Contains(err.Error(), "end of the process") {
 		t.Errorf("a stop that hangs: %v", err)
 	}
 	want := errors.New("listener")
 	for _, b := range []<-chan struct{}{nil, broken, forever} {
-		if err := bounded(func() error { return want }, b, time.Hour); err != want {
+		if err := bounded("stop", func() error { return want }, b, time.Hour); err != want {
 			t.Errorf("a stop that ends: %v", err)
 		}
 	}

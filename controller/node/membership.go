@@ -98,6 +98,7 @@ func (n *Node) startEtcd(ctx context.Context, config *cluster.Config, plan *clus
 		return errors.Join(fmt.Errorf("etcd took the id %s, which is that of an earlier member at this address, instead of %s", got, n.identity.MemberID), etcd.Discard())
 	}
 	n.etcd, n.client = e, e.Client()
+	go n.watchBreak(e) // ends with etcd
 	n.startup.etcd.Store(e)
 	n.startup.enter(awaitsQuorum)
 	if err := config.Started(n.identity, e.MemberID(), e.ClusterID()); err != nil {
@@ -223,6 +224,20 @@ func (n *Node) runMembership(background context.Context) {
 				n.fail(n.leave())
 			}
 		})
+	}
+}
+
+// watchBreak says when etcd gave up, which is the one end of it that may hold up
+// what waits in it.
+func (n *Node) watchBreak(e *etcdserver.Server) {
+	<-e.Done()
+	select {
+	case <-e.GaveUp():
+		if n.brokenBy = e.Err(); n.brokenBy == nil {
+			n.brokenBy = errors.New("etcd gave up while it was closed")
+		}
+		close(n.broken)
+	default:
 	}
 }
 

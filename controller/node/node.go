@@ -59,6 +59,8 @@ type Node struct {
 	log      *zap.Logger
 	now      func() time.Time
 	version  string
+	broken   chan struct{} // closed when the embedded etcd gave up
+	brokenBy error         // why, once broken is closed
 	started  time.Time
 	keyQuota service.KeyQuota
 
@@ -113,14 +115,30 @@ func Run(ctx context.Context, s *settings.Settings, o Options) error {
 // Start returns when the node has folded the log and answers on every port;
 // until then HTTP tells what is waited for (startup). A log that is damaged or
 // away is tried again for as long as ctx allows. What was opened is closed
-// again when the start fails.
-func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err error) {
+// again when the start fails, unless an etcd that gave up meanwhile holds that
+// up: then the error comes after brokenLimit, and the rest is left to the
+// process's end.
+func Start(ctx context.Context, s *settings.Settings, o Options) (*Node, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	n := &Node{settings: s, now: o.Now, version: o.Version, started: time.Now(), failed: make(chan error, 8)}
-	if n.log, err = newLogger(s, o.Logs); err != nil {
+	n := &Node{settings: s, now: o.Now, version: o.Version, started: time.Now(), failed: make(chan error, 8), broken: make(chan struct{})}
+	if err := bounded("start", func() error { return n.start(ctx, o) }, n.broken, brokenLimit); err != nil {
+		select {
+		case <-n.broken:
+			err = fmt.Errorf("%w: %w", n.brokenBy, err)
+		default:
+		}
 		return nil, err
+	}
+	return n, nil
+}
+
+// start is Start on a node that holds nothing yet.
+func (n *Node) start(ctx context.Context, o Options) (err error) {
+	s := n.settings
+	if n.log, err = newLogger(s, o.Logs); err != nil {
+		return err
 	}
 	n.log = n.log.With(zap.String("node", s.NodeID))
 	ctx, n.abort = context.WithCancelCause(ctx)
@@ -133,13 +151,13 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 		}
 	}()
 	if n.lock, err = lockDir(s.DataDir); err != nil {
-		return nil, err
+		return err
 	}
 	if n.api, err = listen("API_ADDR", s.API.Listen); err != nil {
-		return nil, err
+		return err
 	}
 	if n.fib, err = listen("FIB_ADDR", s.FIB.Listen); err != nil {
-		return nil, err
+		return err
 	}
 	limitMemory(s.MemoryLimit, n.log)
 	n.startup = newStartup(n)
@@ -152,7 +170,7 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 	n.cancel = cancel
 	n.levels = newLevels(n)
 	if err = n.openStore(ctx, background); err != nil {
-		return nil, err
+		return err
 	}
 	n.watchEtcd(background)
 	n.health = newHealth(n)
@@ -180,7 +198,7 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("fold the log: %w", err)
+		return fmt.Errorf("fold the log: %w", err)
 	}
 	n.pressure.volume = func() int64 { return inFile(n.appender.Volume()) }
 	n.peers = newPeers(n)
@@ -211,7 +229,7 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (_ *Node, err e
 	n.front.OnShutdown(api.EndWatches)
 	n.front.Open(api.Handler())
 	n.announce(o.Out)
-	return n, nil
+	return nil
 }
 
 // judge is asked about every commit, on the appender's loop.
@@ -366,16 +384,16 @@ func (n *Node) announce(out io.Writer) {
 // Close stops the node in order: another voter takes over leadership, calls that wait for data planes end, no new
 // calls, calls in progress end or are cut after 2 s, the appender ends, then etcd. The error names every part that did not stop well.
 func (n *Node) Close() error {
-	n.once.Do(func() { n.err = bounded(n.stop, n.gaveUp(), brokenLimit) })
+	n.once.Do(func() { n.err = bounded("stop", n.stop, n.gaveUp(), brokenLimit) })
 	return n.err
 }
 
-// bounded runs stop, and no longer waits for it when the limit has passed after
-// broken was closed: reads that are in a broken etcd never return, and all of
-// stop waits for them.
-func bounded(stop func() error, broken <-chan struct{}, limit time.Duration) error {
+// bounded runs a start or a stop, and no longer waits for it when the limit has
+// passed after broken was closed: reads that are in a broken etcd never return,
+// whatever their context says, and everything waits for them.
+func bounded(what string, run func() error, broken <-chan struct{}, limit time.Duration) error {
 	ended := make(chan error, 1)
-	go func() { ended <- stop() }()
+	go func() { ended <- run() }()
 	select {
 	case err := <-ended:
 		return err
@@ -387,7 +405,7 @@ func bounded(stop func() error, broken <-chan struct{}, limit time.Duration) err
 	case err := <-ended:
 		return err
 	case <-t.C:
-		return fmt.Errorf("etcd holds up the stop: after %v the rest is left to the end of the process", limit)
+		return fmt.Errorf("etcd holds up the %s: after %v the rest is left to the end of the process", what, limit)
 	}
 }
 

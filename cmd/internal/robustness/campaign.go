@@ -90,6 +90,7 @@ type run struct {
 	watchers  []*Watcher
 	imports   *Imports
 	plane     *testbed.DataPlane
+	unequal   int // looks on end at which its digest was another
 }
 
 // Run is the whole of it. An error is a run that could not be made; broken

@@ -35,11 +35,18 @@ type Watcher struct {
 	Seed   uint64
 
 	mu      sync.Mutex
-	after   uint64 // where it began
+	after   uint64 // where it began, again where the log was truncated meanwhile
 	at      uint64 // up to where it has everything
 	id      string
 	changes []Seen // of commits that it has whole
 	resumed int
+	gone    []gone // where it had to begin anew
+}
+
+// gone is a watch that came too late: the log began behind what it wanted next.
+type gone struct {
+	after, at, low uint64
+	changes        []Seen
 }
 
 // Begin says after which revision it is to begin.
@@ -93,6 +100,11 @@ func (w *Watcher) follow(ctx context.Context, n Node, v *Violations) {
 	case http.StatusOK:
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusGatewayTimeout:
 		return
+	case http.StatusGone: // the log was shortened to make room: list again, and go on from there
+		if err := w.anew(resp); err != nil {
+			v.Addf("watch", "%s says that what came after %d is gone: %v", n.Name, w.at, err)
+		}
+		return
 	default:
 		raw, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 		v.Addf("watch", "%s refuses to go on after %s (%d): %d %s", n.Name, w.id, w.after, resp.StatusCode, raw)
@@ -104,6 +116,28 @@ func (w *Watcher) follow(ctx context.Context, n Node, v *Violations) {
 	if err := w.hear(resp.Body, func() { silence.Reset(watchSilence) }); err != nil {
 		v.Addf("watch", "%s tells %v", n.Name, err)
 	}
+}
+
+// anew begins again where the node stands.
+func (w *Watcher) anew(resp *http.Response) error {
+	var p struct{ Detail string }
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&p); err != nil {
+		return err
+	}
+	var low uint64
+	if _, text, ok := strings.Cut(p.Detail, "the log begins at revision "); !ok {
+		return fmt.Errorf("where the log begins is not said: %s", p.Detail)
+	} else if _, err := fmt.Sscan(text, &low); err != nil {
+		return fmt.Errorf("where the log begins is not said: %s", p.Detail)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if low <= w.at+1 {
+		return fmt.Errorf("the log begins at %d, so it is not", low)
+	}
+	w.gone = append(w.gone, gone{w.after, w.at, low, w.changes})
+	w.after, w.at, w.id, w.changes = low, low, "", nil
+	return nil
 }
 
 // hear takes in a stream. What has no id behind it when the stream ends is
@@ -197,22 +231,31 @@ func keyChanges(log []Entry, prefix string, after, to uint64) []Seen {
 func CheckWatch(w *Watcher, log []Entry, v *Violations) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	want := keyChanges(log, w.Prefix, w.after, w.at)
-	if w.at > uint64(len(log)) {
-		v.Addf("watch", "the log ends at %d, a watcher of %q was told of %d", len(log), w.Prefix, w.at)
+	told := 0
+	for _, part := range append(w.gone, gone{after: w.after, at: w.at, changes: w.changes}) {
+		w.check(part, log, v)
+		told += len(part.changes)
 	}
-	for i := range max(len(want), len(w.changes)) {
+	return told
+}
+
+// check judges what was told between two beginnings.
+func (w *Watcher) check(part gone, log []Entry, v *Violations) {
+	want := keyChanges(log, w.Prefix, part.after, part.at)
+	if part.at > uint64(len(log)) {
+		v.Addf("watch", "the log ends at %d, a watcher of %q was told of %d", len(log), w.Prefix, part.at)
+	}
+	for i := range max(len(want), len(part.changes)) {
 		var has, told any = "nothing", "nothing"
 		if i < len(want) {
 			has = want[i]
 		}
-		if i < len(w.changes) {
-			told = w.changes[i]
+		if i < len(part.changes) {
+			told = part.changes[i]
 		}
 		if has != told {
-			v.Addf("watch", "change %d with %q after revision %d is %+v in the log; a watcher that resumed %d times was told %+v", i+1, w.Prefix, w.after, has, w.resumed, told)
-			break
+			v.Addf("watch", "change %d with %q after revision %d is %+v in the log; a watcher that resumed %d times was told %+v", i+1, w.Prefix, part.after, has, w.resumed, told)
+			return
 		}
 	}
-	return len(w.changes)
 }

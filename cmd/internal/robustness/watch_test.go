@@ -2,6 +2,8 @@ package robustness
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 )
@@ -78,6 +80,42 @@ func TestCheckWatchJudgesStreams(t *testing.T) {
 		told := CheckWatch(w, log, &v)
 		if test.wrong != (v.Count("watch") > 0) || !test.wrong && told != test.told {
 			t.Errorf("%s: told of %d, noticed:\n%s", test.name, told, v.String())
+		}
+	}
+}
+
+// TestWatchBeginsAnew where the log was truncated behind it, and only there; what
+// it was told before is judged all the same.
+func TestWatchBeginsAnew(t *testing.T) {
+	answer := func(low int) *http.Response {
+		return &http.Response{Body: io.NopCloser(strings.NewReader(fmt.Sprintf(`{"detail":"changes after revision 1: no longer retained: the log begins at revision %d"}`, low)))}
+	}
+	log := []Entry{
+		{Revision: 1, Events: []event{{Kind: "key.put", Key: "a", Value: "1"}}},
+		{Revision: 2, Events: []event{{Kind: "key.put", Key: "a", Value: "2"}}},
+		{Revision: 3, Events: []event{{Kind: "key.put", Key: "a", Value: "3"}}},
+		{Revision: 4, Events: []event{{Kind: "key.put", Key: "a", Value: "4"}}},
+	}
+	for first, wrong := range map[string]bool{"1 a 1": false, "1 a 9": true} {
+		w := &Watcher{}
+		if err := w.hear(strings.NewReader(stream(first)), func() {}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.anew(answer(2)); err == nil {
+			t.Error("revision 2 is the next, and there")
+		}
+		if err := w.anew(&http.Response{Body: io.NopCloser(strings.NewReader(`{"detail":"gone"}`))}); err == nil {
+			t.Error("it is not said where the log begins")
+		}
+		if err := w.anew(answer(3)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.hear(strings.NewReader(stream("beat 3", "4 a 4")), func() {}); err != nil {
+			t.Fatal(err)
+		}
+		var v Violations
+		if told := CheckWatch(w, log, &v); told != 2 || wrong != (v.Count("") > 0) {
+			t.Errorf("%s: told %d, noticed %s", first, told, v.String())
 		}
 	}
 }
