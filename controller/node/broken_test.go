@@ -25,3 +25,24 @@ func TestStopOfABrokenEtcd(t *testing.T) {
 		}
 	}
 }
+
+// TestStartWithABrokenEtcd: what waits in an etcd that gave up does not keep a
+// node that is starting, either; the error says why etcd did.
+func TestStartWithABrokenEtcd(t *testing.T) {
+	forever := make(chan struct{})
+	defer close(forever)
+	cause, failed := errors.New("etcd: no space left on device"), errors.New("fold the log")
+	hangs := func() error { <-forever; return nil }
+	n := &Node{broken: make(chan struct{})}
+	if err := n.begin(func() error { return failed }, time.Hour); err != failed {
+		t.Errorf("a start that fails: %v", err)
+	}
+	n.brokenBy = cause
+	close(n.broken)
+	if err := n.begin(hangs, time.Millisecond); !errors.Is(err, cause) || !strings.Contains(err.Error(), "holds up the start") {
+		t.Errorf("a start that hangs: %v", err)
+	}
+	if err := n.begin(func() error { return failed }, time.Hour); !errors.Is(err, cause) || !errors.Is(err, failed) {
+		t.Errorf("a start that fails since etcd gave up: %v", err)
+	}
+}

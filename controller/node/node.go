@@ -123,15 +123,25 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (*Node, error) 
 		o.Now = time.Now
 	}
 	n := &Node{settings: s, now: o.Now, version: o.Version, started: time.Now(), failed: make(chan error, 8), broken: make(chan struct{})}
-	if err := bounded("start", func() error { return n.start(ctx, o) }, n.broken, brokenLimit); err != nil {
-		select {
-		case <-n.broken:
-			err = fmt.Errorf("%w: %w", n.brokenBy, err)
-		default:
-		}
+	if err := n.begin(func() error { return n.start(ctx, o) }, brokenLimit); err != nil {
 		return nil, err
 	}
 	return n, nil
+}
+
+// begin runs a start, for no longer than the limit once etcd gave up. An error
+// after that names its cause first.
+func (n *Node) begin(start func() error, limit time.Duration) error {
+	err := bounded("start", start, n.broken, limit)
+	if err == nil {
+		return nil
+	}
+	select {
+	case <-n.broken:
+		return fmt.Errorf("%w: %w", n.brokenBy, err)
+	default:
+		return err
+	}
 }
 
 // start is Start on a node that holds nothing yet.
