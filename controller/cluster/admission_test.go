@@ -213,7 +213,7 @@ func TestOnlineIsWhoIsOfThisCluster(t *testing.T) {
 	defer api.Close()
 	address := func(s *httptest.Server) string { return s.Listener.Addr().String() }
 	questions := []question{
-		{}, {raft: peer, cluster: own}, {raft: peer, cluster: own + 1}, {raft: address(blank), cluster: own}, {raft: freeAddr(t), cluster: own},
+		{}, {raft: peer, cluster: own}, {raft: peer, cluster: own + 1}, {raft: address(blank), cluster: own}, {raft: porttest.Address(t), cluster: own},
 		{api: address(api)}, {api: address(blank)},
 	}
 	want := []bool{true, true, false, false, false, true, false}
