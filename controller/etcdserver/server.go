@@ -58,6 +58,9 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 		differs: make(chan error),
 		done:    make(chan struct{}),
 	}
+	if err := config.removeLeftovers(); err != nil {
+		return nil, fmt.Errorf("start etcd: %w", err)
+	}
 	cfg, err := config.embedConfig(ctx, s.addGRPC)
 	if err != nil {
 		return nil, fmt.Errorf("start etcd: %w", err)
