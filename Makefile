@@ -29,7 +29,7 @@ build: go cpp ## binaries in bin/ (installs the C++ toolchain where it is missin
 
 go: ## bin/dvr, bin/dvr-bench, with Go alone
 	@echo "building bin/dvr, bin/dvr-bench (minutes the first time)"
-	@go build -trimpath -pgo=cmd/dvr/default.pgo -ldflags '$(LDFLAGS)' -o bin/ ./cmd/dvr ./cmd/dvr-bench
+	@go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/dvr ./cmd/dvr-bench
 
 cpp: ## bin/dvr-dataplane
 	@deploy/toolchain.sh
@@ -80,7 +80,7 @@ bench: build ## the figures of docs/performance.md, ratios within one run; fails
 	@deploy/toolchain.sh bench
 	bin/dvr-bench all
 
-profile: go ## renew cmd/dvr/default.pgo, the profile of a node under load that go and build optimise by (a minute)
+profile: go ## renew cmd/dvr/default.pgo, the profile of a node under load by which the compiler optimises bin/dvr (a minute)
 	@bin/dvr-bench profile cmd/dvr/default.pgo
 
 lint: ## vet, formatting, tidy modules, generated code, the other C++ compiler

@@ -3,7 +3,6 @@ package appender
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"time"
 
 	"dvr/eventlog"
@@ -17,9 +16,6 @@ const (
 	// peekEvery is how many commits are prepared between two looks at whether
 	// the batch in flight has landed.
 	peekEvery = 32
-	// heraldAt is the number of callers from which on waking them is left to
-	// another goroutine.
-	heraldAt = 128
 	// longFlight is how long a batch is in flight before requests are looked at
 	// one by one again, so that those which need not wait for it do not.
 	longFlight = 10 * time.Millisecond
@@ -60,6 +56,10 @@ type loop struct {
 	rooms  [][]byte // of batches that have landed, for the next ones
 
 	flight   *time.Timer // longFlight after the launch of flying
+	expected int         // requests for the next batch: callers just answered, and those who wait
+	answered time.Time   // when they were
+	passes   int         // batches that leave without gathering
+	gap      *time.Timer // while gathering
 	follower *follower
 	ownRun   int // own batches since something else happened
 	retry    time.Duration
@@ -109,6 +109,8 @@ func (l *loop) run() {
 	timer := time.NewTimer(quiet)
 	defer timer.Stop()
 	l.flight = time.NewTimer(longFlight)
+	l.gap = time.NewTimer(gatherGap)
+	defer l.gap.Stop()
 	defer l.flight.Stop()
 	l.follow()
 	for {
@@ -190,20 +192,6 @@ func (l *loop) fill() {
 		if next == nil {
 			l.backlog.last = nil
 		}
-	}
-}
-
-// gather lets those who are about to join the batch do so before it leaves. A
-// transaction costs as much as ten requests, so with many callers a fuller
-// batch carries more of them per second; a lone one does not wait. It ends as
-// soon as a turn of every goroutine that can run has brought nobody.
-func (l *loop) gather() {
-	if len(l.building.items) == 1 {
-		return
-	}
-	for n, easy := 0, true; easy && n != len(l.building.items) && len(l.building.items) < firstLaunch; {
-		n, easy = len(l.building.items), giveWay()
-		l.fill()
 	}
 }
 
@@ -437,6 +425,8 @@ func (l *loop) land(r landing) {
 		// The next batch leaves after the callers were told, not before: of those
 		// who call again at once many still come aboard, and the goroutines that
 		// carry it are not queued behind the callers.
+		n := len(b.items)
+		l.expected, l.answered = max(int(l.queue.count.Load())-n, 0)+n-n/8, time.Now()
 		l.acknowledge(b, r.head)
 	case errors.Is(r.err, eventlog.ErrHeadMoved):
 		l.counts.headMoved.Add(1)
@@ -477,40 +467,6 @@ func (l *loop) acknowledge(b *batch, head eventlog.Head) {
 	// rare enough not to keep its room.
 	if len(l.rooms) < 2 && cap(b.raw) <= 2*eventlog.MaxBatchBytes {
 		l.rooms = append(l.rooms, b.raw)
-	}
-}
-
-// tell answers everyone who waits for b. It runs in any goroutine. Between two
-// it gives way: callers woken all at once would queue for the processors in
-// front of the goroutines that bring the next batch into the log.
-func (a *Appender) tell(b *batch) {
-	easy := true
-	for i, p := range b.items {
-		if i > 0 && easy {
-			easy = giveWay()
-		}
-		c := &p.commit
-		a.answer(p, Result{Epoch: c.Epoch, Revision: c.Revision, Time: c.Time, NoChange: len(c.Events) == 0})
-	}
-	for _, j := range b.joined {
-		a.conclude(j)
-	}
-}
-
-// giveWay lets the goroutines run that can, and tells whether that was quick:
-// where others compute for long, giving way again and again would hold up
-// everyone who waits for the caller of giveWay.
-func giveWay() (quick bool) {
-	began := time.Now()
-	runtime.Gosched()
-	return time.Since(began) < time.Millisecond
-}
-
-// herald tells of large batches while the loop fills the next.
-func (a *Appender) herald(told <-chan *batch) {
-	defer a.owned.Done()
-	for b := range told {
-		a.tell(b)
 	}
 }
 

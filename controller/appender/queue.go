@@ -8,11 +8,12 @@ import "sync/atomic"
 type queue struct {
 	head atomic.Pointer[Pending]
 	// busy: the consumer is sure to look in before long, so only every
-	// wakeEvery-th push wakes it.
+	// wakeEvery-th push wakes it, and the one that total reaches due with.
 	busy  atomic.Bool
 	total atomic.Uint32 // pushes
-	count atomic.Int64  // requests accepted and not yet answered
-	bytes atomic.Int64  // of their encoded forms
+	due   atomic.Uint32
+	count atomic.Int64 // requests accepted and not yet answered
+	bytes atomic.Int64 // of their encoded forms
 	wake  chan struct{}
 
 	maxCount, maxBytes int64
@@ -49,12 +50,19 @@ func (q *queue) push(p *Pending) {
 		old := q.head.Load()
 		p.next = old
 		if q.head.CompareAndSwap(old, p) { // p is the consumer's from here on
-			if n := q.total.Add(1); old == nil && !q.busy.Load() || n%wakeEvery == 0 {
+			if n := q.total.Add(1); old == nil && !q.busy.Load() || n%wakeEvery == 0 || n == q.due.Load() {
 				q.poke()
 			}
 			return
 		}
 	}
+}
+
+// wakeAt has the push that makes total due wake the consumer; false: there are
+// as many already, and it may not.
+func (q *queue) wakeAt(due uint32) bool {
+	q.due.Store(due)
+	return int32(q.total.Load()-due) < 0
 }
 
 // poke wakes the consumer.

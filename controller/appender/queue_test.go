@@ -51,6 +51,30 @@ func TestQueueWakes(t *testing.T) {
 	}
 }
 
+// TestQueueWakesWhenDue: who waits for so many is woken by the last of them, or
+// told that they are there.
+func TestQueueWakesWhenDue(t *testing.T) {
+	q := newQueue(1<<20, 1<<30)
+	q.busy.Store(true)
+	for range 2000 {
+		const n = 5
+		start := q.total.Load()
+		var wg sync.WaitGroup
+		for range n {
+			wg.Go(func() { q.push(&Pending{}) })
+		}
+		for q.wakeAt(start + n) {
+			<-q.wake // a lost wake leaves the test here
+		}
+		if got := q.total.Load() - start; got != n {
+			t.Fatalf("%d have come, not %d", got, n)
+		}
+		wg.Wait()
+		woken(q)
+		q.takeAll()
+	}
+}
+
 // TestQueueLosesNoWake: a consumer that sleeps between two looks, now busy, now
 // not, takes everything that many push, in the order of each.
 func TestQueueLosesNoWake(t *testing.T) {
