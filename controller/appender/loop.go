@@ -140,7 +140,9 @@ func (l *loop) run() {
 				timer.Reset(quiet)
 			}
 		case f := <-followed:
-			l.ownRun = 0
+			if f.batch.Last() > l.head.Revision { // not an echo of its own
+				l.ownRun = 0
+			}
 			f.reply <- l.takeIn(f.batch, f.head)
 		case err := <-l.follower.ended():
 			l.followEnded(err)
