@@ -7,11 +7,11 @@ const (
 	// than filling the next one while it is in flight.
 	gatherMost = 128
 	// Nobody came for so long: the batch leaves.
-	gatherGap = 500 * time.Microsecond
+	gatherGap = time.Millisecond
 	// Longer than this after they were answered callers are not waited for.
 	gatherLong = 4 * time.Millisecond
-	// So many batches leave without gathering after it was of no use.
-	gatherPasses = 4
+	// So many batches leave as they are after gathering was of no use.
+	gatherPasses = 1
 )
 
 // gather waits for callers who were just answered to come again, and for those

@@ -428,8 +428,9 @@ func (l *loop) land(r landing) {
 		// who call again at once many still come aboard, and the goroutines that
 		// carry it are not queued behind the callers.
 		n := len(b.items)
-		l.expected, l.answered = max(int(l.queue.count.Load())-n, 0)+n-n/8, time.Now()
+		l.expected = max(int(l.queue.count.Load())-n, 0) + n - n/8
 		l.acknowledge(b, r.head)
+		l.answered = time.Now()
 	case errors.Is(r.err, eventlog.ErrHeadMoved):
 		l.counts.headMoved.Add(1)
 		l.again(nil)
