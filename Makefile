@@ -39,7 +39,7 @@ cpp: ## bin/dvr-dataplane
 	@cmake --build build/release -j $(JOBS) --target dvr-dataplane -- --quiet
 	@install -m 755 build/release/cmd/dvr-dataplane bin/
 
-test: ## every test, Go and C++, and the fuzzers for 2 s each, at most 12 minutes on 2 cores
+test: ## every test, Go and C++, and the fuzzers for 2 s each, 8 to 16 minutes on 2 cores
 	@deploy/toolchain.sh test
 	@$(MAKE) --no-print-directory build
 	@echo "building the C++ tests (minutes the first time)"
