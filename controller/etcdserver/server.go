@@ -41,6 +41,7 @@ type Server struct {
 	closeOnce sync.Once
 	closed    chan struct{} // Close has finished
 	checked   chan struct{} // check has ended
+	spared    chan struct{} // keepSegment has ended
 	differs   chan error
 	done      chan struct{}
 	err       error // written before done is closed
@@ -55,6 +56,7 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 		closing: make(chan struct{}),
 		closed:  make(chan struct{}),
 		checked: make(chan struct{}),
+		spared:  make(chan struct{}),
 		differs: make(chan error),
 		done:    make(chan struct{}),
 	}
@@ -96,6 +98,10 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 	s.client = v3client.New(s.etcd.Server)
 	go s.watch()
 	go s.check(lg)
+	go func() {
+		defer close(s.spared)
+		keepSegment(s.done, config.wal())
+	}()
 	return s, nil
 }
 
@@ -254,6 +260,7 @@ func (s *Server) Close() {
 		go func() {
 			defer close(ended)
 			<-s.checked // it reads the database
+			<-s.spared
 			_ = s.client.Close()
 			closeEtcd(s.etcd)
 		}()
