@@ -30,14 +30,17 @@ func (l *Log) Append(ctx context.Context, prev, next eventlog.Head, raw []byte, 
 	}
 
 	a := appending{log: l, prev: prev, next: next, raw: raw, stages: stages, key: batchKey(next.Revision)}
-	cmps, puts, gets := a.transaction()
+	cmps, puts := a.transaction()
 	var pause backoff
 	for {
-		r, err := l.txn(ctx, cmps, puts, gets)
+		r, err := l.txn(ctx, cmps, puts, nil)
+		if err == nil && r.Succeeded {
+			return a.stored(r.Header.GetRevision()), nil
+		}
+		if err == nil { // rare, so that every append is spared the reads
+			r, err = l.txn(ctx, nil, a.gets(), nil)
+		}
 		if err == nil {
-			if r.Succeeded {
-				return a.stored(r.Header.GetRevision()), nil
-			}
 			head, done, err := a.settled(ctx, r)
 			if done {
 				if err != nil {
@@ -54,7 +57,7 @@ func (l *Log) Append(ctx context.Context, prev, next eventlog.Head, raw []byte, 
 			case noSpace:
 				// etcd says so also of the transaction that it applied last
 				// before the quota: only reading tells.
-				head, done, readErr := a.resolveNoSpace(ctx, gets)
+				head, done, readErr := a.resolveNoSpace(ctx)
 				if done {
 					if readErr != nil {
 						return fail(fmt.Errorf("%w: %w", readErr, err))
@@ -87,21 +90,27 @@ type appending struct {
 	unknown    bool // an attempt may have been applied, or may be later
 }
 
-func (a *appending) transaction() (cmps []clientv3.Cmp, puts, gets []clientv3.Op) {
+func (a *appending) transaction() (cmps []clientv3.Cmp, puts []clientv3.Op) {
 	cmps = []clientv3.Cmp{unchanged(headKey, a.prev.Guard), absent(a.key)}
 	if mutantNoGuard {
 		cmps = nil
 	}
-	gets = []clientv3.Op{clientv3.OpGet(headKey), clientv3.OpGet(a.key), clientv3.OpGet(lowKey)}
 	for _, id := range a.stages {
-		manifest := stageDir(id) + manifestName
-		cmps = append(cmps, present(manifest))
-		gets = append(gets, clientv3.OpGet(manifest, clientv3.WithCountOnly()))
+		cmps = append(cmps, present(stageDir(id)+manifestName))
 	}
 	batch := clientv3.OpPut(a.key, "")
 	batch.WithValueBytes(a.raw) // no copy: the client encodes it before the call returns
 	puts = []clientv3.Op{batch, clientv3.OpPut(headKey, string(eventlog.AppendHead(nil, a.next)))}
-	return cmps, puts, gets
+	return cmps, puts
+}
+
+// gets read what settled judges.
+func (a *appending) gets() []clientv3.Op {
+	gets := []clientv3.Op{clientv3.OpGet(headKey), clientv3.OpGet(a.key), clientv3.OpGet(lowKey)}
+	for _, id := range a.stages {
+		gets = append(gets, clientv3.OpGet(stageDir(id)+manifestName, clientv3.WithCountOnly()))
+	}
+	return gets
 }
 
 func (a *appending) stored(guard int64) eventlog.Head {
@@ -119,8 +128,8 @@ func first(r *clientv3.TxnResponse, i int) *mvccpb.KeyValue {
 	return nil
 }
 
-// settled draws the conclusion from an answer whose condition failed, or from
-// the same gets alone. done is false when the transaction must be repeated.
+// settled draws the conclusion from the gets after an answer whose condition
+// failed or that says nothing. done is false when the transaction must be repeated.
 func (a *appending) settled(ctx context.Context, r *clientv3.TxnResponse) (eventlog.Head, bool, error) {
 	head, batch, low := first(r, 0), first(r, 1), first(r, 2)
 	if batch != nil && a.unknown && bytes.Equal(batch.Value, a.raw) {
@@ -161,8 +170,8 @@ func guardOf(batch, head *mvccpb.KeyValue, last eventlog.Revision) int64 {
 	return batch.ModRevision
 }
 
-func (a *appending) resolveNoSpace(ctx context.Context, gets []clientv3.Op) (eventlog.Head, bool, error) {
-	r, err := a.log.txn(ctx, nil, gets, nil)
+func (a *appending) resolveNoSpace(ctx context.Context) (eventlog.Head, bool, error) {
+	r, err := a.log.txn(ctx, nil, a.gets(), nil)
 	if err != nil {
 		a.unknown = true // this attempt's, too
 		return eventlog.Head{}, false, nil
