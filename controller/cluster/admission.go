@@ -67,7 +67,8 @@ func (m *Manager) Add(ctx context.Context, c Candidate) (Admission, error) {
 	}
 	if m.o.Server == nil {
 		var a Admission
-		return a, m.elsewhere(ctx, http.MethodPost, "/v1/cluster/members", c, &a)
+		_, err := m.elsewhere(ctx, http.MethodPost, "/v1/cluster/members", c, &a)
+		return a, err
 	}
 	m.changing.Lock()
 	defer m.changing.Unlock()
@@ -240,24 +241,44 @@ func transient(err error) error {
 	return fmt.Errorf("%w: %w", eventlog.ErrUnavailable, err)
 }
 
+// errUnregistered: the other members have formed or joined the cluster, and have
+// not written down where their APIs are.
+var errUnregistered = fmt.Errorf("no other member has registered the address of its API yet: %w", eventlog.ErrUnavailable)
+
 // elsewhere passes a change on to another member: an observer's, or one that
-// concerns this node itself.
-func (m *Manager) elsewhere(ctx context.Context, method, path string, body, out any) error {
+// concerns this node itself. It asks again for changeTimeout as long as no
+// member is known to have an API, right after a formation, or none can make the
+// change now, as when leadership moves. In doubt is whether one that was asked
+// made the change although it did not say so; the last answer may then be that
+// there is nothing left to do.
+func (m *Manager) elsewhere(ctx context.Context, method, path string, body, out any) (doubt bool, err error) {
 	r, err := m.read(ctx, false)
 	if err != nil {
-		return err
+		return false, err
 	}
-	last := error(errNoLeader)
-	for _, e := range r.members {
-		api := r.of(e).API
-		if e.Learner || api == "" || api == m.o.Addresses.API {
-			continue
+	asking, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	last := errUnregistered
+	for pause := joinLeast; ; pause = min(2*pause, joinMost) {
+		for _, e := range r.members {
+			api := r.of(e).API
+			if e.Learner || api == "" || api == m.o.Addresses.API {
+				continue
+			}
+			if last = call(ctx, m.http, method, api, path, body, out); last == nil || !errors.Is(last, eventlog.ErrUnavailable) {
+				return doubt, last
+			}
+			doubt = true
 		}
-		if last = call(ctx, m.http, method, api, path, body, out); last == nil || !errors.Is(last, eventlog.ErrUnavailable) {
-			return last
+		select {
+		case <-asking.Done():
+			return doubt, last
+		case <-time.After(pause):
+		}
+		if next, err := m.read(asking, false); err == nil {
+			r = next // else the list as it was: a node that is being removed may be cut off from it
 		}
 	}
-	return last
 }
 
 // Enrol keeps this node's registration, and its Raft address in etcd's list, as

@@ -20,7 +20,16 @@ import (
 // eventlog.ErrUnavailable.
 func (m *Manager) Remove(ctx context.Context, node string) error {
 	if m.o.Server == nil {
-		return m.elsewhere(ctx, http.MethodDelete, "/v1/cluster/members/"+url.PathEscape(node), nil, nil)
+		r, err := m.read(ctx, false)
+		if err != nil {
+			return err
+		}
+		if _, registered := r.registers[node]; !registered {
+			if _, ok := r.find(node); !ok {
+				return fmt.Errorf("%w: %s", ErrNotFound, node)
+			}
+		}
+		return m.removeElsewhere(ctx, node)
 	}
 	m.changing.Lock()
 	defer m.changing.Unlock()
@@ -50,7 +59,7 @@ func (m *Manager) Remove(ctx context.Context, node string) error {
 	}
 	if e.ID == m.o.Server.MemberID() && len(r.members) > 1 {
 		// One that is removed may be cut off before it has the outcome.
-		return m.elsewhere(ctx, http.MethodDelete, "/v1/cluster/members/"+url.PathEscape(node), nil, nil)
+		return m.removeElsewhere(ctx, node)
 	}
 	if e.ID == m.o.Server.LeaderID() {
 		m.leaveLeadership(ctx, &r, e.ID)
@@ -67,6 +76,15 @@ func (m *Manager) Remove(ctx context.Context, node string) error {
 		m.o.Logger.Warn("the registration of a removed member stays", zap.String("removed", node), zap.Error(err))
 	}
 	return nil
+}
+
+// removeElsewhere has another member remove a node that there was a moment ago.
+func (m *Manager) removeElsewhere(ctx context.Context, node string) error {
+	doubt, err := m.elsewhere(ctx, http.MethodDelete, "/v1/cluster/members/"+url.PathEscape(node), nil, nil)
+	if doubt && errors.Is(err, ErrNotFound) {
+		return nil // one that was asked before removed it
+	}
+	return err
 }
 
 // proposeEvery is how long one proposal of a change of etcd's list is waited for.
@@ -140,7 +158,8 @@ func (m *Manager) leaveLeadership(ctx context.Context, r *roster, leader uint64)
 // ErrRole, ErrNotReady, ErrQuorum, eventlog.ErrUnavailable.
 func (m *Manager) Promote(ctx context.Context, node string) error {
 	if m.o.Server == nil {
-		return m.elsewhere(ctx, http.MethodPost, "/v1/cluster/members/"+url.PathEscape(node)+"/promote", nil, nil)
+		_, err := m.elsewhere(ctx, http.MethodPost, "/v1/cluster/members/"+url.PathEscape(node)+"/promote", nil, nil)
+		return err
 	}
 	m.changing.Lock()
 	defer m.changing.Unlock()
@@ -207,7 +226,8 @@ func (m *Manager) Rise(ctx context.Context) {
 // eventlog.ErrUnavailable.
 func (m *Manager) MoveLeader(ctx context.Context, node string) error {
 	if m.o.Server == nil {
-		return m.elsewhere(ctx, http.MethodPost, "/v1/cluster/leader", map[string]string{"node_id": node}, nil)
+		_, err := m.elsewhere(ctx, http.MethodPost, "/v1/cluster/leader", map[string]string{"node_id": node}, nil)
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
