@@ -43,10 +43,10 @@ func onlooker(t *testing.T) (m *Manager, reads *rosterReads, enrols func(api str
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	if err := s.WaitReady(within(t, 20*time.Second)); err != nil {
+	if err := s.WaitReady(within(t, patience)); err != nil {
 		t.Fatal(err)
 	}
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{address}, DialTimeout: 20 * time.Second})
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{address}, DialTimeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestAChangeWaitsForAnAddress(t *testing.T) {
 	m, reads, enrols := onlooker(t)
 	api, calls := memberAPI(t, done)
 	reads.after = func() { enrols(api) } // when the list without it was read
-	if err := m.MoveLeader(within(t, 20*time.Second), "node-1"); err != nil || calls.Load() != 1 {
+	if err := m.MoveLeader(within(t, patience), "node-1"); err != nil || calls.Load() != 1 {
 		t.Errorf("%v after %d calls", err, calls.Load())
 	}
 }
@@ -99,7 +99,7 @@ func TestAChangeSaysThatThereIsNoAddress(t *testing.T) {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- m.MoveLeader(ctx, "node-1") }()
-	for end := time.Now().Add(20 * time.Second); reads.count.Load() < 3; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); reads.count.Load() < 3; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the list is not read again")
 		}
@@ -126,7 +126,7 @@ func TestAChangeOutlastsAMoveOfLeadership(t *testing.T) {
 		m, _, enrols := onlooker(t)
 		api, calls := memberAPI(t, moving, moving, c.last)
 		enrols(api)
-		if err := m.Remove(within(t, 20*time.Second), "node-1"); !errors.Is(err, c.want) || calls.Load() != 3 {
+		if err := m.Remove(within(t, patience), "node-1"); !errors.Is(err, c.want) || calls.Load() != 3 {
 			t.Errorf("%v after %d calls, want %v", err, calls.Load(), c.want)
 		}
 	}
@@ -139,15 +139,15 @@ func TestARemovalWhoseAnswerWasLost(t *testing.T) {
 	m, _, enrols := onlooker(t)
 	api, calls := memberAPI(t, lost, gone)
 	enrols(api)
-	if err := m.Remove(within(t, 20*time.Second), "other"); err != nil || calls.Load() != 2 {
+	if err := m.Remove(within(t, patience), "other"); err != nil || calls.Load() != 2 {
 		t.Errorf("%v after %d calls", err, calls.Load())
 	}
-	if err := m.Remove(within(t, 20*time.Second), "other"); !errors.Is(err, ErrNotFound) { // another was first
+	if err := m.Remove(within(t, patience), "other"); !errors.Is(err, ErrNotFound) { // another was first
 		t.Errorf("%v", err)
 	}
 	api, _ = memberAPI(t, lost, gone)
 	enrols(api)
-	if err := m.Remove(within(t, 20*time.Second), "nobody"); !errors.Is(err, ErrNotFound) {
+	if err := m.Remove(within(t, patience), "nobody"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("%v", err)
 	}
 }

@@ -38,6 +38,10 @@ func founders(t *testing.T, n int) []*founder {
 	return out
 }
 
+// patience bounds what a test waits for: a machine may run much else at the same
+// time.
+const patience = 2 * time.Minute
+
 func within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), d)
@@ -116,12 +120,12 @@ func TestFormationAgrees(t *testing.T) {
 				f := all[0]
 				again := f.Config
 				again.RaftListen, again.InitialCluster = porttest.Address(t), f.InitialCluster
-				p, err := Prepare(within(t, 10*time.Second), &again)
+				p, err := Prepare(within(t, patience), &again)
 				if err != nil || p.Identity.ClusterID != f.cluster || p.Token == "" {
 					t.Errorf("a founder that goes on: %+v %v", p, err)
 				}
 				again.DataDir = t.TempDir()
-				if _, err := Prepare(within(t, 10*time.Second), &again); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), f.cluster) {
+				if _, err := Prepare(within(t, patience), &again); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), f.cluster) {
 					t.Errorf("a founder without its data: %v", err)
 				}
 			})
@@ -155,7 +159,7 @@ func TestFormationSaysWhatItWaitsFor(t *testing.T) {
 		"under one name": {func(c *Config) {}, func(o *Config) { o.NodeID = "somebody" }, "answers as somebody"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			var running sync.WaitGroup
 			defer running.Wait()

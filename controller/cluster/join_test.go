@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"dvr/controller/porttest"
 	"dvr/eventlog"
@@ -65,7 +64,7 @@ func TestJoinRetriesWhatPasses(t *testing.T) {
 			attempts = append(attempts, c.Attempt)
 			admit(w, c)
 		})
-	if p, err := Prepare(within(t, 20*time.Second), joinConfig(t, porttest.Address(t), first, second)); err != nil || !p.Join || len(attempts) != 1 || attempts[0] != "one" {
+	if p, err := Prepare(within(t, patience), joinConfig(t, porttest.Address(t), first, second)); err != nil || !p.Join || len(attempts) != 1 || attempts[0] != "one" {
 		t.Errorf("%+v %v %v", p, err, attempts)
 	}
 }
@@ -79,7 +78,7 @@ func TestJoinIsAdmitted(t *testing.T) {
 			said++
 		}
 	}
-	p, err := Prepare(within(t, 20*time.Second), c)
+	p, err := Prepare(within(t, patience), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +94,7 @@ func TestJoinIsAdmitted(t *testing.T) {
 	}
 	// Killed before etcd wrote anything, it asks anew.
 	c.Attempt = "two"
-	if p, err = Prepare(within(t, 20*time.Second), c); err != nil || !p.Join {
+	if p, err = Prepare(within(t, patience), c); err != nil || !p.Join {
 		t.Errorf("%+v %v", p, err)
 	}
 }
@@ -103,7 +102,7 @@ func TestJoinIsAdmitted(t *testing.T) {
 func TestJoinRefusals(t *testing.T) {
 	for slug, status := range map[string]int{"too-many-voters": 409, "member-exists": 409, "invalid": 400, "foreign-host": 403} {
 		api, asked := fakeMember(t, problem(status, slug))
-		if _, err := Prepare(within(t, 20*time.Second), joinConfig(t, api)); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "said the member") || asked.Load() != 1 {
+		if _, err := Prepare(within(t, patience), joinConfig(t, api)); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "said the member") || asked.Load() != 1 {
 			t.Errorf("%s: %v after %d questions", slug, err, asked.Load())
 		}
 	}
@@ -113,20 +112,20 @@ func TestJoinRefusals(t *testing.T) {
 		"no list":               func(w http.ResponseWriter, _ Candidate) { fmt.Fprint(w, `{"cluster_id":"c"}`) },
 	} {
 		api, _ := fakeMember(t, c)
-		if _, err := Prepare(within(t, 20*time.Second), joinConfig(t, api)); !errors.Is(err, ErrRefused) {
+		if _, err := Prepare(within(t, patience), joinConfig(t, api)); !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	api, _ := fakeMember(t, admit)
 	c := joinConfig(t, api)
 	c.DataDir, c.ClusterID = t.TempDir(), "00000000000000c2"
-	if _, err := Prepare(within(t, 20*time.Second), c); !errors.Is(err, ErrDataLost) {
+	if _, err := Prepare(within(t, patience), c); !errors.Is(err, ErrDataLost) {
 		t.Errorf("blank data with CLUSTER_ID: %v", err)
 	}
 	if err := (&Identity{NodeID: "node-4", State: Joining}).Save(c.DataDir); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Prepare(within(t, 20*time.Second), c); !errors.Is(err, ErrForeign) {
+	if _, err := Prepare(within(t, patience), c); !errors.Is(err, ErrForeign) {
 		t.Errorf("another cluster than CLUSTER_ID says: %v", err)
 	}
 }
@@ -149,7 +148,7 @@ func TestObserverIsAdmitted(t *testing.T) {
 	})
 	c := joinConfig(t, api)
 	c.Observer = true
-	p, err := Prepare(within(t, 20*time.Second), c)
+	p, err := Prepare(within(t, patience), c)
 	if err != nil || !p.Observer || p.Identity.State != Observer || len(p.Identity.Members) != 1 || p.Identity.Members[0] != "127.0.0.1:2379" {
 		t.Fatalf("%+v %v", p, err)
 	}

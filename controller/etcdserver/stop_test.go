@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"dvr/controller/porttest"
+	"dvr/controller/stalltest"
 )
 
 // threeMembers forms a cluster in this process.
@@ -40,7 +41,7 @@ const stopsTogether = 4 * time.Second
 // TestMembersThatStopTogether: nobody waits for a successor that stops as well.
 func TestMembersThatStopTogether(t *testing.T) {
 	servers := threeMembers(t)
-	began := time.Now()
+	took := stalltest.Begin(t)
 	var all sync.WaitGroup
 	for _, s := range servers {
 		all.Go(func() {
@@ -49,7 +50,7 @@ func TestMembersThatStopTogether(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if d := time.Since(began); d > stopsTogether {
+	if d := took(); d > stopsTogether {
 		t.Errorf("took %v", d)
 	}
 }
@@ -70,14 +71,14 @@ func TestLeaderThatStopsLast(t *testing.T) {
 			s.Close()
 		}
 	}
-	began := time.Now()
+	took := stalltest.Begin(t)
 	err := leader.HandOver()
-	if d := time.Since(began); d > 2*handOverLimit || err == nil && leader.Leader() {
+	if d := took(); d > 2*handOverLimit || err == nil && leader.Leader() {
 		t.Errorf("handing over to nobody took %v: %v", d, err)
 	}
-	began = time.Now()
+	took = stalltest.Begin(t)
 	leader.Close()
-	if d := time.Since(began); d > stopsTogether {
+	if d := took(); d > stopsTogether {
 		t.Errorf("took %v", d)
 	}
 }

@@ -113,7 +113,7 @@ func start(t testing.TB, s *source, o Options) *harness {
 		g.Stop()
 		<-served
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return &harness{source: s, server: server, clock: c, ctx: ctx, dial: func() *grpc.ClientConn {
 		conn, err := grpc.NewClient("passthrough:///bufconn",

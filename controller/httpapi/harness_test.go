@@ -173,7 +173,7 @@ func (a *api) revision() eventlog.Revision {
 func (a *api) connect(router string) *fibtest.Plane {
 	p, run := a.attach(router)
 	go func() { _ = run.Run() }()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := p.Await(ctx, func() bool { return p.Revision() >= uint64(a.revision()) }); err != nil {
 		a.t.Fatal(err)

@@ -56,7 +56,7 @@ func (a *api) serve(adjust ...func(*Front)) string {
 
 func watch(t *testing.T, address string, headers ...string) *watched {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, "GET", address, nil)
 	if err != nil {
@@ -259,7 +259,7 @@ func TestWatchEndsWithTheServer(t *testing.T) {
 	a := newAPI(t)
 	var f *Front
 	w := watch(t, a.serve(func(front *Front) { f = front })+"/v1/kv/watch")
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := f.Shutdown(ctx); err != nil {
 		t.Error(err)
@@ -299,7 +299,7 @@ func TestSlowWatcherIsCut(t *testing.T) {
 	slow, quick := p.dial(), p.dial()
 	for _, c := range []net.Conn{slow, quick} {
 		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(2 * time.Minute))
 		fmt.Fprint(c, "GET /v1/kv/watch HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	}
 	// The slow one reads its head and no further.
@@ -312,7 +312,7 @@ func TestSlowWatcherIsCut(t *testing.T) {
 			go func() { _, _ = io.Copy(io.Discard, resp.Body) }()
 		}
 	}
-	for end := time.Now().Add(10 * time.Second); a.server.watchers.Load() > 1; {
+	for end := time.Now().Add(2 * time.Minute); a.server.watchers.Load() > 1; {
 		if time.Now().After(end) {
 			t.Fatal("the slow watch is not cut")
 		}

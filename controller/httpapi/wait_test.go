@@ -308,7 +308,7 @@ func TestUnknownOutcome(t *testing.T) {
 		t.Errorf("%d %s", r.Code, r.Body)
 	}
 	resolve()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := a.app.Wait(ctx, 3); err != nil {
 		t.Error(err)

@@ -24,7 +24,7 @@ import (
 )
 
 // patience bounds what a test waits for on a machine that does much else.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // freeBases are an API and a Raft base whose first n slots are this process's.
 func freeBases(t *testing.T, n int) (api, raft int) {

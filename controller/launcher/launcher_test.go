@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"dvr/controller/stalltest"
 )
 
 var three = []string{"node1", "node2", "node3"}
@@ -644,12 +646,12 @@ func TestNodesStopWhileCallsEnd(t *testing.T) {
 	if line, err := bufio.NewReader(hanging).ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
 		t.Fatalf("%q %v", line, err)
 	}
-	began := time.Now()
+	own := stalltest.Begin(t)
 	r.cancel()
 	for _, id := range three {
 		r.eventually(id+" ends", func() bool { return !r.alive(nodes[id].PID) })
 	}
-	if d := time.Since(began); d >= drainHTTP {
+	if d := own(); d >= drainHTTP {
 		t.Errorf("the nodes ended after %v", d)
 	}
 	r.quit()

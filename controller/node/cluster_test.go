@@ -57,7 +57,7 @@ func (s *seat) run(ctx context.Context, t *testing.T, more ...string) error {
 }
 
 // patience bounds what a test waits for.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 func within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()

@@ -14,7 +14,7 @@ import (
 // externalEtcd is a member in this process that a node reaches over the network.
 func externalEtcd(t *testing.T, dir, listen string) *etcdserver.Server {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	s, err := etcdserver.Start(ctx, etcdserver.Config{
 		Name: "external", DataDir: dir, PeerListen: "127.0.0.1:0", ClientListen: listen, Writable: true, Quota: 256 << 20,
@@ -94,7 +94,7 @@ func TestQuorumLostAndBack(t *testing.T) {
 	e := externalEtcd(t, dir, "127.0.0.1:0")
 	address := e.ClientAddr().String()
 	n, _, logs := start(t, append(environment(t, t.TempDir()), "ETCD_ENDPOINTS="+address))
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(patience)
 	for n.health.Status().DBSize == 0 {
 		if time.Now().After(deadline) {
 			t.Fatal("the store's size is not known")

@@ -23,6 +23,7 @@ import (
 	"dvr/controller/fibpb"
 	"dvr/controller/porttest"
 	"dvr/controller/settings"
+	"dvr/controller/stalltest"
 )
 
 // TestMain runs more tests at once than there are processors: they mostly wait
@@ -74,7 +75,7 @@ func (o *output) String() string {
 
 func start(t *testing.T, environ []string) (*Node, *output, *output) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var out, logs output
 	n, err := Start(ctx, load(t, environ...), Options{Version: "test", Out: &out, Logs: &logs})
@@ -95,7 +96,7 @@ func call(t *testing.T, n *Node, method, path, body string) (int, string) {
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	client := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)
@@ -110,11 +111,11 @@ func call(t *testing.T, n *Node, method, path, body string) (int, string) {
 
 func stop(t *testing.T, n *Node) {
 	t.Helper()
-	began := time.Now()
+	took := stalltest.Begin(t)
 	if err := n.Close(); err != nil {
 		t.Error(err)
 	}
-	if d := time.Since(began); d > 6*time.Second {
+	if d := took(); d > 6*time.Second {
 		t.Errorf("stopping took %s", d)
 	}
 }
@@ -195,7 +196,7 @@ func TestPortsInUse(t *testing.T) {
 				env[i] = name + "=" + taken.Addr().String()
 			}
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		n, err := Start(ctx, load(t, env...), Options{Logs: io.Discard})
 		cancel()
 		if err == nil {
@@ -212,7 +213,7 @@ func TestPortsInUse(t *testing.T) {
 // TestExternalEtcd: the same log on an etcd that is not the node's; another
 // node on it goes on where the first one stopped.
 func TestExternalEtcd(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	client := porttest.Address(t)
 	e, err := etcdserver.Start(ctx, etcdserver.Config{Name: "elsewhere", DataDir: t.TempDir(), PeerListen: porttest.Address(t), ClientListen: client, Writable: true})
@@ -280,7 +281,7 @@ func (s signalling) Write(p []byte) (int, error) {
 // TestNoQuorum: a write without etcd is refused at once, reading goes on.
 func TestNoQuorum(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	client := porttest.Address(t)
 	e, err := etcdserver.Start(ctx, etcdserver.Config{Name: "elsewhere", DataDir: t.TempDir(), PeerListen: porttest.Address(t), ClientListen: client, Writable: true})
@@ -306,11 +307,11 @@ func TestNoQuorum(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	began := time.Now()
+	took := stalltest.Begin(t)
 	if code, body := call(t, n, "POST", "/routes", route); code != 503 || !strings.Contains(body, "quorum") {
 		t.Errorf("a write without a quorum: %d %s", code, body)
 	}
-	if d := time.Since(began); d > time.Second {
+	if d := took(); d > time.Second {
 		t.Errorf("refused after %s", d)
 	}
 	if code, body := call(t, n, "GET", "/routes", ""); code != 200 || !strings.Contains(body, "10.1.0.0/16") {

@@ -37,7 +37,7 @@ func TestHeapFloorFollowsTheHeap(t *testing.T) {
 		debug.SetGCPercent(p)
 		return p
 	}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for current() != 100 {
 		if time.Now().After(deadline) {
 			t.Fatalf("percentage %d with 100 MiB live over a floor of 64", current())

@@ -40,7 +40,7 @@ func importRoutes(t *testing.T, n *Node, round int) int {
 // back, and nothing that was acknowledged is lost.
 func TestFullStoreRecovers(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	s := load(t, environment(t, t.TempDir())...)
 	s.EtcdQuota = 16 << 20

@@ -21,6 +21,7 @@ import (
 	"dvr/controller/etcdserver"
 	"dvr/controller/porttest"
 	"dvr/controller/settings"
+	"dvr/controller/stalltest"
 	"dvr/eventlog"
 )
 
@@ -53,11 +54,11 @@ func begin(t *testing.T, environ []string) *starting {
 func (s *starting) end() {
 	s.once.Do(func() {
 		s.stop()
-		began := time.Now()
+		took := stalltest.Begin(s.t)
 		if err := <-s.done; err != nil {
 			s.t.Errorf("the node ended with: %v\n%s", err, s.logs.String())
 		}
-		if d := time.Since(began); d > 6*time.Second {
+		if d := took(); d > 6*time.Second {
 			s.t.Errorf("stopping took %s", d)
 		}
 	})
@@ -80,7 +81,7 @@ func (s *starting) get(path string) (int, map[string]any, http.Header) {
 // until polls the node, a process of its own in all but name.
 func (s *starting) until(path string, code int) map[string]any {
 	s.t.Helper()
-	for end := time.Now().Add(40 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if got, m, _ := s.get(path); got == code {
 			return m
 		}
@@ -100,7 +101,7 @@ func (s *starting) until(path string, code int) map[string]any {
 // does so everywhere.
 func (s *starting) refused(kind string, reasons ...string) {
 	s.t.Helper()
-	for end := time.Now().Add(40 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		_, m, _ := s.get("/readyz")
 		detail, _ := m["detail"].(string)
 		if !slices.ContainsFunc(reasons, func(r string) bool { return !strings.Contains(detail, r) }) {
@@ -135,7 +136,7 @@ func (s *starting) refused(kind string, reasons ...string) {
 // elsewhere runs an etcd that is not the node's.
 func elsewhere(t *testing.T, config etcdserver.Config) (*etcdserver.Server, *clientv3.Client) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	config.Name, config.Writable = "elsewhere", true
 	e, err := etcdserver.Start(ctx, config)
@@ -236,7 +237,7 @@ func TestDamagedLogIsWaitedFor(t *testing.T) {
 
 func (s *starting) untilFault() {
 	s.t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if _, m, _ := s.get("/v1/status"); m["fault"] != nil {
 			return
 		}
@@ -367,7 +368,7 @@ func TestTellsWhatIsAwaited(t *testing.T) {
 func TestWaitsForQuorum(t *testing.T) {
 	peer := porttest.Address(t)
 	s := newStartup(&Node{settings: load(t, environment(t, t.TempDir())...), log: zap.NewNop()})
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	e, err := etcdserver.Start(ctx, etcdserver.Config{
 		Name: "one", DataDir: t.TempDir(), PeerListen: peer, ClientListen: porttest.Address(t),

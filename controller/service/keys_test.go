@@ -52,7 +52,7 @@ func newKeyed(t fataler) (*keyed, func()) {
 }
 
 func testContext(t interface{ Cleanup(func()) }) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -294,7 +294,7 @@ func (k *keyed) checkHistories(t *rapid.T, low eventlog.Revision) {
 
 // checkWatch resumes at random revisions under random prefixes.
 func (k *keyed) checkWatch(t *rapid.T, low eventlog.Revision) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	for range 4 {
 		after := eventlog.Revision(rapid.IntRange(1, len(k.at)-1).Draw(t, "after"))

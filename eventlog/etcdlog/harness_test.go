@@ -57,7 +57,7 @@ func startEtcd(dir string, quota int64) (*embed.Etcd, error) {
 	select {
 	case <-e.Server.ReadyNotify():
 		return e, nil
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		e.Close()
 		return nil, fmt.Errorf("etcd is not ready")
 	}
@@ -110,7 +110,7 @@ func newSpace() string { return fmt.Sprintf("t%d:", spaces.Add(1)) }
 
 func testContext(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -135,7 +135,7 @@ func TestTheRefusalBeforeTheDeadline(t *testing.T) {
 			_, _ = io.ReadAll(req.Body) // lets the server see that the client goes
 			<-req.Context().Done()
 		}))
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		_, err := dial(t, s.URL).Do(ctx, Call{Method: method, Path: "/"}, nil)
 		var p *Problem
 		if errors.As(err, &p) != refused || errors.Is(err, ErrUnreachable) == refused {
@@ -279,7 +279,7 @@ func TestALongAnswerIsReadToItsEnd(t *testing.T) {
 	_, other := node(t, 200)
 	c := dial(t, s.URL, other)
 	c.attempt = 300 * time.Millisecond
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	body, _, err := c.Stream(ctx, Call{Method: "GET", Path: "/v1/routes"})
 	if err != nil {
@@ -296,17 +296,17 @@ func TestRetryAfter(t *testing.T) {
 	asked := 0
 	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		asked++
-		w.Header().Set("Retry-After", "1")
+		w.Header().Set("Retry-After", "60")
 		w.WriteHeader(503)
 	}))
 	t.Cleanup(busy.Close)
 	_, flaky := node(t, 503, 503, 503, 200)
 	answer, err := dial(t, busy.URL, flaky).Do(t.Context(), Call{Method: "GET", Path: "/"}, nil)
 	if err != nil || answer.Endpoint != flaky || asked != 1 {
-		t.Errorf("%v: asked %d times within its second", err, asked)
+		t.Errorf("%v: asked %d times within its minute", err, asked)
 	}
 	// It says that waiting for the deadline cannot help: the answer comes at once.
-	ctx, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	var p *Problem
 	if _, err := dial(t, busy.URL).Do(ctx, Call{Method: "GET", Path: "/"}, nil); !errors.As(err, &p) || p.Status != 503 || ctx.Err() != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"dvr/cmd/internal/testbed"
+	"dvr/controller/stalltest"
 )
 
 // clusterScript is deploy/start-cluster.sh on free ports.
@@ -255,9 +256,9 @@ func TestStartClusterBesideAStranger(t *testing.T) {
 	}
 	_ = bound.Wait()
 	<-ended
-	began := time.Now()
+	own := stalltest.Begin(t)
 	out := s.want(1, "The data plane of node-1 refuses this cluster")
-	if d := time.Since(began); d > 40*time.Second || !strings.Contains(out, "the controller belongs to log ") {
+	if d := own(); d > 40*time.Second || !strings.Contains(out, "the controller belongs to log ") {
 		t.Errorf("after %v:\n%s", d, out)
 	}
 	if _, err := os.Stat(state); err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"dvr/cmd/internal/client"
 	"dvr/cmd/internal/testbed"
+	"dvr/controller/stalltest"
 )
 
 // TestStressKill: kill -9 of the node, of the data plane, of both, and of an
@@ -153,11 +154,11 @@ func (s *stress) round(round int) {
 		}
 	}
 	if what.plane {
-		begin := time.Now()
+		own := stalltest.Begin(s.t)
 		if err := s.p.Start(); err != nil {
 			s.t.Fatal(err)
 		}
-		s.serves(ctx, begin)
+		s.serves(ctx, own)
 		s.planeOff.Add(1)
 	}
 	if what.etcd { // after the node, which has to wait for it
@@ -179,11 +180,11 @@ func (s *stress) round(round int) {
 }
 
 // serves waits until the restarted data plane answers from its saved FIB.
-func (s *stress) serves(ctx context.Context, begin time.Time) {
+func (s *stress) serves(ctx context.Context, own func() time.Duration) {
 	for {
 		got, err := s.p.lookup(ctx, netip.MustParseAddr("198.51.100.1"))
 		if err == nil && got.found {
-			took := time.Since(begin)
+			took := own()
 			s.t.Logf("the data plane serves again after %v", took.Round(time.Millisecond))
 			if took > restartLimit {
 				s.t.Errorf("the data plane served %v after its restart, want %v", took, restartLimit)

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestStartOnAFullDisk: etcd gives up while its node starts, at one thing or another
@@ -32,7 +31,7 @@ func TestStartOnAFullDisk(t *testing.T) {
 		}
 		free, err := full.FillDisk()
 		must(t, err, full.Start())
-		ctx := f.within(20 * time.Second)
+		ctx := f.within(longest)
 		for full.Running() {
 			if _, err := full.get(ctx, "/readyz", nil); err == nil {
 				break // it had room enough
