@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -98,10 +99,29 @@ func newSeats(t *testing.T, n int) []*seat {
 	return out
 }
 
+// led is call, again as long as the answer is that nobody leads: on a machine
+// that stands still for a second followers elect another leader.
+func led(t *testing.T, n *Node, method, path, body string) (code int, answer string) {
+	t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		if code, answer = call(t, n, method, path, body); code != http.StatusServiceUnavailable || time.Now().After(end) {
+			return code, answer
+		}
+	}
+}
+
+// remove removes a member, through n.
+func remove(t *testing.T, n *Node, id string) {
+	t.Helper()
+	if code, body := led(t, n, "DELETE", "/v1/cluster/members/"+id, ""); code != http.StatusOK {
+		t.Fatalf("removing %s: %d %s", id, code, body)
+	}
+}
+
 // view is what a node tells of the cluster.
 func view(t *testing.T, n *Node) cluster.View {
 	t.Helper()
-	code, body := call(t, n, "GET", "/v1/cluster/members", "")
+	code, body := led(t, n, "GET", "/v1/cluster/members", "")
 	var v cluster.View
 	if err := json.Unmarshal([]byte(body), &v); code != 200 || err != nil {
 		t.Fatalf("members: %d %s", code, body)
@@ -136,7 +156,7 @@ const routeBody = `{"destination":"10.%d.0.0/16","next_hop":"192.168.1.1","metri
 
 func put(t *testing.T, n *Node, i int) {
 	t.Helper()
-	if code, body := call(t, n, "POST", "/routes", fmt.Sprintf(routeBody, i)); code != 201 {
+	if code, body := led(t, n, "POST", "/routes", fmt.Sprintf(routeBody, i)); code != 201 {
 		t.Fatalf("POST: %d %s", code, body)
 	}
 }

@@ -80,9 +80,7 @@ func TestRemovedMemberStaysStopped(t *testing.T) {
 	leader := leaderOf(t, seats...)
 	removed := others(leader, seats)[0]
 	stays := others(leader, seats)[1]
-	if code, body := call(t, stays.node, "DELETE", "/v1/cluster/members/"+removed.id, ""); code != 200 {
-		t.Fatalf("%d %s", code, body)
-	}
+	remove(t, stays.node, removed.id)
 	select {
 	case err := <-removed.node.Failed():
 		if !errors.Is(err, cluster.ErrRemoved) {
@@ -94,7 +92,7 @@ func TestRemovedMemberStaysStopped(t *testing.T) {
 	removed.stop(t)
 	removed.refuses(t, cluster.ErrRemoved)
 	removed.refuses(t, cluster.ErrRemoved, initialCluster(seats...))
-	if code, body := call(t, stays.node, "DELETE", "/v1/cluster/members/"+removed.id, ""); code != 404 {
+	if code, body := led(t, stays.node, "DELETE", "/v1/cluster/members/"+removed.id, ""); code != 404 {
 		t.Errorf("removed again: %d %s", code, body)
 	}
 	removed.empty(t)
@@ -105,9 +103,7 @@ func TestRemovedMemberStaysStopped(t *testing.T) {
 
 	offline := stays
 	offline.stop(t)
-	if code, body := call(t, removed.node, "DELETE", "/v1/cluster/members/"+offline.id, ""); code != 200 {
-		t.Fatalf("removing an offline member: %d %s", code, body)
-	}
+	remove(t, removed.node, offline.id)
 	put(t, removed.node, 1)
 	if text := offline.refuses(t, cluster.ErrRemoved); !strings.Contains(text, "JOIN=") {
 		t.Errorf("it does not say what to do: %s", text)
@@ -126,7 +122,7 @@ func TestRemovalThatWouldLoseQuorumIsRefused(t *testing.T) {
 	rest := others(leader, seats)
 	rest[0].stop(t)
 	for _, target := range []*seat{leader, rest[1]} {
-		if code, body := call(t, leader.node, "DELETE", "/v1/cluster/members/"+target.id, ""); code != 409 || !strings.Contains(body, "would-lose-quorum") {
+		if code, body := led(t, leader.node, "DELETE", "/v1/cluster/members/"+target.id, ""); code != 409 || !strings.Contains(body, "would-lose-quorum") {
 			t.Errorf("removing %s with %s away: %d %s", target.id, rest[0].id, code, body)
 		}
 	}
@@ -137,18 +133,14 @@ func TestRemovalThatWouldLoseQuorumIsRefused(t *testing.T) {
 	eventually(t, "a stranger at the address of a member is not taken for it", func() bool {
 		return !strings.Contains(roles(view(t, leader.node)), rest[0].id)
 	})
-	if code, body := call(t, leader.node, "DELETE", "/v1/cluster/members/"+rest[1].id, ""); code != 409 || !strings.Contains(body, "would-lose-quorum") {
+	if code, body := led(t, leader.node, "DELETE", "/v1/cluster/members/"+rest[1].id, ""); code != 409 || !strings.Contains(body, "would-lose-quorum") {
 		t.Errorf("removing %s with a stranger in the place of %s: %d %s", rest[1].id, rest[0].id, code, body)
 	}
 	put(t, leader.node, 1)
-	if code, body := call(t, leader.node, "DELETE", "/v1/cluster/members/"+rest[0].id, ""); code != 200 {
-		t.Errorf("removing the one that is away: %d %s", code, body)
-	}
-	if code, body := call(t, leader.node, "DELETE", "/v1/cluster/members/"+rest[1].id, ""); code != 200 {
-		t.Errorf("from two to one: %d %s", code, body)
-	}
+	remove(t, leader.node, rest[0].id)
+	remove(t, leader.node, rest[1].id)
 	put(t, leader.node, 2)
-	if code, body := call(t, leader.node, "DELETE", "/v1/cluster/members/"+leader.id, ""); code != 409 {
+	if code, body := led(t, leader.node, "DELETE", "/v1/cluster/members/"+leader.id, ""); code != 409 {
 		t.Errorf("removing the only voter: %d %s", code, body)
 	}
 }
@@ -160,9 +152,7 @@ func TestRemovingTheLeader(t *testing.T) {
 	form(t, seats...)
 	leader := leaderOf(t, seats...)
 	rest := others(leader, seats)
-	if code, body := call(t, leader.node, "DELETE", "/v1/cluster/members/"+leader.id, ""); code != 200 {
-		t.Fatalf("%d %s", code, body)
-	}
+	remove(t, leader.node, leader.id)
 	put(t, rest[0].node, 1)
 	if err := <-leader.node.Failed(); !errors.Is(err, cluster.ErrRemoved) {
 		t.Error(err)
@@ -234,9 +224,7 @@ func TestLostData(t *testing.T) {
 	}
 	cancel()
 	starting.Wait()
-	if code, body := call(t, stays[0].node, "DELETE", "/v1/cluster/members/"+lost.id, ""); code != 200 {
-		t.Fatalf("%d %s", code, body)
-	}
+	remove(t, stays[0].node, lost.id)
 	lost.empty(t)
 	if err := lost.run(within(t, patience), t, "JOIN="+stays[0].api()); err != nil {
 		t.Fatal(err)
@@ -354,11 +342,11 @@ func TestMoveLeader(t *testing.T) { // not beside the others: it looks at a time
 	form(t, seats...)
 	leader := leaderOf(t, seats...)
 	to, through := others(leader, seats)[0], others(leader, seats)[1]
-	if code, body := call(t, through.node, "POST", "/v1/cluster/leader", `{"node_id":"`+to.id+`"}`); code != 200 {
+	if code, body := led(t, through.node, "POST", "/v1/cluster/leader", `{"node_id":"`+to.id+`"}`); code != 200 {
 		t.Fatalf("%d %s", code, body)
 	}
 	eventually(t, to.id+" leads", to.node.etcd.Leader)
-	if code, body := call(t, through.node, "POST", "/v1/cluster/leader", `{"node_id":"nobody"}`); code != 404 {
+	if code, body := led(t, through.node, "POST", "/v1/cluster/leader", `{"node_id":"nobody"}`); code != 404 {
 		t.Errorf("%d %s", code, body)
 	}
 	// Writes through a member that stays, while the leader stops.

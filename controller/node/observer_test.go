@@ -75,9 +75,7 @@ func TestNodesJoin(t *testing.T) {
 	if err := last.run(within(t, patience), t, "OBSERVER=true", "JOIN="+known.api()); err != nil {
 		t.Fatal(err)
 	}
-	if code, body := call(t, last.node, "DELETE", "/v1/cluster/members/"+known.id, ""); code != 200 {
-		t.Fatalf("a removal through an observer: %d %s", code, body)
-	}
+	remove(t, last.node, known.id)
 	if err := <-known.node.Failed(); !errors.Is(err, cluster.ErrRemoved) {
 		t.Error(err)
 	}
@@ -89,9 +87,7 @@ func TestNodesJoin(t *testing.T) {
 	put(t, seats[0].node, 3)
 	eventually(t, "it follows without the member that it knew", func() bool { return has(t, last.node, 3) })
 	// A removed observer stops and stays stopped.
-	if code, body := call(t, seats[0].node, "DELETE", "/v1/cluster/members/"+last.id, ""); code != 200 {
-		t.Fatalf("%d %s", code, body)
-	}
+	remove(t, seats[0].node, last.id)
 	select {
 	case err := <-last.node.Failed():
 		if !errors.Is(err, cluster.ErrRemoved) {

@@ -89,15 +89,20 @@ func TestClusterServesEverywhere(t *testing.T) {
 	for _, s := range append(seats, observer) {
 		nodes = append(nodes, s.node)
 	}
+	lead := leaderOf(t, seats...)
 	for i := range 1000 {
 		here, there := nodes[i%4], nodes[(i+1+i/4%3)%4]
 		destination := fmt.Sprintf("10.%d.%d.0/24", i/256, i%256)
-		if code, body := call(t, here, "POST", "/routes", fmt.Sprintf(`{"destination":%q,"next_hop":"192.168.1.1","metric":%d}`, destination, i)); code != http.StatusCreated {
+		if code, body := led(t, here, "POST", "/routes", fmt.Sprintf(`{"destination":%q,"next_hop":"192.168.1.1","metric":%d}`, destination, i)); code != http.StatusCreated {
 			t.Fatalf("POST %d on %s: %d %s", i, here.settings.NodeID, code, body)
 		}
 		if code, body := call(t, there, "GET", "/routes/"+destination, ""); code != http.StatusOK || !strings.Contains(body, fmt.Sprintf(`"metric":%d`, i)) {
 			t.Fatalf("GET %d on %s: %d %s", i, there.settings.NodeID, code, body)
 		}
+	}
+	if now := leaderOf(t, seats...); now != lead {
+		t.Logf("%s took over from %s meanwhile", now.id, lead.id)
+		return
 	}
 	for _, n := range nodes {
 		if c, leads := n.appender.Statistics().Commits, n.peers.leads(); leads != (c > 0) {
