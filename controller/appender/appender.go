@@ -3,6 +3,7 @@ package appender
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,6 +118,20 @@ func (a *Appender) Submit(ctx context.Context, r Request) (*Pending, error) {
 	return p, nil
 }
 
+// SubmitTo is Submit for who takes the outcomes of many requests: s is told what
+// became of each, under its tag, once SubmitTo has returned nil and perhaps
+// before it does. What would have to be staged is ErrTooLarge here.
+func (a *Appender) SubmitTo(s Sink, tag Tag, r Request) error {
+	p := pendings.Get().(*Pending)
+	p.sink, p.tag = s, tag
+	err := a.submit(a.ctx, p, r)
+	if err != nil {
+		p.reset()
+		pendings.Put(p)
+	}
+	return err
+}
+
 func (a *Appender) submit(ctx context.Context, p *Pending, r Request) error {
 	p.generated = r.Generated
 	if r.ID == "" {
@@ -140,6 +155,9 @@ func (a *Appender) submit(ctx context.Context, p *Pending, r Request) error {
 			return err
 		}
 		p.size += int64(len(p.form.bytes))
+		if large && p.sink != nil {
+			return fmt.Errorf("%w: it would have to be staged", ErrTooLarge)
+		}
 		if large {
 			return a.submitLarge(ctx, p, bytes)
 		}
@@ -199,7 +217,7 @@ func (a *Appender) drain() {
 		next := p.next
 		a.queue.release(p.size)
 		if p.state.CompareAndSwap(queued, taken) {
-			p.finish(Result{}, ErrClosed)
+			p.conclude(Result{}, ErrClosed)
 		}
 		p = next
 	}

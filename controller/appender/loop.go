@@ -203,6 +203,10 @@ func (l *loop) admit(p *Pending) bool {
 		l.queue.release(p.size) // withdrawn: its caller has gone
 		return true
 	}
+	if p.sink != nil && p.sink.Gone() && !p.unknown {
+		l.refuse(p, ErrWithdrawn)
+		return true
+	}
 	c := &p.commit
 	if s, ok := l.fold.Seen(c.Actor, c.ID); ok && !mutantNoDedupe {
 		l.replay(p, s)
@@ -378,13 +382,13 @@ func (a *Appender) conclude(j joined) {
 
 func (a *Appender) answer(p *Pending, res Result) {
 	a.queue.release(p.size)
-	p.finish(res, nil)
+	p.conclude(res, nil)
 }
 
 func (a *Appender) refuse(p *Pending, err error) {
 	a.counts.refused.Add(1)
 	a.queue.release(p.size)
-	p.finish(Result{}, err)
+	p.conclude(Result{}, err)
 }
 
 // launch sends the batch that was built on its way.

@@ -73,6 +73,8 @@ const (
 type Pending struct {
 	next   *Pending
 	done   chan struct{} // one token when res and err are set
+	sink   Sink          // takes the outcome in place of a caller of Wait
+	tag    Tag           // for sink
 	state  atomic.Int32
 	pooled bool
 
@@ -104,11 +106,26 @@ func (p *Pending) reset() {
 	*p = Pending{done: p.done, pooled: p.pooled, form: form{bytes: buf}}
 }
 
-// finish hands the outcome over. After it the loop must not touch p.
-func (p *Pending) finish(res Result, err error) {
+// finish hands the outcome over. After it the loop must not touch p. The sink
+// that it gives, if any, is to be flushed.
+func (p *Pending) finish(res Result, err error) Sink {
 	res.ID = p.commit.ID
+	if s, tag := p.sink, p.tag; s != nil {
+		p.reset()
+		pendings.Put(p)
+		s.Done(tag, res, err)
+		return s
+	}
 	p.res, p.err = res, err
 	p.done <- struct{}{}
+	return nil
+}
+
+// conclude is finish of a request alone.
+func (p *Pending) conclude(res Result, err error) {
+	if s := p.finish(res, err); s != nil {
+		s.Flush()
+	}
 }
 
 // Wait returns the outcome. When ctx ends first the request is withdrawn if

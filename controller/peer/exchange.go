@@ -77,7 +77,7 @@ type Exchange struct {
 
 // New makes the exchange of a node whose own appender is local, and starts it.
 // Register it, and tell it of the others with SetNodes.
-func New(local service.LocalAppender, o Options) *Exchange {
+func New(local service.Outlets, o Options) *Exchange {
 	if o.Ready == nil {
 		o.Ready = func() error { return nil }
 	}

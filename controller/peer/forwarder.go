@@ -39,7 +39,8 @@ const (
 // table was given to it.
 type forwarder struct {
 	service.LocalAppender
-	x *Exchange
+	local service.Outlets // the same
+	x     *Exchange
 
 	here atomic.Bool // the node itself leads and nothing forwarded is left: no detour
 
@@ -62,8 +63,8 @@ type target interface {
 	give(f *forwarder, k *call, again bool)
 }
 
-func newForwarder(x *Exchange, local service.LocalAppender) *forwarder {
-	return &forwarder{LocalAppender: local, x: x, table: map[uint64]*call{}, again: make(chan struct{}, 1)}
+func newForwarder(x *Exchange, local service.Outlets) *forwarder {
+	return &forwarder{LocalAppender: local, local: local, x: x, table: map[uint64]*call{}, again: make(chan struct{}, 1)}
 }
 
 // Append implements service.Appender. Cost of a forwarded one: a few

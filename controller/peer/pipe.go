@@ -40,14 +40,20 @@ func (p *pipe) request(r request) {
 }
 
 // answer adds an answer to what the next frame takes.
-func (p *pipe) answer(a answer) {
-	p.mu.Lock()
-	idle := len(p.pending) == 0
-	p.pending = appendAnswer(p.pending, a)
-	p.mu.Unlock()
-	if idle {
+func (p *pipe) answer(a *answer) {
+	if p.add(a) {
 		p.poke()
 	}
+}
+
+// add is answer without waking who sends, which is left to the caller where
+// nothing was waiting to be sent.
+func (p *pipe) add(a *answer) (idle bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	idle = len(p.pending) == 0
+	p.pending = appendAnswer(p.pending, a)
+	return idle
 }
 
 // tell replaces the standing that is to be sent.

@@ -79,7 +79,7 @@ const (
 	flagRemembered
 )
 
-func appendAnswer(dst []byte, a answer) []byte {
+func appendAnswer(dst []byte, a *answer) []byte {
 	start := len(dst)
 	dst = binary.AppendUvarint(dst, a.number)
 	dst = append(dst, byte(a.verdict))

@@ -63,7 +63,7 @@ func TestAnswers(t *testing.T) {
 	} {
 		var got answer
 		var in records
-		if err := in.feed(appendAnswer(nil, want), func(raw []byte) (err error) { got, err = readAnswer(raw); return }); err != nil {
+		if err := in.feed(appendAnswer(nil, &want), func(raw []byte) (err error) { got, err = readAnswer(raw); return }); err != nil {
 			t.Fatal(err)
 		}
 		if got.number != want.number || got.verdict != want.verdict || got.epoch != want.epoch || got.revision != want.revision || got.replayed != want.replayed || got.noChange != want.noChange || got.remembered != want.remembered || fmt.Sprint(got.err) != fmt.Sprint(want.err) {
@@ -75,7 +75,7 @@ func TestAnswers(t *testing.T) {
 // FuzzRecords: what another node sends crashes nothing.
 func FuzzRecords(f *testing.F) {
 	f.Add(appendRequest(nil, request{number: 1, round: 2, floor: 3, change: []byte("x")}))
-	f.Add(appendAnswer(nil, answer{number: 7, verdict: refused, err: service.ErrNotFound}))
+	f.Add(appendAnswer(nil, &answer{number: 7, verdict: refused, err: service.ErrNotFound}))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var in records
 		var reader service.ChangeReader

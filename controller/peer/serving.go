@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"dvr/controller/appender"
 	"dvr/controller/peerpb"
 	"dvr/controller/service"
 )
@@ -32,16 +33,12 @@ type caller struct {
 	node   string
 	pipe   *pipe
 	reader service.ChangeReader
-	queue  chan waiting  // to be answered, in order
-	large  chan struct{} // a token for each large change in progress
+	outlet service.Outlet
+	room   chan struct{} // a token for each change in the appender's hands
+	large  chan struct{} // and for each large one in progress
 	round  atomic.Uint64 // in which something was turned away
+	gone   atomic.Bool   // the link has ended
 	cancel context.CancelCauseFunc
-}
-
-// waiting is a change that the appender has.
-type waiting struct {
-	number, round uint64
-	submitted     service.Submitted
 }
 
 // Link serves one caller; gRPC calls it.
@@ -58,8 +55,9 @@ func (s server) Link(stream peerpb.Peer_LinkServer) error {
 	defer cancel(nil)
 	c := &caller{
 		x: x, node: first.GetIntroduction().GetNode(), pipe: newPipe(),
-		queue: make(chan waiting, maxWaiting), large: make(chan struct{}, maxLarge), cancel: cancel,
+		room: make(chan struct{}, maxWaiting), large: make(chan struct{}, maxLarge), cancel: cancel,
 	}
+	c.outlet = x.forwarder.local.Outlet(c)
 	own := &peerpb.Introduction{Protocol: protocol, Node: x.options.Node, LogId: x.logID()}
 	if err := stream.Send(&peerpb.Frame{Introduction: own, Standing: x.standing()}); err != nil {
 		return err
@@ -73,8 +71,8 @@ func (s server) Link(stream peerpb.Peer_LinkServer) error {
 	var owned sync.WaitGroup
 	defer owned.Wait()
 	defer cancel(nil)
+	defer c.gone.Store(true)
 	owned.Go(func() { cancel(c.pipe.run(ctx, stream.Send)) })
-	owned.Go(func() { c.collect(ctx) })
 	failed := make(chan error, 1)
 	go func() { failed <- c.receive(ctx, stream) }() // ends with the stream, which ends when this returns
 	select {
@@ -113,7 +111,7 @@ func (c *caller) take(ctx context.Context, raw []byte) error {
 		return err
 	}
 	if c.round.Load() == r.round {
-		c.pipe.answer(answer{number: r.number, verdict: turned, err: errTurned})
+		c.pipe.answer(&answer{number: r.number, verdict: turned, err: errTurned})
 		return nil
 	}
 	if !c.x.leads() {
@@ -122,14 +120,13 @@ func (c *caller) take(ctx context.Context, raw []byte) error {
 	}
 	change, err := c.reader.Read(r.change)
 	if err != nil {
-		c.pipe.answer(answer{number: r.number, verdict: refused, err: err})
+		c.pipe.answer(&answer{number: r.number, verdict: refused, err: err})
 		return nil
 	}
 	if !c.x.remembers(r.floor) {
-		c.pipe.answer(answer{number: r.number, verdict: expired})
+		c.pipe.answer(&answer{number: r.number, verdict: expired})
 		return nil
 	}
-	local := c.x.forwarder.LocalAppender
 	if large(&change, len(r.change)) {
 		select {
 		case c.large <- struct{}{}:
@@ -138,64 +135,62 @@ func (c *caller) take(ctx context.Context, raw []byte) error {
 		}
 		go func() { // ends with ctx
 			defer func() { <-c.large }()
-			out, err := local.Append(ctx, change)
-			c.conclude(ctx, r.number, r.round, out, err)
+			out, err := c.x.forwarder.local.Append(ctx, change)
+			c.conclude(r.number, r.round, out, err)
 		}()
 		return nil
 	}
+	select {
+	case c.room <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	tag := appender.Tag{r.number, r.round}
 	pause := time.Millisecond
 	for {
-		submitted, err := local.Submit(change)
-		if errors.Is(err, service.ErrOverloaded) {
-			select {
-			case <-time.After(pause):
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-			pause = min(2*pause, 50*time.Millisecond)
-			continue
-		}
-		if err != nil {
-			c.conclude(ctx, r.number, r.round, service.Appended{}, err)
+		err := c.outlet.Submit(change, tag)
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, service.ErrOverloaded):
+			<-c.room
+			c.conclude(r.number, r.round, service.Appended{}, err)
 			return nil
 		}
 		select {
-		case c.queue <- waiting{r.number, r.round, submitted}:
-			return nil
+		case <-time.After(pause):
 		case <-ctx.Done():
-			_, _ = submitted.Wait(ctx) // withdraws it where it still waits
 			return context.Cause(ctx)
 		}
+		pause = min(2*pause, 50*time.Millisecond)
 	}
 }
 
 var errTurned = fmt.Errorf("%w: something before it was turned away", service.ErrUnavailable)
 
-// collect answers in the order of the log, which is that of the requests but
-// for what is refused.
-func (c *caller) collect(ctx context.Context) {
-	for {
-		select {
-		case w := <-c.queue:
-			out, err := w.submitted.Wait(ctx)
-			c.conclude(ctx, w.number, w.round, out, err)
-		case <-ctx.Done():
-			for {
-				select {
-				case w := <-c.queue:
-					_, _ = w.submitted.Wait(ctx)
-				default:
-					return
-				}
-			}
-		}
+// Done implements service.Sink: the answer is sent with those that follow.
+func (c *caller) Done(tag appender.Tag, out service.Appended, err error) {
+	<-c.room
+	if c.gone.Load() {
+		return
 	}
+	a := answerOf(tag[0], out, err)
+	if a.verdict == turned {
+		c.round.Store(tag[1])
+	}
+	c.pipe.add(&a)
 }
+
+// Flush implements service.Sink.
+func (c *caller) Flush() { c.pipe.poke() }
+
+// Gone implements service.Sink.
+func (c *caller) Gone() bool { return c.gone.Load() }
 
 // conclude answers a change that the appender has dealt with, unless the link
 // has ended: its caller asks another node then.
-func (c *caller) conclude(ctx context.Context, number, round uint64, out service.Appended, err error) {
-	if ctx.Err() != nil {
+func (c *caller) conclude(number, round uint64, out service.Appended, err error) {
+	if c.gone.Load() {
 		return
 	}
 	a := answerOf(number, out, err)
@@ -203,13 +198,13 @@ func (c *caller) conclude(ctx context.Context, number, round uint64, out service
 		c.turn(number, round, err)
 		return
 	}
-	c.pipe.answer(a)
+	c.pipe.answer(&a)
 }
 
 // turn turns a change away, and what follows it in its round.
 func (c *caller) turn(number, round uint64, err error) {
 	c.round.Store(round)
-	c.pipe.answer(answer{number: number, verdict: turned, err: err})
+	c.pipe.answer(&answer{number: number, verdict: turned, err: err})
 }
 
 func (l *callers) enter(c *caller) bool {

@@ -18,9 +18,31 @@ type LocalAppender interface {
 	Statistics() appender.Statistics
 }
 
+// Outlets is a LocalAppender that also takes changes of whom nobody waits for
+// one by one.
+type Outlets interface {
+	LocalAppender
+	// Outlet submits for s.
+	Outlet(s Sink) Outlet
+}
+
+// Outlet submits changes like Appender.Submit; the Sink that it was made for is
+// told what became of each, under its tag, once Submit has returned nil and
+// perhaps before it does. A change that would have to be staged is ErrTooLarge.
+type Outlet interface {
+	Submit(c Change, tag appender.Tag) error
+}
+
+// Sink is appender.Sink in this package's words.
+type Sink interface {
+	Done(tag appender.Tag, out Appended, err error)
+	Flush()
+	Gone() bool
+}
+
 // Writer makes an Appender of the real one: it maps requests, and errors to
 // this package's sentinels.
-func Writer(a *appender.Appender) LocalAppender { return &writer{a} }
+func Writer(a *appender.Appender) Outlets { return &writer{a} }
 
 type writer struct{ a *appender.Appender }
 
@@ -51,6 +73,25 @@ type submitted struct {
 }
 
 func (s *submitted) Wait(ctx context.Context) (Appended, error) { return s.w.appended(s.p.Wait(ctx)) }
+
+func (w *writer) Outlet(s Sink) Outlet { return &outlet{w, s} }
+
+type outlet struct {
+	w *writer
+	Sink
+}
+
+func (o *outlet) Submit(c Change, tag appender.Tag) error {
+	return translate(o.w.a.SubmitTo((*inlet)(o), tag, request(c)))
+}
+
+// inlet is the appender's side of an outlet.
+type inlet outlet
+
+func (i *inlet) Done(tag appender.Tag, r appender.Result, err error) {
+	out, err := i.w.appended(r, err)
+	i.Sink.Done(tag, out, err)
+}
 
 // CheckChange reports what an Appender would find wrong with the form of c,
 // whatever the state; what an Operation decides is judged where it is decided.
