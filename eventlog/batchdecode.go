@@ -208,10 +208,16 @@ func (d *Decoder) commit(c *Commit) {
 	if !s.open("") {
 		return
 	}
-	const mN, mEvent = 10, 11
 	n := 0
 	var single Event
 	idStart := len(d.ids)
+	d.expectedLine(&f, c)
+	if s.ahead(&f, mN, `,"n":`) {
+		n = int(s.uint("n", MaxCommitEvents))
+	}
+	if s.ahead(&f, mEvent, `,"event":`) {
+		single = d.singleEvent()
+	}
 	for {
 		key, ok := s.member(&f)
 		if !ok {
@@ -219,22 +225,17 @@ func (d *Decoder) commit(c *Commit) {
 		}
 		switch string(key) {
 		case "revision":
-			s.once(&f, 0, "revision")
+			s.once(&f, mRevision, "revision")
 			c.Revision = Revision(s.uint("revision", 1<<64-1))
 		case "id":
-			s.once(&f, 1, "id")
-			id := s.text("id")
-			if s.err == nil {
-				if len(id) == 0 || len(id) > MaxID || !printable(id) {
-					s.fail("id", "must be 1 to 128 printable ASCII bytes")
-				}
-				d.ids = append(d.ids[:idStart], id...)
-			}
+			s.once(&f, mID, "id")
+			d.ids = d.ids[:idStart]
+			d.commitID()
 		case "time":
-			s.once(&f, 2, "time")
+			s.once(&f, mTime, "time")
 			c.Time = s.time("time")
 		case "actor":
-			s.once(&f, 3, "actor")
+			s.once(&f, mActor, "actor")
 			c.Actor = d.name("actor")
 		case "source":
 			s.once(&f, 4, "source")
@@ -260,10 +261,7 @@ func (d *Decoder) commit(c *Commit) {
 		case "event":
 			s.once(&f, mEvent, "event")
 			s.peek()
-			d.expect = 1
-			if single = d.event(); s.err != nil {
-				s.err.Field = joinField("event", s.err.Field)
-			}
+			single = d.singleEvent()
 		default:
 			s.other(&f, key)
 		}
@@ -279,14 +277,95 @@ func (d *Decoder) commit(c *Commit) {
 	if s.err != nil {
 		return
 	}
-	c.ID = "-" // stands for the id, which was checked and follows
-	s.check(c.validateLine())
-	c.ID = ""
+	if f.seen&^ordinary != 0 || c.Actor != d.actor || c.Actor == "" || c.Time == 0 {
+		c.ID = "-" // stands for the id, which was checked and follows
+		s.check(c.validateLine())
+		c.ID = ""
+		if s.err == nil {
+			d.actor = c.Actor
+		}
+	}
 	if n == 1 {
 		c.Events = append(d.newEvents(1), single)
 		return
 	}
 	d.commitEvents(c, n)
+}
+
+// Members of a commit line, as bits of the frame.
+const (
+	mRevision = iota
+	mID
+	mTime
+	mActor
+	mN     = 10
+	mEvent = 11
+
+	// ordinary members need no check but their own: the id's and the time's are
+	// made when they are read, and the actor was checked where it is that of the
+	// commit before.
+	ordinary = 1<<mRevision | 1<<mID | 1<<mTime | 1<<mActor | 1<<mN | 1<<mEvent
+)
+
+// expectedLine reads the members that every commit line has where they stand as
+// the canonical form puts them; see expected.
+func (d *Decoder) expectedLine(f *frame, c *Commit) {
+	s := &d.s
+	if !s.ahead(f, mRevision, `"revision":`) {
+		return
+	}
+	f.begun = true
+	c.Revision = Revision(s.uint("revision", 1<<64-1))
+	if s.ahead(f, mID, `,"id":"`) {
+		d.commitID()
+	}
+	if s.ahead(f, mTime, `,"time":"`) {
+		c.Time = d.sameTime()
+	}
+	if s.ahead(f, mActor, `,"actor":"`) {
+		c.Actor = d.again("actor", &d.lastActor)
+	}
+}
+
+// commitID reads a commit's id onto the list of ids.
+func (d *Decoder) commitID() {
+	s := &d.s
+	id := s.text("id")
+	if s.err != nil {
+		return
+	}
+	if len(id) == 0 || len(id) > MaxID || !printable(id) {
+		s.fail("id", "must be 1 to 128 printable ASCII bytes")
+	}
+	d.ids = append(d.ids, id...)
+}
+
+// sameTime is scanner.time for a time that is likely to be the last one again, as
+// those of a batch are.
+func (d *Decoder) sameTime() int64 {
+	const quoted = timeLen + 2
+	s := &d.s
+	if len(s.b)-s.i >= quoted && string(s.b[s.i:s.i+quoted]) == string(d.timeText[:]) {
+		s.i += quoted
+		return d.timeMS
+	}
+	start := s.i
+	ms := s.time("time")
+	if s.err == nil && s.i-start == quoted {
+		d.timeMS = ms
+		copy(d.timeText[:], s.b[start:s.i])
+	}
+	return ms
+}
+
+func (d *Decoder) singleEvent() Event {
+	s := &d.s
+	d.expect = 1
+	e := d.event()
+	if s.err != nil {
+		s.err.Field = joinField("event", s.err.Field)
+	}
+	return e
 }
 
 func (d *Decoder) commitEvents(c *Commit, n int) {

@@ -45,6 +45,9 @@ func TestBatchForm(t *testing.T) {
 		{goodLine + strings.Replace(goodStart, `:2`, `:3`, 1) + `,"n":0}` + "\n", ErrCorrupt, "next one"},
 		{goodLine + strings.Replace(goodStart, `"i"`, `"é"`, 1) + `,"n":0}` + "\n", ErrCorrupt, "ASCII"},
 		{goodLine + goodStart + `,"request":"12","n":0}` + "\n", ErrCorrupt, "32 lower-case"},
+		{goodLine + strings.Replace(goodStart, `"a"`, `""`, 1) + `,"n":0}` + "\n", ErrCorrupt, "actor"},
+		{goodLine + strings.Replace(goodStart, `"a"`, `" a"`, 1) + `,"n":0}` + "\n", ErrCorrupt, "actor"},
+		{goodLine + strings.Replace(goodStart, `2026-11-21T22:29:21.123Z`, `1970-01-01T00:00:00.000Z`, 1) + `,"n":0}` + "\n", ErrCorrupt, "time"},
 		{strings.Replace(goodLine, `"format":1`, `"format":2`, 1) + goodStart + `,"n":0}` + "\n", ErrLevel, "format"},
 		{strings.Replace(goodLine, `"commits":1`, `"commits":2`, 1) + goodStart + `,"n":0}` + "\n", ErrCorrupt, "last"},
 		{strings.Replace(goodLine, `"first":2,"last":2,"commits":1`, `"first":2,"last":5000,"commits":4999`, 1), ErrCorrupt, "4096"},
@@ -393,4 +396,61 @@ func FuzzDecodeBatch(f *testing.F) {
 			t.Fatal("equal bytes, different hashes")
 		}
 	})
+}
+
+// TestReusedDecoder: what a decoder remembers of the commits before changes
+// nothing that it finds in the next ones.
+func TestReusedDecoder(t *testing.T) {
+	const line = goodStart + `,"n":1,"event":{"kind":"key.deleted","key":"k"}}`
+	changed := func(old, new string) string { return strings.Replace(line, old, new, 1) }
+	lines := []string{
+		line,
+		changed(`"actor":"a"`, `"actor":"b"`),
+		changed(`"actor":"a"`, `"actor":""`),
+		changed(`"actor":"a"`, `"actor":" a"`),
+		changed(`"actor":"a"`, `"actor":"a\u0001"`),
+		changed(`"actor":"a"`, `"actor":"`+strings.Repeat("a", MaxActor+1)+`"`),
+		changed(`"actor":"a"`, `"actor":"a","actor":"a"`),
+		changed(`"actor":"a"`, `"actor":"a","source":"a b"`),
+		changed(`"actor":"a"`, `"actor":"a","source":"\u0001"`),
+		changed(`"actor":"a"`, `"actor":"a","reason":"\u0001"`),
+		changed(`,"actor":"a"`, ``),
+		changed(`"id":"i"`, `"id":""`),
+		changed(`"id":"i"`, `"id":"\u0069"`),
+		changed(`"id":"i"`, `"id":"i","id":"j"`),
+		changed(`"id":"i",`, ``),
+		changed(`,"id":"i"`, ` ,"id": "i"`),
+		changed(`2026-11-21T22:29:21.123Z`, `2026-11-21T22:29:21.124Z`),
+		changed(`2026-11-21T22:29:21.123Z`, `2026-11-21T22:29:61.123Z`),
+		changed(`2026-11-21T22:29:21.123Z`, `2026-11-21T22:29:21.123`),
+		changed(`2026-11-21T22:29:21.123Z`, `1970-01-01T00:00:00.000Z`),
+		changed(`2026-11-21T22:29:21.123Z"`, `2026-11-21T22:29:21.123Z","time":"2026-11-21T22:29:21.123Z"`),
+		changed(`2026-11-21T22:29:21.123Z`, `\u0032026-11-21T22:29:21.123Z`),
+		changed(`"time":"2026-11-21T22:29:21.123Z",`, ``),
+		changed(`"revision":2,`, `"revision":2,"revision":2,`),
+		changed(`"revision":2,`, `"revision":"2",`),
+		changed(`"revision":2,`, ``),
+		changed(`"n":1,`, `"n":1,"n":1,`),
+		changed(`"n":1,`, ``),
+		changed(`"n":1`, `"n":0`),
+		changed(`"event":{`, `"event":{},"event":{`),
+		changed(`"k"`, `""`),
+		changed(`}}`, `},"n":1}`),
+		changed(`}}`, `},"new":1}`),
+		changed(`}}`, `}`),
+		changed(`,"n"`, `"n"`),
+		"", "{", "{}", `{"revision":2`, goodStart, goodStart + `,"n":`,
+	}
+	var d Decoder
+	for _, first := range lines {
+		for _, second := range lines {
+			want, wantErr := new(Decoder).DecodeBatch([]byte(goodLine + second + "\n"))
+			_, _ = d.DecodeBatch([]byte(goodLine + first + "\n")) // what is wrong in it does not matter here
+			got, err := d.DecodeBatch([]byte(goodLine + second + "\n"))
+			if fmt.Sprint(err) != fmt.Sprint(wantErr) || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) && (got == nil || want == nil ||
+				got.Hash != want.Hash || !bytes.Equal(AppendCommit(nil, &got.Commits[0]), AppendCommit(nil, &want.Commits[0]))) {
+				t.Fatalf("%s\nafter %s\n%+v, %v\nwant %+v, %v", second, first, got, err, want, wantErr)
+			}
+		}
+	}
 }

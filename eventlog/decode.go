@@ -20,7 +20,11 @@ type Decoder struct {
 	chain   chain
 	ids     []byte // commit ids of the batch, made one string at its end
 
-	lastRouter, lastInterface, lastOrigin string
+	lastRouter, lastInterface, lastOrigin, lastActor string
+
+	actor    string // of the last commit whose line was found right
+	timeMS   int64  // the last time of a commit, and how it is written, with its quotes
+	timeText [timeLen + 2]byte
 }
 
 const (
