@@ -17,7 +17,7 @@ usage() { sed -n '2,14s/^# \{0,1\}//p' "$0"; }
 die() { printf 'toolchain: %s\n' "$*" >&2; exit 1; }
 
 build=(
-  cmake g++ libbenchmark-dev libcli11-dev libfmt-dev libgrpc++-dev libgtest-dev libprotobuf-dev libspdlog-dev
+  cmake g++ libbenchmark-dev libcli11-dev libfmt-dev libgrpc++-dev libgtest-dev libmnl-dev libprotobuf-dev libspdlog-dev
   ninja-build protobuf-compiler protobuf-compiler-grpc
 )
 test=(clang-19 etcd-client iproute2 iptables libclang-rt-19-dev nftables procps zstd)

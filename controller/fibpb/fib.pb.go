@@ -1303,6 +1303,7 @@ type SinkStatus struct {
 	Failures      []*Failure             `protobuf:"bytes,5,rep,name=failures,proto3" json:"failures,omitempty"` // the first 100
 	Repaired      uint64                 `protobuf:"varint,6,opt,name=repaired,proto3" json:"repaired,omitempty"`
 	FailedBuckets []byte                 `protobuf:"bytes,7,opt,name=failed_buckets,json=failedBuckets,proto3" json:"failed_buckets,omitempty"` // 128-byte bitmap; empty: none
+	Deviates      bool                   `protobuf:"varint,8,opt,name=deviates,proto3" json:"deviates,omitempty"`                               // a group forwards without a next hop that cannot be used for now
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1384,6 +1385,13 @@ func (x *SinkStatus) GetFailedBuckets() []byte {
 		return x.FailedBuckets
 	}
 	return nil
+}
+
+func (x *SinkStatus) GetDeviates() bool {
+	if x != nil {
+		return x.Deviates
+	}
+	return false
 }
 
 type Ack struct {
@@ -2739,7 +2747,7 @@ const file_fib_proto_rawDesc = "" +
 	"\x04FULL\x10\x01\"9\n" +
 	"\aFailure\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xe4\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x80\x02\n" +
 	"\n" +
 	"SinkStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
@@ -2748,7 +2756,8 @@ const file_fib_proto_rawDesc = "" +
 	"\x06failed\x18\x04 \x01(\x04R\x06failed\x12/\n" +
 	"\bfailures\x18\x05 \x03(\v2\x13.dvr.fib.v1.FailureR\bfailures\x12\x1a\n" +
 	"\brepaired\x18\x06 \x01(\x04R\brepaired\x12%\n" +
-	"\x0efailed_buckets\x18\a \x01(\fR\rfailedBuckets\"\xaf\x01\n" +
+	"\x0efailed_buckets\x18\a \x01(\fR\rfailedBuckets\x12\x1a\n" +
+	"\bdeviates\x18\b \x01(\bR\bdeviates\"\xaf\x01\n" +
 	"\x03Ack\x12\x14\n" +
 	"\x05delta\x18\x01 \x01(\x04R\x05delta\x120\n" +
 	"\bposition\x18\x02 \x01(\v2\x14.dvr.fib.v1.PositionR\bposition\x12\x16\n" +

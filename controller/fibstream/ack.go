@@ -76,7 +76,7 @@ func takeSinks(into map[string]*sinkState, list []*fibpb.SinkStatus) error {
 		}
 		x := &sinkState{status: Sink{
 			Name: s.GetName(), Installed: bytes.Clone(s.GetInstalled()), Entries: s.GetEntries(),
-			Failed: s.GetFailed(), Repaired: s.GetRepaired(),
+			Failed: s.GetFailed(), Repaired: s.GetRepaired(), Deviates: s.GetDeviates(),
 		}}
 		copy(x.buckets[:], s.GetFailedBuckets())
 		if s.GetFailed() > 0 && len(s.GetFailedBuckets()) == 0 {

@@ -39,6 +39,7 @@ type Sink struct {
 	Entries   uint64
 	Failed    uint64
 	Repaired  uint64
+	Deviates  bool      // a group forwards without a next hop that cannot be used for now
 	Failures  []Failure // the first 100
 }
 
@@ -235,6 +236,10 @@ func (r *registry) acked(x *session, at eventlog.Position, equal bool, a *fibpb.
 func (r *registry) reported(x *session, sinks []*fibpb.SinkStatus) (err error) {
 	r.own(x, func(p *plane) {
 		err = takeSinks(p.sinks, sinks)
+		p.deviates = false
+		for _, s := range p.sinks {
+			p.deviates = p.deviates || s.status.Deviates
+		}
 		r.broadcast()
 	})
 	return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"dvr/controller/fibstream"
 	"dvr/eventlog"
 )
 
@@ -242,6 +243,34 @@ func position(o object, key string, p eventlog.Position) {
 	o.next()
 }
 
+// sinkStates writes what the sinks of a data plane said last.
+func sinkStates(e object, sinks []fibstream.Sink) {
+	e.list("sink_states")
+	for _, k := range sinks {
+		s := e.object()
+		s.str("name", k.Name)
+		s.uint("entries", k.Entries)
+		s.uint("failed", k.Failed)
+		s.uint("repaired", k.Repaired)
+		s.bool("deviates", k.Deviates)
+		s.optional("installed", hex.EncodeToString(k.Installed))
+		if len(k.Failures) > 0 {
+			s.list("failures")
+			for _, f := range k.Failures {
+				x := s.object()
+				x.str("prefix", f.Prefix)
+				x.str("reason", f.Reason)
+				x.end()
+				s.next()
+			}
+			s.endList()
+		}
+		s.end()
+		e.next()
+	}
+	e.endList()
+}
+
 func (s *Server) dataPlanes(c echo.Context) error {
 	v, err := s.view(c)
 	if err != nil {
@@ -262,6 +291,7 @@ func (s *Server) dataPlanes(c echo.Context) error {
 		}
 		e.str("sink", sink)
 		strs(e, "sinks", d.Sinks)
+		sinkStates(e, d.SinkStates)
 		e.bool("connected", d.Connected)
 		position(e, "position", d.Position)
 		e.uint("lag", d.Lag)

@@ -123,7 +123,7 @@ func TestInstalledIsNotClaimedBefore(t *testing.T) {
 func TestWaitInstalledTellsFailures(t *testing.T) {
 	a := newAPI(t)
 	p := a.connect("r1")
-	p.SetSinks(&fibpb.SinkStatus{Name: "kernel", Failed: 1, Failures: []*fibpb.Failure{{Prefix: "10.1.0.0/16", Reason: "no such interface"}}})
+	p.SetSinks(&fibpb.SinkStatus{Name: "kernel", Entries: 4, Failed: 1, Repaired: 2, Deviates: true, Failures: []*fibpb.Failure{{Prefix: "10.1.0.0/16", Reason: "no such interface"}}})
 	r := a.do("POST", "/routes?wait=installed&timeout=2s", `{"destination":"10.1.0.0/16","next_hop":"192.0.2.1"}`)
 	if r.Code != 202 || !strings.Contains(r.Body, `"failed":[{"router":"r1","sink":"kernel","prefix":"10.1.0.0/16","reason":"no such interface"}]`) {
 		t.Errorf("%d %s", r.Code, r.Body)
@@ -131,6 +131,9 @@ func TestWaitInstalledTellsFailures(t *testing.T) {
 	m := a.must("GET", "/v1/dataplanes", "").json(t)["dataplanes"].([]any)[0].(map[string]any)
 	if m["router"] != "r1" || m["node"] != "node-1" || m["connected"] != true || m["failed"] != float64(1) || m["instance"] == "" {
 		t.Errorf("%v", m)
+	}
+	if got := a.must("GET", "/v1/dataplanes", "").Body; !strings.Contains(got, `{"name":"kernel","entries":4,"failed":1,"repaired":2,"deviates":true,"failures":[{"prefix":"10.1.0.0/16","reason":"no such interface"}]}`) {
+		t.Errorf("the sink's state is missing: %s", got)
 	}
 	if !strings.Contains(a.must("GET", "/metrics", "").Body, `dvr_dataplane_failed_prefixes{router="r1"} 1`) {
 		t.Error("the metric does not tell")

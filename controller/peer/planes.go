@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"dvr/controller/fibstream"
 	"dvr/controller/peerpb"
 	"dvr/controller/service"
 	"dvr/eventlog"
@@ -111,8 +112,30 @@ func (x *Exchange) listHere() []*peerpb.DataPlane {
 		out = append(out, &peerpb.DataPlane{
 			Router: string(d.Router), Instance: d.Instance, Version: d.Version, Sinks: d.Sinks, Connected: d.Connected,
 			Position: wirePosition(d.Position), Lag: d.Lag, DigestEqual: d.DigestEqual, Deviates: d.Deviates, Failed: d.Failed,
-			SinceMs: d.Since.UnixMilli(), Counters: d.Counters,
+			SinceMs: d.Since.UnixMilli(), Counters: d.Counters, SinkStates: wireSinks(d.SinkStates),
 		})
+	}
+	return out
+}
+
+func wireSinks(sinks []fibstream.Sink) []*peerpb.SinkState {
+	out := make([]*peerpb.SinkState, len(sinks))
+	for i, k := range sinks {
+		out[i] = &peerpb.SinkState{Name: k.Name, Installed: k.Installed, Entries: k.Entries, Failed: k.Failed, Repaired: k.Repaired, Deviates: k.Deviates}
+		for _, f := range k.Failures {
+			out[i].Failures = append(out[i].Failures, &peerpb.Failure{Prefix: f.Prefix, Reason: f.Reason})
+		}
+	}
+	return out
+}
+
+func sinksOf(states []*peerpb.SinkState) []fibstream.Sink {
+	out := make([]fibstream.Sink, len(states))
+	for i, k := range states {
+		out[i] = fibstream.Sink{Name: k.GetName(), Installed: k.GetInstalled(), Entries: k.GetEntries(), Failed: k.GetFailed(), Repaired: k.GetRepaired(), Deviates: k.GetDeviates()}
+		for _, f := range k.GetFailures() {
+			out[i].Failures = append(out[i].Failures, fibstream.Failure{Prefix: f.GetPrefix(), Reason: f.GetReason()})
+		}
 	}
 	return out
 }
@@ -122,6 +145,7 @@ func fromWire(d *peerpb.DataPlane, node string) service.DataPlane {
 		Router: eventlog.RouterID(d.GetRouter()), Instance: d.GetInstance(), Node: node, Version: d.GetVersion(), Sinks: d.GetSinks(),
 		Connected: d.GetConnected(), Position: position(d.GetPosition()), Lag: d.GetLag(), DigestEqual: d.GetDigestEqual(),
 		Deviates: d.GetDeviates(), Failed: d.GetFailed(), Since: time.UnixMilli(d.GetSinceMs()), Counters: d.GetCounters(),
+		SinkStates: sinksOf(d.GetSinkStates()),
 	}
 }
 

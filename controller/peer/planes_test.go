@@ -3,6 +3,7 @@ package peer
 import (
 	"errors"
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"dvr/controller/fibpb"
+	"dvr/controller/fibstream"
 	"dvr/controller/fibstream/fibtest"
 	"dvr/controller/service"
 	"dvr/eventlog"
@@ -220,5 +222,15 @@ func TestTwoInstancesMeet(t *testing.T) {
 	case err := <-first:
 		t.Fatalf("the earlier one ended with %v", err)
 	case <-time.After(50 * time.Millisecond):
+	}
+}
+
+func TestSinkStatesCrossNodes(t *testing.T) {
+	want := []fibstream.Sink{
+		{Name: "kernel", Installed: []byte("0123456789abcdef"), Entries: 7, Failed: 2, Repaired: 3, Deviates: true, Failures: []fibstream.Failure{{Prefix: "10.0.0.0/8", Reason: "no way"}}},
+		{Name: "memory", Entries: 9},
+	}
+	if got := sinksOf(wireSinks(want)); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }

@@ -537,6 +537,7 @@ type DataPlane struct {
 	Failed        uint64                 `protobuf:"varint,10,opt,name=failed,proto3" json:"failed,omitempty"`
 	SinceMs       int64                  `protobuf:"varint,11,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"` // Unix
 	Counters      map[string]uint64      `protobuf:"bytes,12,rep,name=counters,proto3" json:"counters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	SinkStates    []*SinkState           `protobuf:"bytes,13,rep,name=sink_states,json=sinkStates,proto3" json:"sink_states,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -655,6 +656,105 @@ func (x *DataPlane) GetCounters() map[string]uint64 {
 	return nil
 }
 
+func (x *DataPlane) GetSinkStates() []*SinkState {
+	if x != nil {
+		return x.SinkStates
+	}
+	return nil
+}
+
+type SinkState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Installed     []byte                 `protobuf:"bytes,2,opt,name=installed,proto3" json:"installed,omitempty"` // digest
+	Entries       uint64                 `protobuf:"varint,3,opt,name=entries,proto3" json:"entries,omitempty"`
+	Failed        uint64                 `protobuf:"varint,4,opt,name=failed,proto3" json:"failed,omitempty"`
+	Repaired      uint64                 `protobuf:"varint,5,opt,name=repaired,proto3" json:"repaired,omitempty"`
+	Deviates      bool                   `protobuf:"varint,6,opt,name=deviates,proto3" json:"deviates,omitempty"`
+	Failures      []*Failure             `protobuf:"bytes,7,rep,name=failures,proto3" json:"failures,omitempty"` // prefix and reason alone; the first 100
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SinkState) Reset() {
+	*x = SinkState{}
+	mi := &file_peer_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SinkState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SinkState) ProtoMessage() {}
+
+func (x *SinkState) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SinkState.ProtoReflect.Descriptor instead.
+func (*SinkState) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SinkState) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SinkState) GetInstalled() []byte {
+	if x != nil {
+		return x.Installed
+	}
+	return nil
+}
+
+func (x *SinkState) GetEntries() uint64 {
+	if x != nil {
+		return x.Entries
+	}
+	return 0
+}
+
+func (x *SinkState) GetFailed() uint64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *SinkState) GetRepaired() uint64 {
+	if x != nil {
+		return x.Repaired
+	}
+	return 0
+}
+
+func (x *SinkState) GetDeviates() bool {
+	if x != nil {
+		return x.Deviates
+	}
+	return false
+}
+
+func (x *SinkState) GetFailures() []*Failure {
+	if x != nil {
+		return x.Failures
+	}
+	return nil
+}
+
 // InstalledRequest waits for the data planes connected to the node asked.
 type InstalledRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -668,7 +768,7 @@ type InstalledRequest struct {
 
 func (x *InstalledRequest) Reset() {
 	*x = InstalledRequest{}
-	mi := &file_peer_proto_msgTypes[10]
+	mi := &file_peer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -680,7 +780,7 @@ func (x *InstalledRequest) String() string {
 func (*InstalledRequest) ProtoMessage() {}
 
 func (x *InstalledRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[10]
+	mi := &file_peer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -693,7 +793,7 @@ func (x *InstalledRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstalledRequest.ProtoReflect.Descriptor instead.
 func (*InstalledRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{10}
+	return file_peer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *InstalledRequest) GetFirst() uint64 {
@@ -736,7 +836,7 @@ type Installation struct {
 
 func (x *Installation) Reset() {
 	*x = Installation{}
-	mi := &file_peer_proto_msgTypes[11]
+	mi := &file_peer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +848,7 @@ func (x *Installation) String() string {
 func (*Installation) ProtoMessage() {}
 
 func (x *Installation) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[11]
+	mi := &file_peer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +861,7 @@ func (x *Installation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Installation.ProtoReflect.Descriptor instead.
 func (*Installation) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{11}
+	return file_peer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Installation) GetInstalled() []string {
@@ -804,7 +904,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_peer_proto_msgTypes[12]
+	mi := &file_peer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -816,7 +916,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[12]
+	mi := &file_peer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -829,7 +929,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{12}
+	return file_peer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Failure) GetRouter() string {
@@ -870,7 +970,7 @@ type LookupRequest struct {
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_peer_proto_msgTypes[13]
+	mi := &file_peer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -882,7 +982,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[13]
+	mi := &file_peer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -895,7 +995,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{13}
+	return file_peer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LookupRequest) GetRouter() string {
@@ -925,7 +1025,7 @@ type LookupReply struct {
 
 func (x *LookupReply) Reset() {
 	*x = LookupReply{}
-	mi := &file_peer_proto_msgTypes[14]
+	mi := &file_peer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -937,7 +1037,7 @@ func (x *LookupReply) String() string {
 func (*LookupReply) ProtoMessage() {}
 
 func (x *LookupReply) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[14]
+	mi := &file_peer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -950,7 +1050,7 @@ func (x *LookupReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupReply.ProtoReflect.Descriptor instead.
 func (*LookupReply) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{14}
+	return file_peer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LookupReply) GetError() []byte {
@@ -1001,7 +1101,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_peer_proto_msgTypes[15]
+	mi := &file_peer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1013,7 +1113,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[15]
+	mi := &file_peer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1026,7 +1126,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{15}
+	return file_peer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *NextHop) GetType() uint32 {
@@ -1101,7 +1201,7 @@ const file_peer_proto_rawDesc = "" +
 	"\x0fDataPlanesReply\x126\n" +
 	"\n" +
 	"dataplanes\x18\x01 \x03(\v2\x16.dvr.peer.v1.DataPlaneR\n" +
-	"dataplanes\"\xc3\x03\n" +
+	"dataplanes\"\xfc\x03\n" +
 	"\tDataPlane\x12\x16\n" +
 	"\x06router\x18\x01 \x01(\tR\x06router\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x18\n" +
@@ -1115,10 +1215,20 @@ const file_peer_proto_rawDesc = "" +
 	"\x06failed\x18\n" +
 	" \x01(\x04R\x06failed\x12\x19\n" +
 	"\bsince_ms\x18\v \x01(\x03R\asinceMs\x12@\n" +
-	"\bcounters\x18\f \x03(\v2$.dvr.peer.v1.DataPlane.CountersEntryR\bcounters\x1a;\n" +
+	"\bcounters\x18\f \x03(\v2$.dvr.peer.v1.DataPlane.CountersEntryR\bcounters\x127\n" +
+	"\vsink_states\x18\r \x03(\v2\x16.dvr.peer.v1.SinkStateR\n" +
+	"sinkStates\x1a;\n" +
 	"\rCountersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"r\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xd9\x01\n" +
+	"\tSinkState\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
+	"\tinstalled\x18\x02 \x01(\fR\tinstalled\x12\x18\n" +
+	"\aentries\x18\x03 \x01(\x04R\aentries\x12\x16\n" +
+	"\x06failed\x18\x04 \x01(\x04R\x06failed\x12\x1a\n" +
+	"\brepaired\x18\x05 \x01(\x04R\brepaired\x12\x1a\n" +
+	"\bdeviates\x18\x06 \x01(\bR\bdeviates\x120\n" +
+	"\bfailures\x18\a \x03(\v2\x14.dvr.peer.v1.FailureR\bfailures\"r\n" +
 	"\x10InstalledRequest\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\x04R\x05first\x12\x12\n" +
 	"\x04last\x18\x02 \x01(\x04R\x04last\x12\x1a\n" +
@@ -1169,7 +1279,7 @@ func file_peer_proto_rawDescGZIP() []byte {
 	return file_peer_proto_rawDescData
 }
 
-var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_peer_proto_goTypes = []any{
 	(*Frame)(nil),             // 0: dvr.peer.v1.Frame
 	(*Introduction)(nil),      // 1: dvr.peer.v1.Introduction
@@ -1181,13 +1291,14 @@ var file_peer_proto_goTypes = []any{
 	(*DataPlanesRequest)(nil), // 7: dvr.peer.v1.DataPlanesRequest
 	(*DataPlanesReply)(nil),   // 8: dvr.peer.v1.DataPlanesReply
 	(*DataPlane)(nil),         // 9: dvr.peer.v1.DataPlane
-	(*InstalledRequest)(nil),  // 10: dvr.peer.v1.InstalledRequest
-	(*Installation)(nil),      // 11: dvr.peer.v1.Installation
-	(*Failure)(nil),           // 12: dvr.peer.v1.Failure
-	(*LookupRequest)(nil),     // 13: dvr.peer.v1.LookupRequest
-	(*LookupReply)(nil),       // 14: dvr.peer.v1.LookupReply
-	(*NextHop)(nil),           // 15: dvr.peer.v1.NextHop
-	nil,                       // 16: dvr.peer.v1.DataPlane.CountersEntry
+	(*SinkState)(nil),         // 10: dvr.peer.v1.SinkState
+	(*InstalledRequest)(nil),  // 11: dvr.peer.v1.InstalledRequest
+	(*Installation)(nil),      // 12: dvr.peer.v1.Installation
+	(*Failure)(nil),           // 13: dvr.peer.v1.Failure
+	(*LookupRequest)(nil),     // 14: dvr.peer.v1.LookupRequest
+	(*LookupReply)(nil),       // 15: dvr.peer.v1.LookupReply
+	(*NextHop)(nil),           // 16: dvr.peer.v1.NextHop
+	nil,                       // 17: dvr.peer.v1.DataPlane.CountersEntry
 }
 var file_peer_proto_depIdxs = []int32{
 	1,  // 0: dvr.peer.v1.Frame.introduction:type_name -> dvr.peer.v1.Introduction
@@ -1195,25 +1306,27 @@ var file_peer_proto_depIdxs = []int32{
 	3,  // 2: dvr.peer.v1.Standing.claims:type_name -> dvr.peer.v1.Claim
 	9,  // 3: dvr.peer.v1.DataPlanesReply.dataplanes:type_name -> dvr.peer.v1.DataPlane
 	6,  // 4: dvr.peer.v1.DataPlane.position:type_name -> dvr.peer.v1.Position
-	16, // 5: dvr.peer.v1.DataPlane.counters:type_name -> dvr.peer.v1.DataPlane.CountersEntry
-	12, // 6: dvr.peer.v1.Installation.failed:type_name -> dvr.peer.v1.Failure
-	6,  // 7: dvr.peer.v1.LookupReply.position:type_name -> dvr.peer.v1.Position
-	15, // 8: dvr.peer.v1.LookupReply.next_hops:type_name -> dvr.peer.v1.NextHop
-	0,  // 9: dvr.peer.v1.Peer.Link:input_type -> dvr.peer.v1.Frame
-	4,  // 10: dvr.peer.v1.Peer.Announce:input_type -> dvr.peer.v1.Announcement
-	7,  // 11: dvr.peer.v1.Peer.DataPlanes:input_type -> dvr.peer.v1.DataPlanesRequest
-	10, // 12: dvr.peer.v1.Peer.WaitInstalled:input_type -> dvr.peer.v1.InstalledRequest
-	13, // 13: dvr.peer.v1.Peer.Lookup:input_type -> dvr.peer.v1.LookupRequest
-	0,  // 14: dvr.peer.v1.Peer.Link:output_type -> dvr.peer.v1.Frame
-	5,  // 15: dvr.peer.v1.Peer.Announce:output_type -> dvr.peer.v1.Announced
-	8,  // 16: dvr.peer.v1.Peer.DataPlanes:output_type -> dvr.peer.v1.DataPlanesReply
-	11, // 17: dvr.peer.v1.Peer.WaitInstalled:output_type -> dvr.peer.v1.Installation
-	14, // 18: dvr.peer.v1.Peer.Lookup:output_type -> dvr.peer.v1.LookupReply
-	14, // [14:19] is the sub-list for method output_type
-	9,  // [9:14] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	17, // 5: dvr.peer.v1.DataPlane.counters:type_name -> dvr.peer.v1.DataPlane.CountersEntry
+	10, // 6: dvr.peer.v1.DataPlane.sink_states:type_name -> dvr.peer.v1.SinkState
+	13, // 7: dvr.peer.v1.SinkState.failures:type_name -> dvr.peer.v1.Failure
+	13, // 8: dvr.peer.v1.Installation.failed:type_name -> dvr.peer.v1.Failure
+	6,  // 9: dvr.peer.v1.LookupReply.position:type_name -> dvr.peer.v1.Position
+	16, // 10: dvr.peer.v1.LookupReply.next_hops:type_name -> dvr.peer.v1.NextHop
+	0,  // 11: dvr.peer.v1.Peer.Link:input_type -> dvr.peer.v1.Frame
+	4,  // 12: dvr.peer.v1.Peer.Announce:input_type -> dvr.peer.v1.Announcement
+	7,  // 13: dvr.peer.v1.Peer.DataPlanes:input_type -> dvr.peer.v1.DataPlanesRequest
+	11, // 14: dvr.peer.v1.Peer.WaitInstalled:input_type -> dvr.peer.v1.InstalledRequest
+	14, // 15: dvr.peer.v1.Peer.Lookup:input_type -> dvr.peer.v1.LookupRequest
+	0,  // 16: dvr.peer.v1.Peer.Link:output_type -> dvr.peer.v1.Frame
+	5,  // 17: dvr.peer.v1.Peer.Announce:output_type -> dvr.peer.v1.Announced
+	8,  // 18: dvr.peer.v1.Peer.DataPlanes:output_type -> dvr.peer.v1.DataPlanesReply
+	12, // 19: dvr.peer.v1.Peer.WaitInstalled:output_type -> dvr.peer.v1.Installation
+	15, // 20: dvr.peer.v1.Peer.Lookup:output_type -> dvr.peer.v1.LookupReply
+	16, // [16:21] is the sub-list for method output_type
+	11, // [11:16] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_peer_proto_init() }
@@ -1227,7 +1340,7 @@ func file_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peer_proto_rawDesc), len(file_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

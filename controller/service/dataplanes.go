@@ -4,19 +4,21 @@ import (
 	"context"
 	"time"
 
+	"dvr/controller/fibstream"
 	"dvr/eventlog"
 )
 
 // DataPlane is what the controller knows of a router's data plane.
 type DataPlane struct {
-	Router    eventlog.RouterID
-	Instance  string
-	Node      string // the controller that it is connected to
-	Version   string
-	Sinks     []string
-	Connected bool
-	Position  eventlog.Position // acknowledged
-	Lag       uint64            // revisions behind this node's state
+	Router     eventlog.RouterID
+	Instance   string
+	Node       string // the controller that it is connected to
+	Version    string
+	Sinks      []string
+	SinkStates []fibstream.Sink // as told last, sorted by name
+	Connected  bool
+	Position   eventlog.Position // acknowledged
+	Lag        uint64            // revisions behind this node's state
 	// DigestEqual says that what it holds equals the controller's FIB at Position.
 	DigestEqual bool
 	Deviates    bool // took a dead next hop out by itself

@@ -51,6 +51,7 @@ func (p *planes) List() []DataPlane {
 		for _, k := range d.Sinks {
 			out[i].Sinks = append(out[i].Sinks, k.Name)
 		}
+		out[i].SinkStates = d.Sinks
 	}
 	return out
 }

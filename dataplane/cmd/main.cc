@@ -4,6 +4,7 @@
 #include <malloc.h>
 #include <signal.h>
 
+#include <atomic>
 #include <cstdio>
 #include <memory>
 #include <random>
@@ -16,6 +17,7 @@
 #include "cmd/version.h"
 #include "lib/checkpoint.h"
 #include "lib/fib.h"
+#include "sinks/kernel/kernel_sink.h"
 #include "sinks/sink.h"
 #include "stream/board.h"
 #include "stream/client.h"
@@ -114,6 +116,62 @@ class GrpcLog {
   GrpcLog& operator=(const GrpcLog&) = delete;
 };
 
+// Passes on what the kernel sink sees: to the log and, once there is one, to the client.
+class KernelReporter final : public KernelObserver {
+ public:
+  explicit KernelReporter(Log& log) : log_(log) {}
+  // client outlives the sink.
+  void attach(stream::Client* client) { client_.store(client, std::memory_order_release); }
+
+  void restored(const Prefix& prefix, const std::string& cause, std::uint64_t count) override {
+    log_.warn("kernel routes restored",
+              {{"prefix", to_string(prefix)}, {"count", count}, {"cause", cause}});
+    stream::Client* const client = client_.load(std::memory_order_acquire);
+    if (client == nullptr) return;
+    stream::pb::Observation observation;
+    observation.set_time_ms(stream::SystemClock().unix_millis());
+    auto* const repair = observation.mutable_repair();
+    repair->set_prefix(to_string(prefix));
+    repair->set_cause(cause);
+    repair->set_count(count);
+    client->observe(std::move(observation));
+  }
+  void changed() override {
+    if (auto* const client = client_.load(std::memory_order_acquire)) client->sinks_changed();
+  }
+  void trouble(const std::string& what) override { log_.warn(what); }
+
+ private:
+  Log& log_;
+  std::atomic<stream::Client*> client_{nullptr};
+};
+
+// Opens the kernel sink; false: it cannot be used.
+bool open_kernel(const Options& options, Fib& fib, KernelReporter& reporter, Log& log,
+                 std::unique_ptr<KernelSink>& kernel) {
+  KernelOptions kernel_options;
+  kernel_options.table = options.table;
+  kernel_options.metric = options.metric;
+  Status status;
+  if (options.tune_kernel) status = KernelTuning::set_fast_groups();
+  if (status.ok()) status = KernelSink::open(kernel_options, fib, reporter, &kernel);
+  if (!status.ok()) {
+    log.error("the kernel sink cannot be used", {{"error", status.message()}});
+    return false;
+  }
+  log.info("the kernel is kept in step", {{"table", options.table}, {"metric", options.metric}});
+  if (!KernelTuning::fast_groups()) {
+    log.warn(
+        "fail-over takes longer the more prefixes there are: set "
+        "net.ipv4.nexthop_compat_mode to 0, or start with --tune-kernel");
+  }
+  if (!KernelTuning::forwards(4)) log.warn("net.ipv4.ip_forward is 0: no IPv4 packet is forwarded");
+  if (!KernelTuning::forwards(6)) {
+    log.warn("net.ipv6.conf.all.forwarding is 0: no IPv6 packet is forwarded");
+  }
+  return true;
+}
+
 int run(const Options& options) {
   Log log(options.json, options.level);
   const GrpcLog grpc_log(log);
@@ -124,6 +182,14 @@ int run(const Options& options) {
   const std::string instance = directory ? directory->instance() : random_uuid();
   MemorySink memory(fib);
   fib.add_listener(&memory);
+  std::vector<Sink*> sinks{&memory};
+  KernelReporter reporter(log);
+  std::unique_ptr<KernelSink> kernel;
+  if (options.sink == "kernel") {
+    if (!open_kernel(options, fib, reporter, log, kernel)) return 1;
+    fib.add_listener(kernel.get());
+    sinks.push_back(kernel.get());
+  }
   stream::Board board;
   stream::LocalService service(fib, board, {options.router, instance});
   if (const Status status = service.start(options.listen); !status.ok()) {
@@ -150,8 +216,8 @@ int run(const Options& options) {
   client_options.session.adopt = options.adopt;
   client_options.controllers = options.controllers;
   client_options.seed = std::random_device()();
-  stream::Client client(client_options, fib, {&memory}, directory.get(), transport, clock, board,
-                        log);
+  stream::Client client(client_options, fib, sinks, directory.get(), transport, clock, board, log);
+  reporter.attach(&client);
   {
     const SignalWatch watch([&](int signal) {
       log.info("stopping", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"}});
@@ -164,12 +230,15 @@ int run(const Options& options) {
       const Status status = directory->sync();
       if (!status.ok()) {
         log.error("the table could not be saved", {{"error", status.message()}});
+        kernel.reset();
         return 1;
       }
       directory->close();
     }
   }
   fib.remove_listener(&memory);
+  if (kernel) fib.remove_listener(kernel.get());
+  kernel.reset();  // before the client that it tells
   log.info("stopped", {{"position", stream::to_text(fib.summary().position)}});
   return 0;
 }

@@ -39,6 +39,16 @@ std::string check_router(const std::string& name) {
              : "must be 1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit";
 }
 
+// Unspecified and local are the kernel's own.
+std::string check_table(const std::string& text) {
+  std::uint32_t table = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), table);
+  if (error == std::errc() && end == text.data() + text.size() && table != 0 && table != 255) {
+    return "";
+  }
+  return "must be 1 to 4294967295, but not 255, which is the kernel's table of its own addresses";
+}
+
 // Completes address, or throws what is wrong with it.
 void require_address(const char* option, std::string& address) {
   if (complete_address(address)) return;
@@ -99,12 +109,31 @@ Parsed parse_options(std::vector<std::string> arguments) {
       ->type_name("NAME")
       ->required()
       ->check([](const std::string& name) { return check_router(name); }, "");
-  app.add_option("--sink", options.sink,
-                 "Where routes are installed: memory (this process's lookup engine)")
+  app.add_option(
+         "--sink", options.sink,
+         "Where routes are installed: memory (this process's lookup engine), or kernel (Linux "
+         "forwards by them, too; needs CAP_NET_ADMIN)")
       ->envname("DVR_SINK")
       ->type_name("NAME")
       ->capture_default_str()
-      ->check(CLI::IsMember({"memory"}));
+      ->check(CLI::IsMember({"memory", "kernel"}));
+  app.add_option("--table", options.table, "Kernel's table that routes are installed in")
+      ->envname("DVR_TABLE")
+      ->type_name("NUMBER")
+      ->capture_default_str()
+      ->check([](const std::string& text) { return check_table(text); }, "");
+  app.add_option("--metric", options.metric,
+                 "Metric of every route in the kernel; a route of another program with a lower one "
+                 "wins")
+      ->envname("DVR_METRIC")
+      ->type_name("NUMBER")
+      ->capture_default_str()
+      ->check(CLI::Range(1u, 0xffffffffu));
+  app.add_flag(
+         "--tune-kernel", options.tune_kernel,
+         "Set net.ipv4.nexthop_compat_mode to 0 in this network namespace: fail-over takes the "
+         "same time whatever the number of prefixes")
+      ->envname("DVR_TUNE_KERNEL");
   app.add_option("--state-dir", options.state_dir,
                  "Directory that keeps instance, FIB and controllers over restarts; without it "
                  "nothing is kept")
@@ -143,6 +172,9 @@ Parsed parse_options(std::vector<std::string> arguments) {
       if (address.ends_with(":0") && !address.starts_with("unix:")) {
         throw CLI::ValidationError("--controller", "'" + address + "': port 0 cannot be dialled");
       }
+    }
+    if (options.sink != "kernel" && options.tune_kernel) {
+      throw CLI::ValidationError("--tune-kernel", "needs --sink kernel");
     }
     require_address("--listen", options.listen);
     if (!is_loopback(options.listen) && !options.insecure) {

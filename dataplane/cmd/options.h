@@ -2,6 +2,7 @@
 // unknown, empty or contradictory is an error that names the option.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,7 +14,10 @@ namespace dvr::cmd {
 struct Options {
   std::vector<std::string> controllers{"127.0.0.1:9190"};
   std::string router;
-  std::string sink = "memory";
+  std::string sink = "memory";  // or "kernel", which has the memory sink beside it
+  std::uint32_t table = 254;    // of the kernel: main
+  std::uint32_t metric = 70;    // of the kernel's routes
+  bool tune_kernel = false;
   std::string state_dir;  // empty: nothing is kept
   std::string listen = "127.0.0.1:9290";
   bool takeover = false;

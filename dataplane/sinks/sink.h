@@ -27,6 +27,8 @@ struct SinkReport {
   std::vector<SinkFailure> failures;  // the first 100
   std::uint64_t repaired = 0;
   BucketBitmap failed_buckets{};  // meaningful when failed > 0
+  // A group forwards without a next hop that cannot be used for now.
+  bool deviates = false;
 };
 
 // Sink: all calls on the Fib's writer thread.

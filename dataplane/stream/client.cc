@@ -29,8 +29,7 @@ Client::Client(ClientOptions options, Fib& fib, std::vector<Sink*> sinks, StateD
   next_dial_ = cut_since_ = next_count_ = now;
   stepping_ = fib_.summary().pending > 0;
   board_.set_connection(false, "", clock_.unix_millis());
-  session_.send_sinks();
-  board_.set_sinks(session_.sinks());
+  tell_sinks();
   publish("no controller was reached yet");
 }
 
@@ -55,6 +54,7 @@ bool Client::step() {
   if (!streaming_ && now >= next_dial_) dial(now);
   if (now >= next_count_) count(now);
   flush_observations();
+  if (sinks_changed_.load(std::memory_order_relaxed) && !fib_.in_delta()) tell_sinks();
 
   const Event event = transport_.wait(deadline(now));
   if (event.kind != Event::Kind::kTimeout) {
@@ -62,8 +62,7 @@ bool Client::step() {
   } else if (stepping_ && !fib_.in_delta()) {
     stepping_ = fib_.step(kStepSlots);
     if (!stepping_) {
-      session_.send_sinks();
-      board_.set_sinks(session_.sinks());
+      tell_sinks();
       flush_directory();
       if (trim_) ::malloc_trim(0);
       trim_ = false;
@@ -85,6 +84,17 @@ void Client::observe(pb::Observation observation) {
     observing_.store(true, std::memory_order_release);
   }
   transport_.wake();
+}
+
+void Client::sinks_changed() {
+  sinks_changed_.store(true, std::memory_order_relaxed);
+  transport_.wake();
+}
+
+void Client::tell_sinks() {
+  sinks_changed_.store(false, std::memory_order_relaxed);
+  session_.send_sinks();
+  board_.set_sinks(session_.sinks());
 }
 
 TimePoint Client::deadline(TimePoint now) const {

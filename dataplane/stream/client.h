@@ -9,7 +9,7 @@
 //   dial ── kOpened ─▶ Hello ── Welcome ─▶ established ── kClosed ─▶ back-off, next address
 //        └─ kClosed, no Welcome in kWelcomeTimeout, refusal ─▶ back-off, next address
 //
-// stop() and observe() may be called from any thread.
+// stop(), observe() and sinks_changed() may be called from any thread.
 #pragma once
 
 #include <atomic>
@@ -63,6 +63,8 @@ class Client {
 
   // Queues an observation for the controller.
   void observe(pb::Observation observation);
+  // A sink's report has changed between deltas: the controller and the board are told.
+  void sinks_changed();
 
  private:
   void dial(TimePoint now);
@@ -72,6 +74,7 @@ class Client {
   void lost(const std::string& reason, Level level);
   void undo();
   void flush_observations();
+  void tell_sinks();
   void count(TimePoint now);
   void flush_directory();
   void watch_directory();
@@ -109,6 +112,7 @@ class Client {
   std::mutex observations_mutex_;
   std::deque<pb::Observation> observations_;  // guarded
   std::atomic<bool> observing_{false};        // observations_ is not empty
+  std::atomic<bool> sinks_changed_{false};
 };
 
 // Resident memory of this process, in bytes; 0 where it cannot be read.

@@ -27,6 +27,7 @@ void to_message(const SinkReport& from, std::string_view name, pb::SinkStatus* t
   to->set_entries(from.entries);
   to->set_failed(from.failed);
   to->set_repaired(from.repaired);
+  to->set_deviates(from.deviates);
   for (const SinkFailure& failure : from.failures) {
     pb::Failure* const f = to->add_failures();
     f->set_prefix(failure.prefix);

@@ -171,7 +171,10 @@ void Session::acknowledge() {
   to_message(held.position, ack->mutable_position());
   ack->set_digest(held.digest.bytes());
   report(&sent_);
-  for (const pb::SinkStatus& sink : sent_) *ack->add_sinks() = sink;
+  for (const pb::SinkStatus& sink : sent_) {
+    *ack->add_sinks() = sink;
+    if (sink.deviates()) ack->set_deviates(true);
+  }
   transport_.send(out_);
 }
 

@@ -25,6 +25,9 @@ import (
 // ownService is where a data plane serves operators unless it is told otherwise.
 const ownService = "127.0.0.1:9290"
 
+// maxFailuresShown bounds the list of what a sink could not install; -o json has the first 100.
+const maxFailuresShown = 10
+
 // ownAddress is where this machine's data plane serves operators.
 func ownAddress() string {
 	if env := os.Getenv("DVR_LISTEN"); env != "" {
@@ -205,7 +208,11 @@ func found(address netip.Addr, answer *fibpb.LookupAnswer) (map[string]any, erro
 func described(s *fibpb.Stats, h *fibpb.Health) map[string]any {
 	sinks := make([]any, len(s.Sinks))
 	for i, k := range s.Sinks {
-		sinks[i] = map[string]any{"name": k.Name, "entries": k.Entries, "failed": k.Failed, "repaired": k.Repaired}
+		failures := make([]any, len(k.Failures))
+		for j, f := range k.Failures {
+			failures[j] = map[string]any{"prefix": f.Prefix, "reason": f.Reason}
+		}
+		sinks[i] = map[string]any{"name": k.Name, "entries": k.Entries, "failed": k.Failed, "repaired": k.Repaired, "deviates": k.Deviates, "failures": failures}
 	}
 	object := map[string]any{
 		"router": s.Router, "instance": s.Instance, "healthy": h.Healthy, "status": h.Status,
@@ -248,5 +255,14 @@ func ownStatus(t *table, s any) {
 	t.head("  NAME", "ENTRIES", "FAILED", "REPAIRED")
 	for _, k := range list(s, "sinks") {
 		t.row("  "+text(member(k, "name")), grouped(member(k, "entries")), member(k, "failed"), member(k, "repaired"))
+	}
+	for _, k := range list(s, "sinks") {
+		if member(k, "deviates") == true {
+			t.line("%s forwards without a next hop that cannot be used for now.", text(member(k, "name")))
+		}
+		failures := list(k, "failures")
+		for _, f := range failures[:min(len(failures), maxFailuresShown)] {
+			t.line("%s could not install %s: %s", text(member(k, "name")), text(member(f, "prefix")), text(member(f, "reason")))
+		}
 	}
 }

@@ -49,6 +49,21 @@ TEST(OptionsTest, EveryFlag) {
   EXPECT_EQ(o.level, stream::Level::kDebug);
 }
 
+TEST(OptionsTest, KernelFlags) {
+  const Parsed defaults = parse_options({"--router", "r1", "--sink", "kernel"});
+  ASSERT_TRUE(defaults.options) << defaults.text;
+  EXPECT_EQ(defaults.options->sink, "kernel");
+  EXPECT_EQ(defaults.options->table, 254u);
+  EXPECT_EQ(defaults.options->metric, 70u);
+  EXPECT_FALSE(defaults.options->tune_kernel);
+  const Parsed parsed = parse_options({"--router", "r1", "--sink", "kernel", "--table",
+                                       "4294967295", "--metric", "5", "--tune-kernel"});
+  ASSERT_TRUE(parsed.options) << parsed.text;
+  EXPECT_EQ(parsed.options->table, 4294967295u);
+  EXPECT_EQ(parsed.options->metric, 5u);
+  EXPECT_TRUE(parsed.options->tune_kernel);
+}
+
 TEST(OptionsTest, FlagsOverEnvironmentOverDefaults) {
   const Environment router("DVR_ROUTER", "from-env");
   const Environment controllers("DVR_CONTROLLER", "a:1,b:2");
@@ -76,7 +91,12 @@ TEST(OptionsTest, WhatIsWrongIsNamed) {
       {{"--router", std::string(64, 'r')}, "--router"},
       {{"--router", "r1", "--unknown"}, "--unknown"},
       {{"--router", "r1", "stray"}, "stray"},
-      {{"--router", "r1", "--sink", "kernel"}, "--sink"},
+      {{"--router", "r1", "--sink", "vpp"}, "--sink"},
+      {{"--router", "r1", "--sink", "kernel", "--table", "255"}, "--table"},
+      {{"--router", "r1", "--sink", "kernel", "--table", "0"}, "--table"},
+      {{"--router", "r1", "--sink", "kernel", "--table", "main"}, "--table"},
+      {{"--router", "r1", "--sink", "kernel", "--metric", "0"}, "--metric"},
+      {{"--router", "r1", "--tune-kernel"}, "--sink kernel"},
       {{"--router", "r1", "--log-level", "loud"}, "--log-level"},
       {{"--router", "r1", "--log-format", "xml"}, "--log-format"},
       {{"--router", "r1", "--controller", "nohost"}, "--controller"},

@@ -1,0 +1,217 @@
+// Mirror: news of the kernel, and comparing with it.
+#include <algorithm>
+
+#include "sinks/kernel/mirror.h"
+
+namespace dvr::kernel {
+namespace {
+
+constexpr std::uint32_t kNoClass = 0;
+
+}  // namespace
+
+bool Mirror::set_link(const LinkFact& link) {
+  const auto same = links_.find(link.name);
+  if (same != links_.end() && same->second == link) return false;
+  std::erase_if(links_, [&](const auto& known) {
+    return known.second.index == link.index && (link.gone || known.first != link.name);
+  });
+  if (!link.gone) links_[link.name] = link;
+  return true;
+}
+
+void Mirror::note(const Prefix& p, const std::string& cause) {
+  Restoration& r = causes_.try_emplace(cause, Restoration{p, cause, 0}).first->second;
+  if (r.count++ == 0 || p.length < r.prefix.length) r.prefix = p;
+}
+
+bool Mirror::adopt_group(const NexthopFact& fact) {
+  const Slot slot{Ids::local_of(fact.id), Ids::six_of(fact.id) ? std::size_t{1} : std::size_t{0}};
+  if (slot.id == kNoClass || slot.id >= classes_.size() || fact.entries.empty()) return false;
+  const Class& c = classes_[slot.id];
+  Half& h = half(slot);
+  if (!c.known || c.withdrawn || h.group != 0) return false;
+  // The class's own group has what it should have, or a part: next hops that were down.
+  const Plan p = plan(slot);
+  if (p.plain || !std::includes(p.content.begin(), p.content.end(), fact.entries.begin(),
+                                fact.entries.end())) {
+    return false;
+  }
+  h.group = fact.id;
+  h.content = fact.entries;
+  groups_[fact.id] = slot;
+  settle_state(slot, p);
+  mark(slot);
+  return true;
+}
+
+void Mirror::remove_orphans(const std::string& cause) {
+  if (orphans_.empty()) return;
+  for (const auto& [id, content] : std::exchange(orphans_, {})) {
+    port_.remove_nexthop(id);
+    members_.leave(content);
+  }
+  lose({}, kOrphaned, cause);
+}
+
+void Mirror::set_nexthops(std::span<const NexthopFact> facts, const std::string& cause) {
+  flush();
+  doubts_nexthops_ = false;
+  members_.reset(facts);
+  blocked_.clear();
+  orphans_.clear();
+  std::set<std::uint32_t> seen;
+  std::vector<NexthopFact> unowned;
+  for (const NexthopFact& fact : facts) {
+    if (!ids_.is_group(fact.id)) continue;
+    if (fact.protocol != kProtocol || !fact.group) {
+      blocked_.insert(fact.id);
+      continue;
+    }
+    NexthopFact own = fact;
+    std::sort(own.entries.begin(), own.entries.end());
+    members_.hold(own.entries);
+    const auto owner = groups_.find(fact.id);
+    if (owner == groups_.end()) {
+      unowned.push_back(std::move(own));
+      continue;
+    }
+    seen.insert(fact.id);
+    Half& h = half(owner->second);
+    if (h.content != own.entries) {
+      h.content = own.entries;
+      mark(owner->second);
+    }
+  }
+  std::set<Slot> lost;
+  for (const auto& [id, slot] : groups_) {
+    if (seen.contains(id)) continue;
+    lost.insert(slot);
+    half(slot).content.clear();  // held by nobody any more
+  }
+  if (!lost.empty()) lose(lost, kAbsent, cause);
+  for (const Slot slot : lost) {
+    half(slot).reason = 0;
+    mark(slot);
+  }
+  for (NexthopFact& fact : unowned) {
+    if (!adopting_ || !adopt_group(fact)) orphans_[fact.id] = std::move(fact.entries);
+  }
+  if (!adopting_) remove_orphans(cause);
+  if (settle_groups() || !lost.empty()) await_unfit();
+}
+
+void Mirror::route_removed(const RouteFact& route, const std::string& cause) {
+  if (route.protocol != kProtocol || route.metric != place_.metric) return;
+  typed(route.prefix, [&](const auto& p) {
+    auto& t = table<std::decay_t<decltype(p)>>();
+    auto* const e = t.find(p);
+    if (e == nullptr || e->have == kAbsent) return;
+    if (e->wanted == kNoClass) {
+      set_have(*e, kAbsent);
+      t.erase(e);
+      return;
+    }
+    // The news may be older than an operation of ours on the same prefix: replacing is
+    // right whether something is there or not.
+    set_have(*e, kOther);
+    if (!counts(e->wanted)) return;
+    note(route.prefix, cause);
+    await(*e);
+  });
+}
+
+void Mirror::route_replaced(const RouteFact& route, const std::string& cause) {
+  if (route.metric != place_.metric) return;
+  typed(route.prefix, [&](const auto& p) {
+    auto* const e = table<std::decay_t<decltype(p)>>().find(p);
+    if (e == nullptr || e->have == kAbsent) return;
+    if (state_of(route, e->wanted, e->have) == e->have) return;
+    set_have(*e, kOther);
+    if (!counts(e->wanted)) return;
+    note(route.prefix, cause);
+    await(*e);
+  });
+}
+
+// What the route makes of its prefix.
+std::uint32_t Mirror::state_of(const RouteFact& route, std::uint32_t wanted,
+                               std::uint32_t have) const {
+  if (route.protocol != kProtocol) return kOther;
+  const std::size_t family = route.prefix.address.family == 4 ? 0 : 1;
+  if (route.type == RouteType::kGroup) {
+    const auto owner = groups_.find(route.group);
+    if (owner != groups_.end() && owner->second.family == family) return owner->second.id;
+    return orphans_.contains(route.group) ? kOrphaned : kOther;
+  }
+  const auto fits = [&](std::uint32_t id) {
+    if (!is_class(id) || !classes_[id].half[family].plain) return false;
+    const bool prohibit = classes_[id].hops[0].type == NextHop::Type::kProhibit;
+    return route.type == (prohibit ? RouteType::kProhibit : RouteType::kUnreachable);
+  };
+  if (fits(wanted)) return wanted;
+  return fits(have) ? have : kOther;
+}
+
+void Mirror::begin_audit() {
+  flush();
+  doubts_routes_ = false;
+  strays_.clear();
+  mark_ = static_cast<std::uint8_t>(mark_ % 255 + 1);
+}
+
+void Mirror::audit(const RouteFact& route) {
+  if (route.protocol != kProtocol) return;
+  if (route.metric != place_.metric) {
+    RouteOperation op;
+    op.kind = RouteOperation::Kind::kDelete;
+    op.prefix = route.prefix;
+    op.metric = route.metric;
+    strays_.push_back(op);
+    return;
+  }
+  typed(route.prefix, [&](const auto& p) {
+    auto& e = table<std::decay_t<decltype(p)>>().at(p);
+    if (e.mark == mark_) return;  // changed since the audit began
+    const std::uint32_t state = state_of(route, e.wanted, e.have);
+    const bool differs = state != e.have;
+    set_have(e, state);
+    if (adopting_ || !counts(e.wanted) || state == e.wanted) return;
+    if (differs) note(route.prefix, "changed unseen, found by an audit");
+    e.reason = 0;
+    await(e);
+  });
+}
+
+void Mirror::end_audit(bool sound) {
+  if (!sound) doubts_routes_ = true;
+  const auto look = [&](auto& t) {
+    using P = decltype(t.at({}).prefix());
+    std::vector<P> missing;
+    t.for_each([&](auto& e) {
+      if (sound && e.have != kAbsent && e.mark != mark_) {
+        missing.push_back(e.prefix());
+      } else if (!adopting_ && e.wanted == kNoClass && e.have != kAbsent) {
+        leaving<P>().push_back(e.prefix());
+      }
+    });
+    for (const P& p : missing) {
+      auto* const e = t.find(p);
+      set_have(*e, kAbsent);
+      if (e->wanted == kNoClass) {
+        t.erase(e);
+      } else if (counts(e->wanted)) {
+        note(Prefix::of(p), "lost unseen, found by an audit");
+        await(*e);
+      }
+    }
+  };
+  look(table4_);
+  look(table6_);
+  if (adopting_) return;
+  remove_leaving();
+  for (const RouteOperation& stray : std::exchange(strays_, {})) push(stray, kAbsent);
+  flush();
+}
+
+}  // namespace dvr::kernel

@@ -1,0 +1,282 @@
+#include "sinks/kernel/keeper.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+namespace dvr::kernel {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Routes that are repaired between two looks at what else there is: 10 ms or less.
+constexpr std::size_t kStepRoutes = 4096;
+constexpr std::size_t kStepNews = 16384;
+constexpr int kStepReads = 16;  // of an audit: some 5,000 routes
+constexpr milliseconds kAuditPause{1000};
+constexpr milliseconds kFirstRetry{1000};
+constexpr milliseconds kLastRetry{30000};
+
+}  // namespace
+
+Keeper::Keeper(const KernelOptions& options, KernelObserver& observer)
+    : options_(options),
+      observer_(observer),
+      place_{options.table, options.metric},
+      port_(place_),
+      listener_(place_, port_.port(), options.listen_bytes),
+      dump_(place_),
+      mirror_(place_, has_wide_weights(), port_),
+      wakeup_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      pause_(kFirstRetry) {
+  if (wakeup_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+}
+
+Keeper::~Keeper() { ::close(wakeup_); }
+
+bool Keeper::permitted() {
+  // Asks for what changes nothing.
+  const std::uint32_t absent = Ids(place_.table).member(Ids::kMostMembers - 1);
+  return port_.remove_nexthop(absent).error != EPERM;
+}
+
+void Keeper::load(Batch saved) { saved_ = std::move(saved); }
+
+void Keeper::wake() {
+  const std::uint64_t one = 1;
+  // Full means that it is awake.
+  [[maybe_unused]] const ssize_t n = ::write(wakeup_, &one, sizeof one);
+}
+
+void Keeper::stop() {
+  stopping_.store(true, std::memory_order_release);
+  feed_.close();
+  wake();
+}
+
+SinkReport Keeper::report() const {
+  const std::lock_guard lock(mutex_);
+  return report_;
+}
+
+// What the kernel has from before, then what the saved table wants beyond it.
+void Keeper::adopt() {
+  for (GroupEvent& g : saved_.groups) mirror_.want_group(g.id, g.class_id, std::move(g.hops));
+  if (const auto links = port_.links()) {
+    for (const LinkFact& link : *links) mirror_.set_link(link);
+  }
+  if (const auto nexthops = port_.nexthops()) mirror_.set_nexthops(*nexthops, "");
+  mirror_.begin_audit();
+  bool sound = dump_.begin();
+  while (sound && !stopping_.load(std::memory_order_acquire)) {
+    const auto state = dump_.step([this](const RouteFact& route) { mirror_.audit(route); });
+    if (state == RouteDump::State::kMore) continue;
+    sound = state == RouteDump::State::kSound;
+    break;
+  }
+  mirror_.end_audit(sound);
+  // Short prefixes first: they carry the most if the kernel has none.
+  std::stable_sort(saved_.events.begin(), saved_.events.end(), [](const Event& a, const Event& b) {
+    return a.prefix.length < b.prefix.length;
+  });
+  for (const Event& e : saved_.events) mirror_.want(e.prefix, e.id);
+  saved_ = {};
+  mirror_.settle(false);
+  mirror_.loaded();
+}
+
+void Keeper::run() {
+  adopt();
+  Clock::time_point now = Clock::now();
+  next_audit_ = now + options_.audit_every;
+  next_retry_ = now + pause_;
+  while (!stopping_.load(std::memory_order_acquire)) {
+    listen();
+    now = Clock::now();
+    look_at_nexthops(now);
+    const bool applied = apply();
+    mirror_.work(kStepRoutes);
+    retry(now);
+    audit_step(now);
+    if (!applied) tell();
+    wait(now);
+  }
+}
+
+void Keeper::wait(Clock::time_point now) {
+  const bool busy = mirror_.working() || auditing_ || overrun_ || nexthops_changed_ ||
+                    mirror_.doubts_nexthops() || !feed_.empty();
+  milliseconds most{0};
+  if (!busy) {
+    Clock::time_point until = std::min(next_audit_, now + options_.tick);
+    if (mirror_.failing()) until = std::min(until, next_retry_);
+    if (mirror_.doubts_routes()) until = std::min(until, earliest_audit_);
+    most = std::max(milliseconds{0}, std::chrono::ceil<milliseconds>(until - now));
+  }
+  pollfd fds[] = {{listener_.fd(), POLLIN, 0}, {wakeup_, POLLIN, 0}};
+  ::poll(fds, 2, static_cast<int>(most.count()));
+  if ((fds[1].revents & POLLIN) != 0) {
+    std::uint64_t count = 0;
+    [[maybe_unused]] const ssize_t n = ::read(wakeup_, &count, sizeof count);
+  }
+}
+
+void Keeper::listen() {
+  names_.clear();
+  const auto state = listener_.read(kStepNews, [this](const News& news) { heard(news); });
+  if (state == Listener::State::kOverrun) {
+    overrun_ = true;
+    observer_.trouble("the kernel's news came faster than they were read; everything is compared");
+  }
+}
+
+const std::string& Keeper::name_of(std::uint32_t port) {
+  const auto [at, first] = names_.try_emplace(port);
+  if (first) at->second = culprit(port);
+  return at->second;
+}
+
+void Keeper::heard(const News& news) {
+  switch (news.kind) {
+    case News::Kind::kRouteRemoved:
+      mirror_.route_removed(news.route, "removed by " + name_of(news.by));
+      break;
+    case News::Kind::kRouteReplaced:
+      mirror_.route_replaced(news.route, "replaced by " + name_of(news.by));
+      break;
+    case News::Kind::kNexthops:
+      nexthops_changed_ = true;
+      why_ = "next hops changed by " + name_of(news.by);
+      break;
+    case News::Kind::kLink:
+      if (!mirror_.set_link(news.link)) break;
+      links_changed_ = nexthops_changed_ = true;
+      if (!news.link.usable) why_ = "interface " + news.link.name + " went down";
+      break;
+    case News::Kind::kAddresses:
+      links_changed_ = true;
+      break;
+  }
+}
+
+void Keeper::look_at_nexthops(Clock::time_point now) {
+  if (overrun_) {
+    overrun_ = false;
+    if (const auto links = port_.links()) {
+      for (const LinkFact& link : *links) mirror_.set_link(link);
+    }
+    links_changed_ = nexthops_changed_ = true;
+    why_ = "news of the kernel were lost";
+    auditing_ = false;  // what it has read may be old
+    start_audit(now);
+  }
+  if (nexthops_changed_ || mirror_.doubts_nexthops()) {
+    if (const auto facts = port_.nexthops()) {
+      nexthops_changed_ = false;
+      mirror_.set_nexthops(*facts, why_.empty() ? "next hops were lost" : why_);
+      why_.clear();
+    }
+  }
+  if (links_changed_) {
+    links_changed_ = false;
+    pause_ = kFirstRetry;
+    next_retry_ = now + pause_;
+    mirror_.retry();
+  }
+}
+
+bool Keeper::apply() {
+  const std::optional<Batch> batch = feed_.take();
+  if (!batch) return false;
+  apply(*batch);
+  return true;
+}
+
+void Keeper::apply(const Batch& batch) {
+  for (const Event& e : batch.events) {
+    switch (e.kind) {
+      case Event::Kind::kGroup: {
+        const GroupEvent& g = batch.groups[e.id];
+        mirror_.want_group(g.id, g.class_id, g.hops);
+        break;
+      }
+      case Event::Kind::kSet:
+        mirror_.want(e.prefix, e.id);
+        break;
+      case Event::Kind::kRemoved:
+        mirror_.unwant(e.prefix);
+        break;
+      case Event::Kind::kReleased:
+        mirror_.release(e.id);
+        break;
+    }
+  }
+  mirror_.settle(false);
+  if (batch.end) {
+    if (batch.whole) mirror_.complete();
+    mirror_.settle(true);
+    tell();
+  }
+  feed_.done(batch.number);
+}
+
+void Keeper::start_audit(Clock::time_point now) {
+  next_audit_ = now + options_.audit_every;
+  earliest_audit_ = now + kAuditPause;
+  mirror_.begin_audit();
+  auditing_ = dump_.begin();
+  if (!auditing_) mirror_.end_audit(false);
+}
+
+void Keeper::audit_step(Clock::time_point now) {
+  if (!auditing_) {
+    const bool due = now >= next_audit_ || (mirror_.doubts_routes() && now >= earliest_audit_);
+    // While much is repaired, the next audit would only find what is known.
+    if (!due || mirror_.working()) return;
+    nexthops_changed_ = true;
+    start_audit(now);
+    return;
+  }
+  for (int i = 0; i < kStepReads; ++i) {
+    const auto state = dump_.step([this](const RouteFact& route) { mirror_.audit(route); });
+    if (state == RouteDump::State::kMore) continue;
+    auditing_ = false;
+    mirror_.end_audit(state == RouteDump::State::kSound);
+    return;
+  }
+}
+
+void Keeper::retry(Clock::time_point now) {
+  if (!mirror_.failing()) {
+    pause_ = kFirstRetry;
+    next_retry_ = now + pause_;
+    return;
+  }
+  if (now < next_retry_ || mirror_.working()) return;
+  mirror_.retry();
+  pause_ = std::min(pause_ * 2, kLastRetry);
+  next_retry_ = now + pause_;
+}
+
+// Publishes the state. Not in the midst of repairs: they are told when done.
+void Keeper::tell() {
+  for (const Restoration& r : mirror_.take_restorations()) {
+    observer_.restored(r.prefix, r.cause, r.count);
+  }
+  SinkReport report = mirror_.report();
+  bool changed = false;
+  {
+    const std::lock_guard lock(mutex_);
+    changed = report.failed != report_.failed || report.repaired != report_.repaired ||
+              report.installed != report_.installed || report.deviates != report_.deviates;
+    report_ = std::move(report);
+  }
+  if (changed) observer_.changed();
+}
+
+}  // namespace dvr::kernel

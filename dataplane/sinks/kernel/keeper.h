@@ -1,0 +1,91 @@
+// Keeper: the sink's thread's life: feeds the Mirror with what is wanted and with what the
+// kernel tells, and decides what is done when.
+//
+// First comes what the Fib says, then repairs in steps, then the audit, read by read. What was
+// heard is taken before each, so one change by somebody else is repaired within the time
+// of a step whatever else goes on.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "sinks/kernel/feed.h"
+#include "sinks/kernel/kernel_sink.h"
+#include "sinks/kernel/listener.h"
+#include "sinks/kernel/mirror.h"
+#include "sinks/kernel/netlink_port.h"
+
+namespace dvr::kernel {
+
+class Keeper {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // Opens its sockets: throws std::system_error.
+  Keeper(const KernelOptions& options, KernelObserver& observer);
+  ~Keeper();
+  Keeper(const Keeper&) = delete;
+  Keeper& operator=(const Keeper&) = delete;
+
+  // Whether the kernel takes changes from this process.
+  bool permitted();
+  // Before run(): the saved table.
+  void load(Batch saved);
+
+  // Serves until stop().
+  void run();
+  void stop();  // any thread
+
+  // The writer's.
+  Feed& feed() { return feed_; }
+  void wake();
+  [[nodiscard]] SinkReport report() const;
+
+ private:
+  void adopt();
+  void listen();
+  void heard(const News& news);
+  void look_at_nexthops(Clock::time_point now);
+  bool apply();
+  void apply(const Batch& batch);
+  void audit_step(Clock::time_point now);
+  void start_audit(Clock::time_point now);
+  void retry(Clock::time_point now);
+  void tell();
+  void wait(Clock::time_point now);
+  const std::string& name_of(std::uint32_t port);
+
+  const KernelOptions options_;
+  KernelObserver& observer_;
+  const Place place_;
+  NetlinkPort port_;
+  Listener listener_;
+  RouteDump dump_;
+  Mirror mirror_;
+  Feed feed_;
+  int wakeup_;
+  std::atomic<bool> stopping_{false};
+  Batch saved_;
+
+  bool overrun_ = false;        // anything may have happened
+  bool links_changed_ = false;  // or addresses: what failed may be possible now
+  bool nexthops_changed_ = false;
+  std::string why_;  // next hops are looked at
+  bool auditing_ = false;
+  Clock::time_point next_audit_;
+  Clock::time_point earliest_audit_;
+  Clock::time_point next_retry_;
+  std::chrono::milliseconds pause_;             // between retries
+  std::map<std::uint32_t, std::string> names_;  // of who did something in this round
+
+  mutable std::mutex mutex_;
+  SinkReport report_;
+};
+
+}  // namespace dvr::kernel

@@ -1,0 +1,384 @@
+#include "sinks/kernel/mirror.h"
+
+#include <algorithm>
+#include <cerrno>
+
+namespace dvr::kernel {
+namespace {
+
+// Operations that are sent at once: some 100 KiB, a millisecond or two of the kernel's time.
+constexpr std::size_t kBatch = 1024;
+// Reasons that are told apart; the kernel has a few dozen.
+constexpr std::size_t kMostReasons = 256;
+constexpr std::size_t kMostListed = 100;
+// Beyond these the failed buckets are all of them.
+constexpr std::size_t kMostHashed = 65536;
+constexpr std::uint32_t kNoClass = 0;
+
+RouteType type_of(const std::vector<NextHop>& hops) {
+  if (hops.empty()) return RouteType::kGroup;
+  switch (hops[0].type) {
+    case NextHop::Type::kUnreachable:
+      return RouteType::kUnreachable;
+    case NextHop::Type::kProhibit:
+      return RouteType::kProhibit;
+    default:
+      return RouteType::kGroup;
+  }
+}
+
+}  // namespace
+
+Mirror::Mirror(const Place& place, bool wide_weights, Port& port)
+    : place_(place),
+      wide_weights_(wide_weights),
+      port_(port),
+      ids_(place.table),
+      members_(port, ids_),
+      classes_(1),
+      reasons_{"waits to be installed"} {}
+
+std::uint16_t Mirror::reason_of(const std::string& words) {
+  for (std::size_t i = 1; i < reasons_.size(); ++i) {
+    if (reasons_[i] == words) return static_cast<std::uint16_t>(i);
+  }
+  if (reasons_.size() == kMostReasons) {
+    reasons_.back() = words;
+  } else {
+    reasons_.push_back(words);
+  }
+  return static_cast<std::uint16_t>(reasons_.size() - 1);
+}
+
+// Keeps every count and sum right.
+template <class E>
+void Mirror::set_have(E& e, std::uint32_t have) {
+  const auto p = e.prefix();
+  const std::size_t family = family_of<decltype(p)>();
+  e.mark = mark_;
+  if (e.have == have) return;
+  if (e.wanted == e.have && counts(e.wanted)) {
+    --right_;
+    --classes_[e.wanted].half[family].right;
+    failures_stale_ = true;
+  }
+  if (is_class(e.have)) {
+    Class& c = classes_[e.have];
+    const Digest item = prefix_item(p, c.id);
+    --entries_;
+    --c.half[family].installed;
+    c.half[family].sum -= item;
+    installed_ -= c.installed() == 0 ? item + c.item : item;
+  }
+  if (family == 0) installed4_ += (have != kAbsent ? 1 : 0) - (e.have != kAbsent ? 1 : 0);
+  e.have = have;
+  if (is_class(have)) {
+    Class& c = classes_[have];
+    const Digest item = prefix_item(p, c.id);
+    installed_ += c.installed() == 0 ? item + c.item : item;
+    ++entries_;
+    ++c.half[family].installed;
+    c.half[family].sum += item;
+  }
+  if (e.wanted == e.have && counts(e.wanted)) {
+    ++right_;
+    ++classes_[e.wanted].half[family].right;
+    failures_stale_ |= e.reason != 0;
+    e.reason = 0;
+  }
+}
+
+template <class E>
+void Mirror::set_wanted(E& e, std::uint32_t wanted) {
+  const std::size_t family = family_of<decltype(e.prefix())>();
+  if (counts(e.wanted)) {
+    Half& half = classes_[e.wanted].half[family];
+    --half.wanted;
+    --wanted_;
+    if (e.wanted == e.have) {
+      --half.right;
+      --right_;
+    } else {
+      failures_stale_ = true;
+    }
+  }
+  e.wanted = wanted;
+  e.reason = 0;
+  if (!counts(wanted)) return;
+  Half& half = classes_[wanted].half[family];
+  ++half.wanted;
+  ++wanted_;
+  if (e.wanted == e.have) {
+    ++half.right;
+    ++right_;
+  } else if (!half.available()) {
+    failures_stale_ = true;
+  }
+}
+
+void Mirror::want(const Prefix& prefix, std::uint32_t id) {
+  typed(prefix, [&](const auto& p) { want(p, id); });
+}
+
+void Mirror::unwant(const Prefix& prefix) {
+  typed(prefix, [&](const auto& p) { unwant(p); });
+}
+
+template <class P>
+void Mirror::want(const P& p, std::uint32_t id) {
+  constexpr std::size_t kFamily = family_of<P>();
+  at(id);
+  auto& e = table<P>().at(p);
+  if (e.wanted == id && (e.have == id || e.reason != 0)) return;
+  if (e.wanted != id) set_wanted(e, id);
+  if (e.have == id || (loading_ && e.have != kAbsent)) return;
+  const Half& half = classes_[id].half[kFamily];
+  // The first prefix of its family: the group comes now, for the route needs it.
+  if (!half.available() && half.reason == 0) {
+    mark({id, kFamily});
+    if (settle_groups(1)) await_unfit();
+    install(*table<P>().find(p));  // entries may have moved
+    return;
+  }
+  install(e);
+}
+
+// Makes the kernel have what is wanted, where that can be.
+template <class E>
+void Mirror::install(E& e) {
+  const auto p = e.prefix();
+  const Class& c = classes_[e.wanted];
+  const Half& half = c.half[family_of<decltype(p)>()];
+  if (!half.available()) return;
+  RouteOperation op;
+  op.kind = e.have == kAbsent ? RouteOperation::Kind::kAdd : RouteOperation::Kind::kReplace;
+  op.type = type_of(c.hops);
+  op.group = half.group;
+  op.prefix = Prefix::of(p);
+  const std::uint32_t before = e.have;
+  // Taken for done; what is refused is taken back.
+  set_have(e, e.wanted);
+  push(op, before);
+}
+
+template <class P>
+void Mirror::unwant(const P& p) {
+  auto* const e = table<P>().find(p);
+  if (e == nullptr || e->wanted == kNoClass) return;
+  set_wanted(*e, kNoClass);
+  if (e->have == kAbsent) {
+    table<P>().erase(e);
+    return;
+  }
+  leaving<P>().push_back(p);
+}
+
+void Mirror::push(const RouteOperation& op, std::uint32_t before) {
+  ops_.push_back(op);
+  before_.push_back(before);
+  if (ops_.size() >= kBatch) flush();
+}
+
+void Mirror::flush() {
+  if (ops_.empty()) return;
+  refused_.clear();
+  port_.routes(ops_, &refused_);
+  for (const RouteFailure& r : refused_) {
+    const RouteOperation& op = ops_[r.index];
+    typed(op.prefix, [&](const auto& p) { take_back(p, op, before_[r.index], r.outcome); });
+  }
+  ops_.clear();
+  before_.clear();
+}
+
+template <class P>
+void Mirror::take_back(const P& p, const RouteOperation& op, std::uint32_t before,
+                       const Outcome& outcome) {
+  if (op.metric != 0) return;  // a stray, seen again by the next audit
+  if (op.kind == RouteOperation::Kind::kDelete) {
+    if (outcome.error == ESRCH || outcome.error == ENOENT) return;  // gone already
+    set_have(table<P>().at(p), kOther);
+    doubts_routes_ = true;
+    return;
+  }
+  auto* const e = table<P>().find(p);
+  if (e == nullptr) return;
+  // A later operation of the same batch may stand: then only an audit knows.
+  if (e->have == kLeaving) {
+    set_have(*e, before);
+  } else if (e->have == e->wanted) {
+    set_have(*e, is_class(before) && !classes_[before].known ? kOther : before);
+  }
+  if (outcome.error == EEXIST) {
+    // Ours after all, or another program's, which stays: an audit tells.
+    e->reason = reason_of("another route with this prefix and metric stands in its place");
+    doubts_routes_ = true;
+  } else {
+    e->reason = reason_of(outcome.words);
+    doubts_nexthops_ |= outcome.error == EINVAL || outcome.error == ENOENT;
+  }
+  failures_stale_ = true;
+}
+
+void Mirror::release(std::uint32_t id) {
+  if (id >= classes_.size() || !classes_[id].known) return;
+  if (classes_[id].installed() > 0) settle(true);
+  Class& c = classes_[id];
+  std::set<Slot> held;
+  for (std::size_t family = 0; family < kFamilies; ++family) {
+    if (c.half[family].group != 0 || c.half[family].installed > 0) held.insert({id, family});
+  }
+  if (c.half[0].plain || c.half[1].plain) {
+    // Routes that failed to change.
+    each_entry([&](auto& e) {
+      if (e.have == id) set_have(e, kOther);
+    });
+  }
+  if (!held.empty()) remove_whole(held);
+  withdrawn_.erase({id, 0});
+  withdrawn_.erase({id, 1});
+  for (const Half& half : c.half) {
+    if (half.partial) --partial_;
+  }
+  c = {};
+}
+
+void Mirror::settle(bool end) {
+  if (settle_groups()) await_unfit();
+  flush();
+  if (!end) return;
+  remove_leaving();
+  members_.collect();
+}
+
+void Mirror::complete() {
+  if (!adopting_) return;
+  adopting_ = false;
+  // What is wrong is replaced before what is left over goes.
+  await_unfit();
+  while (work(kBatch)) {
+  }
+  remove_orphans("");
+  const auto leave = [this](const auto& e) {
+    if (e.wanted == kNoClass && e.have != kAbsent)
+      leaving<std::decay_t<decltype(e.prefix())>>().push_back(e.prefix());
+  };
+  each_entry(leave);
+  remove_leaving();
+  for (RouteOperation& stray : strays_) push(stray, kAbsent);
+  strays_.clear();
+  flush();
+  // Groups that were adopted for prefixes that are not there any more.
+  for (std::uint32_t id = 1; id < classes_.size(); ++id) {
+    for (std::size_t family = 0; family < kFamilies; ++family) {
+      const Half& half = classes_[id].half[family];
+      if (half.group != 0 && half.wanted == 0) mark({id, family});
+    }
+  }
+  settle_groups();
+  members_.collect();
+}
+
+template <class E>
+void Mirror::await(const E& e) {
+  waiting_by_length_[e.length].push_back(Prefix::of(e.prefix()));
+  ++waiting_;
+}
+
+// Lines up every prefix that does not have what it should and could have.
+void Mirror::await_unfit() {
+  for (std::deque<Prefix>& line : waiting_by_length_) line.clear();
+  waiting_ = 0;
+  const auto look = [this](const auto& e) {
+    if (!counts(e.wanted) || e.wanted == e.have || e.reason != 0) return;
+    if (adopting_ && e.have != kAbsent) return;
+    const std::size_t family = family_of<std::decay_t<decltype(e.prefix())>>();
+    if (classes_[e.wanted].half[family].available()) await(e);
+  };
+  each_entry(look);
+  for (std::deque<Prefix>& line : waiting_by_length_) {
+    std::sort(line.begin(), line.end(),
+              [](const Prefix& a, const Prefix& b) { return a.address.bits < b.address.bits; });
+  }
+}
+
+bool Mirror::work(std::size_t routes) {
+  std::size_t length = 0;
+  while (routes > 0 && waiting_ > 0) {
+    std::deque<Prefix>& line = waiting_by_length_[length];
+    if (line.empty()) {
+      ++length;
+      continue;
+    }
+    const Prefix next = line.front();
+    line.pop_front();
+    --waiting_;
+    --routes;
+    typed(next, [&](const auto& p) {
+      auto* const e = table<std::decay_t<decltype(p)>>().find(p);
+      if (e == nullptr || !counts(e->wanted) || e->wanted == e->have || e->reason != 0) return;
+      if (adopting_ && e->have != kAbsent) return;
+      install(*e);
+    });
+  }
+  flush();
+  if (waiting_ > 0) return true;
+  for (auto& [cause, restoration] : causes_) {
+    repaired_ += restoration.count;
+    restored_.push_back(std::move(restoration));
+  }
+  causes_.clear();
+  return false;
+}
+
+void Mirror::retry() {
+  if (!failing()) return;
+  for (std::uint32_t id = 1; id < classes_.size(); ++id) {
+    for (std::size_t family = 0; family < kFamilies; ++family) {
+      Half& half = classes_[id].half[family];
+      if (half.reason == 0 && !half.partial) continue;
+      half.reason = 0;
+      mark({id, family});
+    }
+  }
+  const auto again = [](auto& e) { e.reason = 0; };
+  each_entry(again);
+  settle_groups();
+  await_unfit();
+  failures_stale_ = true;
+}
+
+SinkReport Mirror::report() {
+  SinkReport r;
+  r.installed = installed_;
+  r.entries = entries_;
+  r.failed = wanted_ - right_;
+  r.repaired = repaired_;
+  r.deviates = deviates();
+  if (failures_stale_) {
+    failures_stale_ = false;
+    failures_.clear();
+    failed_buckets_ = {};
+    if (r.failed > kMostHashed) failed_buckets_.fill(0xff);
+    const auto look = [&](const auto& e) {
+      if (!counts(e.wanted) || e.wanted == e.have) return;
+      const auto p = e.prefix();
+      if (r.failed <= kMostHashed) set_bucket(failed_buckets_, bucket_of(p));
+      if (failures_.size() == kMostListed) return;
+      const std::uint16_t reason =
+          e.reason != 0 ? e.reason : classes_[e.wanted].half[family_of<decltype(p)>()].reason;
+      failures_.push_back({to_string(p), reasons_[reason]});
+    };
+    if (r.failed > 0) each_entry(look);
+  }
+  r.failures = failures_;
+  r.failed_buckets = failed_buckets_;
+  return r;
+}
+
+template void Mirror::set_have(RouteTable<Prefix4>::Entry& e, std::uint32_t have);
+template void Mirror::set_have(RouteTable<Prefix6>::Entry& e, std::uint32_t have);
+template void Mirror::await(const RouteTable<Prefix4>::Entry& e);
+template void Mirror::await(const RouteTable<Prefix6>::Entry& e);
+
+}  // namespace dvr::kernel

@@ -1,0 +1,411 @@
+// The kernel sink with the real kernel, in a network namespace of the test's own.
+#include "test/kernel/scene.h"
+
+namespace dvr::kernel::test {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr const char* kList4 = "ip route show proto 68 table ";
+constexpr const char* kList6 = "ip -6 route show proto 68 table ";
+
+class KernelSinkTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string why = enter_namespace(); !why.empty()) GTEST_SKIP() << why;
+  }
+
+  // Our routes as `ip` shows them, on one line each, without what the kernel adds.
+  static std::string routes(const std::string& table = "main") {
+    return run(kList4 + table) + run(kList6 + table);
+  }
+  static bool has(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+  }
+  static std::size_t count(const std::string& text, const std::string& part) {
+    std::size_t n = 0;
+    for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+    return n;
+  }
+  // The way of a packet.
+  static std::string way(const std::string& address) { return run("ip route get " + address); }
+};
+
+TEST_F(KernelSinkTest, InstallsEveryKindOfNextHopInBothFamilies) {
+  Router r;
+  r.controller.begin(DeltaKind::kFull)
+      .group(1, {"10.0.0.2%w0"})
+      .group(2, {"10.0.0.2*3", "10.0.1.2*200"})  // the kernel says where they are
+      .group(3, {"fd00:0::2%w0"})
+      .group(4, {"blackhole"})
+      .group(5, {"unreachable"})
+      .group(6, {"prohibit"})
+      .group(7, {"%w1"})
+      .group(8, {"fe80::2%w1"})
+      .set("192.0.2.0/24", 1)
+      .set("198.51.100.0/24", 2)
+      .set("203.0.113.0/24", 3)  // IPv4 over an IPv6 next hop, RFC 8950
+      .set("2001:db8:3::/48", 3)
+      .set("10.4.0.0/16", 4)
+      .set("2001:db8:4::/48", 4)
+      .set("10.5.0.0/16", 5)
+      .set("2001:db8:5::/48", 5)
+      .set("10.6.0.0/16", 6)
+      .set("2001:db8:6::/48", 6)
+      .set("10.7.0.0/16", 7)
+      .set("2001:db8:7::/48", 7)
+      .set("2001:db8:8::/48", 8)
+      .set("0.0.0.0/0", 1)
+      .set("::/0", 3)
+      .end();
+  EXPECT_TRUE(r.right()) << routes();
+  const SinkReport report = r.sink->report();
+  for (const SinkFailure& f : report.failures) ADD_FAILURE() << f.prefix << ": " << f.reason;
+  EXPECT_EQ(report.entries, 15u);
+  EXPECT_TRUE(has(way("192.0.2.1"), "via 10.0.0.2 dev w0"));
+  EXPECT_TRUE(has(way("203.0.113.1"), "via inet6 fd00::2 dev w0")) << way("203.0.113.1");
+  EXPECT_TRUE(has(way("2001:db8:3::1"), "via fd00::2 dev w0"));
+  EXPECT_TRUE(has(way("10.7.0.1"), "dev w1"));
+  EXPECT_TRUE(has(way("2001:db8:8::1"), "via fe80::2 dev w1"));
+  EXPECT_TRUE(has(way("10.5.0.1"), "No route to host"));
+  EXPECT_TRUE(has(way("10.6.0.1"), "Permission denied"));
+  EXPECT_TRUE(has(way("10.4.0.1"), "Invalid argument")) << way("10.4.0.1");
+  EXPECT_TRUE(has(way("9.9.9.9"), "via 10.0.0.2"));
+  const std::string shown = routes();
+  EXPECT_TRUE(has(shown, "nexthop via 10.0.0.2 dev w0 weight 3")) << shown;
+  EXPECT_TRUE(has(shown, "nexthop via 10.0.1.2 dev w1 weight 200")) << shown;
+  EXPECT_EQ(count(shown, "metric 70"), 15u) << shown;
+  EXPECT_EQ(count(shown, "nhid"), 11u) << shown;
+}
+
+TEST_F(KernelSinkTest, ChangesAndRemovalsLeaveNothingBehind) {
+  Router r;
+  r.controller.begin(DeltaKind::kFull)
+      .group(1, {"10.0.0.2%w0"})
+      .group(2, {"10.0.1.2%w1"})
+      .group(3, {"unreachable"})
+      .set("192.0.2.0/24", 1)
+      .set("198.51.100.0/24", 1)
+      .set("203.0.113.0/24", 2)
+      .set("2001:db8::/48", 3)
+      .end();
+  r.controller.begin()
+      .group(4, {"fd00:1::2%w1"})
+      .set("192.0.2.0/24", 2)
+      .set("203.0.113.0/24", 3)
+      .set("2001:db8::/48", 4)
+      .remove("198.51.100.0/24")
+      .end();
+  EXPECT_TRUE(r.right());
+  EXPECT_TRUE(has(way("192.0.2.1"), "via 10.0.1.2 dev w1"));
+  EXPECT_TRUE(has(way("203.0.113.1"), "No route to host"));
+  EXPECT_TRUE(has(way("2001:db8::1"), "via fd00:1::2"));
+  EXPECT_FALSE(has(routes(), "198.51.100"));
+  r.controller.begin(DeltaKind::kFull).end();
+  r.controller.drain();
+  EXPECT_TRUE(r.right());
+  EXPECT_EQ(routes(), "");
+  EXPECT_EQ(run("ip nexthop show proto 68"), "");
+}
+
+TEST_F(KernelSinkTest, UsesItsTableAndMetric) {
+  KernelOptions options;
+  options.table = 1000;
+  options.metric = 12;
+  Router r(options);
+  r.controller.begin(DeltaKind::kFull).group(1, {"10.0.0.2%w0"}).group(2, {"fd00:0::2%w0"});
+  r.controller.set("192.0.2.0/24", 1).set("2001:db8::/48", 2).end();
+  EXPECT_TRUE(r.right());
+  EXPECT_EQ(routes(), "");
+  EXPECT_EQ(count(routes("1000"), "metric 12"), 2u) << routes("1000");
+}
+
+TEST_F(KernelSinkTest, OneTableHasOneMaster) {
+  Router first;
+  Fib fib;
+  Observed observed;
+  std::unique_ptr<KernelSink> second;
+  const Status status = KernelSink::open({}, fib, observed, &second);
+  EXPECT_EQ(status.code(), Code::kLocked) << status.message();
+  KernelOptions other;
+  other.table = 1000;
+  EXPECT_TRUE(KernelSink::open(other, fib, observed, &second).ok());
+}
+
+TEST_F(KernelSinkTest, WhatTheKernelRefusesIsToldAndStopsNothing) {
+  Router r;
+  r.controller.begin(DeltaKind::kFull)
+      .group(1, {"10.0.0.2%w0"})
+      .group(2, {"172.16.9.9"})        // on no link
+      .group(3, {"10.0.0.2%nosuch0"})  // no such interface
+      .group(4, {"10.0.0.1%w0"})       // our own address
+      .set("192.0.2.0/24", 1)
+      .set("198.51.100.0/24", 2)
+      .set("203.0.113.0/24", 3)
+      .set("2001:db8::/48", 1)  // IPv6 over IPv4
+      .set("10.9.0.0/16", 4)
+      .end();
+  const SinkReport report = r.sink->report();
+  EXPECT_EQ(report.failed, 4u);
+  EXPECT_EQ(report.entries, 1u);
+  std::map<std::string, std::string> reasons;
+  for (const SinkFailure& f : report.failures) reasons[f.prefix] = f.reason;
+  EXPECT_EQ(reasons["198.51.100.0/24"], "next hop 172.16.9.9: no interface has it on its link");
+  EXPECT_EQ(reasons["203.0.113.0/24"], "next hop 10.0.0.2 dev nosuch0: there is no such interface");
+  EXPECT_EQ(reasons["2001:db8::/48"],
+            "next hop 10.0.0.2 dev w0: IPv6 routes can not use an IPv4 next hop");
+  EXPECT_EQ(reasons["10.9.0.0/16"], "next hop 10.0.0.1 dev w0: Nexthop has invalid gateway");
+  for (const auto& [prefix, reason] : reasons) {
+    EXPECT_TRUE(test_bucket(report.failed_buckets,
+                            prefix.find(':') == std::string::npos
+                                ? bucket_of(Prefix4{parse_prefix(prefix)->address.as_v4(),
+                                                    parse_prefix(prefix)->length})
+                                : bucket_of(Prefix6{parse_prefix(prefix)->address.bits,
+                                                    parse_prefix(prefix)->length})));
+  }
+  EXPECT_TRUE(has(way("192.0.2.1"), "via 10.0.0.2"));
+  // What becomes possible is done without being asked.
+  must("ip addr add 172.16.9.1/24 dev w1");
+  must("ip link add nosuch0 type veth peer name nosuch1");
+  must("ip link set nosuch0 up");
+  must("ip link set nosuch1 up");
+  EXPECT_TRUE(eventually([&] { return r.sink->report().failed == 2; }))
+      << r.sink->report().failures[0].reason;
+  EXPECT_TRUE(has(way("198.51.100.1"), "via 172.16.9.9 dev w1"));
+  EXPECT_TRUE(has(way("203.0.113.1"), "via 10.0.0.2 dev nosuch0"));
+}
+
+TEST_F(KernelSinkTest, ForeignRoutesAreNeverTouched) {
+  must("ip route add 192.0.2.0/24 via 10.0.1.9 metric 70");  // in the place of one of ours
+  must("ip route add 198.51.100.0/24 via 10.0.1.9 metric 5");
+  must("ip route add 203.0.113.0/24 via 10.0.1.9 proto 68 table 77");
+  must("ip nexthop add id 543162369 via 10.0.1.9 dev w1");  // an id of our range
+  const std::string before = run("ip route show table 77") + run("ip nexthop show id 543162369");
+  Router r;
+  r.controller.begin(DeltaKind::kFull)
+      .group(1, {"10.0.0.2%w0"})
+      .set("192.0.2.0/24", 1)
+      .set("198.51.100.0/24", 1)
+      .set("100.64.0.0/10", 1)
+      .end();
+  const SinkReport report = r.sink->report();
+  ASSERT_EQ(report.failed, 1u);
+  EXPECT_EQ(report.failures[0].prefix, "192.0.2.0/24");
+  EXPECT_EQ(report.failures[0].reason,
+            "another route with this prefix and metric stands in its place");
+  EXPECT_TRUE(has(way("192.0.2.1"), "via 10.0.1.9"));
+  EXPECT_TRUE(has(way("198.51.100.1"), "via 10.0.1.9"));  // its metric is lower
+  EXPECT_TRUE(has(way("100.64.0.1"), "via 10.0.0.2"));
+  // It goes by itself: then ours comes.
+  must("ip route del 192.0.2.0/24 metric 70");
+  EXPECT_TRUE(eventually([&] { return r.right(); }));
+  r.controller.begin(DeltaKind::kFull).end();
+  EXPECT_EQ(run("ip route show table 77") + run("ip nexthop show id 543162369"), before);
+  EXPECT_TRUE(has(way("198.51.100.1"), "via 10.0.1.9"));
+}
+
+TEST_F(KernelSinkTest, OneForeignChangeIsRepairedWithinASecond) {
+  // Else `ip route flush` is refused: the kernel shows routes both with next hops and their group.
+  ASSERT_TRUE(KernelTuning::set_fast_groups().ok());
+  Router r;
+  r.controller.begin(DeltaKind::kFull)
+      .group(1, {"10.0.0.2%w0"})
+      .group(2, {"fd00:0::2%w0"})
+      .group(3, {"unreachable"})
+      .set("192.0.2.0/24", 1)
+      .set("198.51.100.0/24", 1)
+      .set("2001:db8::/48", 2)
+      .set("10.3.0.0/16", 3)
+      .end();
+  const auto repaired = [&](const std::string& command) {
+    const std::uint64_t before = r.sink->report().repaired;
+    must(command);
+    EXPECT_TRUE(eventually([&] { return r.sink->report().repaired > before; }, milliseconds(1000)))
+        << command;
+    EXPECT_TRUE(eventually([&] {
+      return r.right() && has(way("192.0.2.1"), "via 10.0.0.2") &&
+             has(way("2001:db8::1"), "via fd00::2") && has(way("10.3.0.1"), "No route");
+    })) << command
+        << routes();
+  };
+  repaired("ip route del 192.0.2.0/24");
+  repaired("ip -6 route del 2001:db8::/48");
+  repaired("ip route del unreachable 10.3.0.0/16 proto 68");
+  repaired("ip route replace 192.0.2.0/24 via 10.0.1.2 metric 70");
+  repaired("ip -6 route replace 2001:db8::/48 via fd00:1::2 metric 70");
+  repaired("ip route flush proto 68");
+  repaired("ip -6 route flush proto 68");
+  repaired("ip nexthop flush proto 68");
+  const auto told = r.observed.restorations();
+  ASSERT_GE(told.size(), 8u);
+  EXPECT_EQ(told[0].substr(0, 34), "192.0.2.0/24 1 removed by process ") << told[0];
+  EXPECT_TRUE(has(told[3], "192.0.2.0/24 1 replaced by process ")) << told[3];
+}
+
+TEST_F(KernelSinkTest, LinkDownTakesNextHopsAndUpBringsThemBack) {
+  Router r;
+  r.controller.begin(DeltaKind::kFull)
+      .group(1, {"10.0.0.2%w0"})
+      .group(2, {"10.0.0.2%w0", "10.0.1.2%w1"})
+      .group(3, {"fd00:0::2%w0", "fd00:1::2%w1"})
+      .set("192.0.2.0/24", 1)
+      .set("198.51.100.0/24", 2)
+      .set("2001:db8::/48", 3)
+      .end();
+  for (const char* down : {"ip link set w0 down", "ip link set p0 down"}) {
+    must(down);
+    EXPECT_TRUE(
+        eventually([&] { return r.sink->report().failed == 1 && r.sink->report().deviates; },
+                   milliseconds(1000)))
+        << down;
+    const SinkReport report = r.sink->report();
+    EXPECT_EQ(report.failures[0].prefix, "192.0.2.0/24");
+    EXPECT_EQ(report.failures[0].reason, "next hop 10.0.0.2 dev w0: the interface is down");
+    EXPECT_NE(report.installed, r.fib.installed_digest());
+    EXPECT_TRUE(has(way("198.51.100.1"), "via 10.0.1.2"));
+    EXPECT_TRUE(has(way("2001:db8::1"), "via fd00:1::2"));
+    must(std::string(down).substr(0, 14) + " up");
+    must("ip addr replace fd00:0::1/64 dev w0 nodad");
+    EXPECT_TRUE(eventually([&] { return r.right(); }))
+        << down << " "
+        << (r.sink->report().failures.empty() ? "" : r.sink->report().failures[0].reason);
+    EXPECT_EQ(count(routes(), "dev w0"), 3u) << routes();
+    EXPECT_FALSE(r.sink->report().deviates);
+  }
+}
+
+TEST_F(KernelSinkTest, WhatIsRightIsLeftAloneAfterARestart) {
+  const auto table = [](Controller& c, DeltaKind kind) {
+    c.begin(kind).group(1, {"10.0.0.2%w0"}).group(2, {"fd00:0::2%w0", "fd00:1::2%w1"});
+    c.set("192.0.2.0/24", 1).set("198.51.100.0/24", 1).set("2001:db8::/48", 2).end();
+  };
+  {
+    Router r;
+    table(r.controller, DeltaKind::kFull);
+    ASSERT_TRUE(r.right());
+  }
+  const std::string before = routes() + run("ip nexthop show");
+  EXPECT_TRUE(has(before, "192.0.2.0/24"));
+  // What the kernel tells of changes, from here on.
+  FILE* const monitor = ::popen("timeout 60 ip monitor route nexthop", "r");
+  must("sleep 0.3");
+  {
+    // The saved table is there again: nothing is touched.
+    Fib fib;
+    Controller saved(fib);
+    table(saved, DeltaKind::kFull);
+    Observed observed;
+    std::unique_ptr<KernelSink> sink;
+    ASSERT_TRUE(KernelSink::open({}, fib, observed, &sink).ok());
+    fib.add_listener(sink.get());
+    table(saved, DeltaKind::kIncremental);
+    EXPECT_EQ(sink->report().entries, 3u);
+    EXPECT_EQ(sink->report().failed, 0u);
+    EXPECT_EQ(sink->report().repaired, 0u);
+    fib.remove_listener(sink.get());
+  }
+  EXPECT_EQ(routes() + run("ip nexthop show"), before);
+  must("ip route add 203.0.113.0/24 dev w0");  // the end of what is looked at
+  char line[512];
+  std::string heard;
+  while (!has(heard, "203.0.113.0/24") && std::fgets(line, sizeof line, monitor) != nullptr) {
+    heard += line;
+  }
+  run("pkill -P $$ -x timeout");
+  EXPECT_EQ(heard.substr(0, 14), "203.0.113.0/24") << heard;
+}
+
+TEST_F(KernelSinkTest, WithoutASavedTableRoutesStayUntilTheControllersIsThere) {
+  {
+    Router r;
+    r.controller.begin(DeltaKind::kFull).group(9, {"10.0.0.2%w0"}).group(1, {"10.0.1.2%w1"});
+    r.controller.set("192.0.2.0/24", 9).set("198.51.100.0/24", 1).set("10.3.0.0/16", 1).end();
+  }
+  Router r;  // its table is empty, its local ids are others
+  EXPECT_TRUE(eventually([&] { return has(way("192.0.2.1"), "via 10.0.0.2"); }));
+  r.controller.begin(DeltaKind::kFull).group(1, {"10.0.0.3%w0"}).set("192.0.2.0/24", 1);
+  EXPECT_TRUE(has(way("198.51.100.1"), "via 10.0.1.2"));
+  EXPECT_TRUE(has(way("10.3.0.1"), "via 10.0.1.2"));
+  r.controller.end();
+  EXPECT_TRUE(r.right());
+  EXPECT_TRUE(has(way("192.0.2.1"), "via 10.0.0.3"));
+  EXPECT_EQ(count(routes(), "metric 70"), 1u) << routes();
+  EXPECT_EQ(count(run("ip nexthop show proto 68"), "id "), 2u) << run("ip nexthop show");
+}
+
+TEST_F(KernelSinkTest, AnotherMetricReplacesTheOldOne) {
+  {
+    Router r;
+    r.controller.begin(DeltaKind::kFull).group(1, {"10.0.0.2%w0"}).set("192.0.2.0/24", 1).end();
+  }
+  KernelOptions options;
+  options.metric = 20;
+  Router r(options);
+  r.controller.begin(DeltaKind::kFull).group(1, {"10.0.0.2%w0"}).set("192.0.2.0/24", 1).end();
+  EXPECT_TRUE(r.right());
+  EXPECT_EQ(count(routes(), "192.0.2.0/24"), 1u) << routes();
+  EXPECT_TRUE(has(routes(), "metric 20"));
+}
+
+TEST_F(KernelSinkTest, LostNewsLeadToAComparison) {
+  ASSERT_TRUE(KernelTuning::set_fast_groups().ok());
+  KernelOptions options;
+  options.listen_bytes = 1;  // the kernel's least: a few messages
+  Router r(options);
+  Controller& c = r.controller;
+  c.begin(DeltaKind::kFull).group(1, {"10.0.0.2%w0"});
+  for (int i = 0; i < 5000; ++i) {
+    c.set("10." + std::to_string(100 + i / 250) + "." + std::to_string(i % 250) + ".0/24", 1);
+  }
+  c.end();
+  ASSERT_TRUE(r.right());
+  must("ip route flush proto 68");
+  EXPECT_TRUE(eventually([&] { return count(routes(), "metric 70") == 5000; }));
+  EXPECT_TRUE(eventually([&] { return r.right(); }));
+  EXPECT_FALSE(r.observed.troubles().empty());
+}
+
+TEST_F(KernelSinkTest, AnAuditFindsWhatNobodyTold) {
+  KernelOptions options;
+  options.audit_every = milliseconds(100);
+  Router r(options);
+  r.controller.begin(DeltaKind::kFull).group(1, {"10.0.0.2%w0"}).set("192.0.2.0/24", 1).end();
+  // A route of ours that nobody wanted, with our protocol: another one adds it.
+  must("ip route add 198.51.100.0/24 via 10.0.0.2 proto 68 metric 70");
+  must("ip route add 192.0.2.0/24 via 10.0.0.2 proto 68 metric 71");
+  EXPECT_TRUE(eventually([&] { return count(routes(), "metric") == 1; })) << routes();
+  EXPECT_TRUE(r.right());
+}
+
+TEST_F(KernelSinkTest, WithdrawnClassesAndManyRemovalsLeaveAtOnce) {
+  Router r;
+  Controller& c = r.controller;
+  c.begin(DeltaKind::kFull).group(1, {"10.0.0.2%w0"}).group(2, {"10.0.1.2%w1"});
+  c.group(3, {"unreachable"}).group(4, {"fd00:0::2%w0"});
+  c.set("10.0.0.0/9", 2);
+  std::vector<std::string> many;
+  for (int i = 0; i < 6000; ++i) {
+    many.push_back("10." + std::to_string(10 + i / 250) + "." + std::to_string(i % 250) + ".0/24");
+    c.set(many.back(), i % 3 == 0 ? 2 : i % 3 == 1 ? 1 : 3);
+    c.set("2001:db8:" + std::to_string(i) + "::/48", 4);
+  }
+  c.end();
+  ASSERT_TRUE(r.right());
+  ASSERT_EQ(count(routes(), "metric 70"), 12001u);
+  // A large part of a class, a whole class, a class of plain routes.
+  c.begin();
+  for (std::size_t i = 0; i < many.size(); i += 3) c.remove(many[i]);
+  c.withdraw(1).withdraw(4).end();
+  EXPECT_EQ(count(routes(), "metric 70"), 2001u);
+  EXPECT_EQ(r.sink->report().failed, 0u);
+  EXPECT_TRUE(has(way("10.10.1.1"), "via 10.0.1.2"));  // the covering route
+  c.drain();
+  c.begin().withdraw(3).end();
+  c.drain();
+  EXPECT_TRUE(r.right());
+  EXPECT_EQ(count(routes(), "metric 70"), 1u) << routes();
+  EXPECT_EQ(count(run("ip nexthop show proto 68"), "id "), 2u) << run("ip nexthop show");
+}
+
+}  // namespace
+}  // namespace dvr::kernel::test
