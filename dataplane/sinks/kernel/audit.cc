@@ -33,8 +33,8 @@ bool Mirror::adopt_group(const NexthopFact& fact) {
   if (!c.known || c.withdrawn || h.group != 0) return false;
   // The class's own group has what it should have, or a part: next hops that were down.
   const Plan p = plan(slot);
-  if (p.plain || !std::includes(p.content.begin(), p.content.end(), fact.entries.begin(),
-                                fact.entries.end())) {
+  if (p.plain() || !std::includes(p.content.begin(), p.content.end(), fact.entries.begin(),
+                                  fact.entries.end())) {
     return false;
   }
   h.group = fact.id;
@@ -98,6 +98,11 @@ void Mirror::set_nexthops(std::span<const NexthopFact> facts, const std::string&
     if (!adopting_ || !adopt_group(fact)) orphans_[fact.id] = std::move(fact.entries);
   }
   if (!adopting_) remove_orphans(cause);
+  for (std::uint32_t id = 1; id < classes_.size() && partial_ > 0; ++id) {
+    for (std::size_t family = 0; family < kFamilies; ++family) {
+      if (classes_[id].half[family].partial) mark({id, family});
+    }
+  }
   if (settle_groups() || !lost.empty()) await_unfit();
 }
 
@@ -145,9 +150,7 @@ std::uint32_t Mirror::state_of(const RouteFact& route, std::uint32_t wanted,
     return orphans_.contains(route.group) ? kOrphaned : kOther;
   }
   const auto fits = [&](std::uint32_t id) {
-    if (!is_class(id) || !classes_[id].half[family].plain) return false;
-    const bool prohibit = classes_[id].hops[0].type == NextHop::Type::kProhibit;
-    return route.type == (prohibit ? RouteType::kProhibit : RouteType::kUnreachable);
+    return is_class(id) && classes_[id].half[family].type == route.type;
   };
   if (fits(wanted)) return wanted;
   return fits(have) ? have : kOther;

@@ -44,6 +44,7 @@ void Mirror::want_group(std::uint32_t id, const ClassId& class_id, std::vector<N
   if (hops.empty()) {
     for (std::size_t family = 0; family < kFamilies; ++family) {
       Half& h = c.half[family];
+      h.unfit |= h.wanted != h.right;
       wanted_ -= h.wanted;
       right_ -= h.right;
       h.wanted = h.right = 0;
@@ -101,8 +102,8 @@ std::string Mirror::member_of(const NextHop& hop, std::size_t family, Member* me
 Mirror::Plan Mirror::plan(Slot slot) {
   Plan plan;
   const Class& c = classes_[slot.id];
-  if (c.hops[0].type == NextHop::Type::kUnreachable || c.hops[0].type == NextHop::Type::kProhibit) {
-    plan.plain = true;
+  plan.type = type_of(c.hops);
+  if (plan.plain()) {
     plan.live = c.hops;
     return plan;
   }
@@ -130,11 +131,12 @@ Mirror::Plan Mirror::plan(Slot slot) {
   return plan;
 }
 
-bool Mirror::settle_groups(std::uint32_t known) {
+bool Mirror::settle_groups(const Slot* asking) {
   if (dirty_.empty()) return false;
   std::vector<Slot> slots;
   slots.swap(dirty_);
   ways_.clear();
+  members_.begin();
   std::vector<Change> changes;
   std::set<Slot> gone;
   bool came = false;
@@ -146,10 +148,12 @@ bool Mirror::settle_groups(std::uint32_t known) {
     if (h.wanted == 0 && h.installed == 0 && !(loading_ && h.group != 0)) {
       // Its last prefix has left: a group comes again with the next one.
       if (h.group != 0) gone.insert(slot);
+      half(slot).type = RouteType::kGroup;
+      half(slot).reason = 0;
       continue;
     }
     Plan p = plan(slot);
-    if (p.plain || h.plain) {
+    if (p.plain() || h.plain()) {
       change_type(slot, p);
       came = true;
     } else if (p.content.empty()) {
@@ -168,13 +172,11 @@ bool Mirror::settle_groups(std::uint32_t known) {
     } else {
       bring(change.slot, change.plan);
       const Half& h = half(change.slot);
-      came |= h.group != 0 && h.wanted - h.right > known;
+      came |= h.group != 0 &&
+              h.wanted - h.right > (asking != nullptr && change.slot == *asking ? 1u : 0u);
     }
   }
-  if (!gone.empty()) {
-    flush();
-    remove_whole(gone);
-  }
+  if (!gone.empty()) remove_whole(gone);
   return came;
 }
 
@@ -203,6 +205,9 @@ void Mirror::remove_dead(std::vector<Change>* changes) {
     }
   }
   std::erase_if(dropped, [this](const auto& d) { return d.second != members_.holders(d.first); });
+  for (const Change& change : *changes) {
+    for (const GroupEntry& e : change.plan.content) dropped.erase(e.member);  // about to be held
+  }
   if (dropped.empty()) return;
   // All that a change drops must be dead, else the group is replaced as a whole.
   std::map<std::uint32_t, bool> removed;
@@ -254,7 +259,9 @@ void Mirror::replace(Slot slot, const Plan& plan) {
     settle_state(slot, plan);
     return;
   }
-  // It stays as it is; a look at the kernel's next hops marks it again.
+  // It stays as it is until the next look at the kernel's next hops, or the next try.
+  Half& h = half(slot);
+  if (!std::exchange(h.partial, true)) ++partial_;
   doubts_nexthops_ = true;
 }
 
@@ -262,13 +269,14 @@ void Mirror::replace(Slot slot, const Plan& plan) {
 // group goes.
 void Mirror::change_type(Slot slot, const Plan& plan) {
   Half& h = half(slot);
-  const bool typed_before = h.plain;
-  if (plan.plain == typed_before) return settle_state(slot, plan);
+  if (plan.type == h.type) return settle_state(slot, plan);
   const std::uint32_t old = h.group;
   const Groups content = std::exchange(h.content, {});
-  h.plain = plan.plain;
+  // What the kernel has may be newer than what is known before the first delta has ended.
+  const std::uint32_t state = adopting_ && old != 0 ? kOrphaned : kOther;
+  h.type = plan.type;
   h.group = 0;
-  if (plan.plain || plan.content.empty()) {
+  if (plan.plain() || plan.content.empty()) {
     settle_state(slot, plan);
   } else {
     bring(slot, plan);
@@ -276,15 +284,19 @@ void Mirror::change_type(Slot slot, const Plan& plan) {
   flush();
   const auto differ = [&](auto& e) {
     if (family_of<std::decay_t<decltype(e.prefix())>>() == slot.family && e.have == slot.id)
-      set_have(e, kOther);
+      set_have(e, state);
   };
   if (h.installed > 0) each_entry(differ);
   await_unfit();
   while (work(kMaxNextHops * 64)) {
   }
   if (old == 0) return;
-  port_.remove_nexthop(old);
   groups_.erase(old);
+  if (state == kOrphaned) {
+    orphans_[old] = content;
+    return;
+  }
+  port_.remove_nexthop(old);
   members_.leave(content);
 }
 
@@ -298,7 +310,7 @@ void Mirror::settle_state(Slot slot, const Plan& plan) {
   Class& c = classes_[slot.id];
   Half& h = half(slot);
   const bool partial = !plan.content.empty() && plan.live.size() < c.hops.size();
-  const std::uint16_t reason = plan.content.empty() && !plan.plain ? plan.reason : std::uint16_t{0};
+  const std::uint8_t reason = plan.content.empty() && !plan.plain() ? plan.reason : std::uint8_t{0};
   if (h.partial) --partial_;
   if (partial) ++partial_;
   failures_stale_ |= h.reason != reason;

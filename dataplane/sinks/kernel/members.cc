@@ -17,6 +17,7 @@ Outcome Members::get(const Member& member, std::uint32_t* id) {
     *id = known->second;
     return {};
   }
+  if (const auto known = refused_.find(member); known != refused_.end()) return known->second;
   for (std::uint32_t tries = 0; tries < Ids::kMostMembers; ++tries) {
     const std::uint32_t candidate = ids_.member(next_);
     next_ = (next_ + 1) % Ids::kMostMembers;
@@ -26,7 +27,7 @@ Outcome Members::get(const Member& member, std::uint32_t* id) {
       block(candidate);
       continue;
     }
-    if (!outcome.ok()) return outcome;
+    if (!outcome.ok()) return refused_[member] = outcome;
     by_member_[member] = candidate;
     taken_[candidate].ours = unused_ = true;
     *id = candidate;

@@ -17,6 +17,8 @@ class Members {
  public:
   Members(Port& port, const Ids& ids) : port_(port), ids_(ids) {}
 
+  // Forgets what was refused: get() asks the kernel again.
+  void begin() { refused_.clear(); }
   // The id of a member, which is made where it is not there.
   Outcome get(const Member& member, std::uint32_t* id);
   // The members that groups of ours hold, one call a group.
@@ -44,6 +46,7 @@ class Members {
   Port& port_;
   const Ids& ids_;
   std::map<Member, std::uint32_t, Less> by_member_;
+  std::map<Member, Outcome, Less> refused_;
   std::map<std::uint32_t, Use> taken_;
   std::uint32_t next_ = 0;
   bool unused_ = false;  // something may be held no more

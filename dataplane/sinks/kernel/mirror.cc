@@ -15,7 +15,9 @@ constexpr std::size_t kMostListed = 100;
 constexpr std::size_t kMostHashed = 65536;
 constexpr std::uint32_t kNoClass = 0;
 
-RouteType type_of(const std::vector<NextHop>& hops) {
+}  // namespace
+
+RouteType Mirror::type_of(const std::vector<NextHop>& hops) {
   if (hops.empty()) return RouteType::kGroup;
   switch (hops[0].type) {
     case NextHop::Type::kUnreachable:
@@ -27,8 +29,6 @@ RouteType type_of(const std::vector<NextHop>& hops) {
   }
 }
 
-}  // namespace
-
 Mirror::Mirror(const Place& place, bool wide_weights, Port& port)
     : place_(place),
       wide_weights_(wide_weights),
@@ -38,16 +38,16 @@ Mirror::Mirror(const Place& place, bool wide_weights, Port& port)
       classes_(1),
       reasons_{"waits to be installed"} {}
 
-std::uint16_t Mirror::reason_of(const std::string& words) {
+std::uint8_t Mirror::reason_of(const std::string& words) {
   for (std::size_t i = 1; i < reasons_.size(); ++i) {
-    if (reasons_[i] == words) return static_cast<std::uint16_t>(i);
+    if (reasons_[i] == words) return static_cast<std::uint8_t>(i);
   }
   if (reasons_.size() == kMostReasons) {
     reasons_.back() = words;
   } else {
     reasons_.push_back(words);
   }
-  return static_cast<std::uint16_t>(reasons_.size() - 1);
+  return static_cast<std::uint8_t>(reasons_.size() - 1);
 }
 
 // Keeps every count and sum right.
@@ -135,29 +135,33 @@ void Mirror::want(const P& p, std::uint32_t id) {
   const Half& half = classes_[id].half[kFamily];
   // The first prefix of its family: the group comes now, for the route needs it.
   if (!half.available() && half.reason == 0) {
-    mark({id, kFamily});
-    if (settle_groups(1)) await_unfit();
-    install(*table<P>().find(p));  // entries may have moved
+    const Slot slot{id, kFamily};
+    mark(slot);
+    if (settle_groups(&slot)) await_unfit();
+    install(p, table<P>().find(p));  // entries may have moved
     return;
   }
-  install(e);
+  install(p, &e);
 }
 
 // Makes the kernel have what is wanted, where that can be.
-template <class E>
-void Mirror::install(E& e) {
-  const auto p = e.prefix();
-  const Class& c = classes_[e.wanted];
-  const Half& half = c.half[family_of<decltype(p)>()];
+template <class P>
+void Mirror::install(const P& p, typename RouteTable<P>::Entry* e) {
+  const Half& half = classes_[e->wanted].half[family_of<P>()];
   if (!half.available()) return;
+  // The class is about to change its type, which brings all its routes anew.
+  if (half.type != type_of(classes_[e->wanted].hops)) return;
+  e = ready(p, e);
+  if (e->have == e->wanted) return;
+  const Class& c = classes_[e->wanted];
   RouteOperation op;
-  op.kind = e.have == kAbsent ? RouteOperation::Kind::kAdd : RouteOperation::Kind::kReplace;
+  op.kind = e->have == kAbsent ? RouteOperation::Kind::kAdd : RouteOperation::Kind::kReplace;
   op.type = type_of(c.hops);
-  op.group = half.group;
+  op.group = c.half[family_of<P>()].group;
   op.prefix = Prefix::of(p);
-  const std::uint32_t before = e.have;
+  const std::uint32_t before = e->have;
   // Taken for done; what is refused is taken back.
-  set_have(e, e.wanted);
+  set_have(*e, e->wanted);
   push(op, before);
 }
 
@@ -173,6 +177,16 @@ void Mirror::unwant(const P& p) {
   leaving<P>().push_back(p);
 }
 
+template <class P>
+typename RouteTable<P>::Entry* Mirror::ready(const P& p, typename RouteTable<P>::Entry* e) {
+  if (e->batch == batch_) {
+    flush();
+    e = table<P>().find(p);
+  }
+  if (e != nullptr) e->batch = batch_;
+  return e;
+}
+
 void Mirror::push(const RouteOperation& op, std::uint32_t before) {
   ops_.push_back(op);
   before_.push_back(before);
@@ -181,6 +195,7 @@ void Mirror::push(const RouteOperation& op, std::uint32_t before) {
 
 void Mirror::flush() {
   if (ops_.empty()) return;
+  batch_ = static_cast<std::uint8_t>(batch_ % 255 + 1);
   refused_.clear();
   port_.routes(ops_, &refused_);
   for (const RouteFailure& r : refused_) {
@@ -203,7 +218,6 @@ void Mirror::take_back(const P& p, const RouteOperation& op, std::uint32_t befor
   }
   auto* const e = table<P>().find(p);
   if (e == nullptr) return;
-  // A later operation of the same batch may stand: then only an audit knows.
   if (e->have == kLeaving) {
     set_have(*e, before);
   } else if (e->have == e->wanted) {
@@ -228,7 +242,7 @@ void Mirror::release(std::uint32_t id) {
   for (std::size_t family = 0; family < kFamilies; ++family) {
     if (c.half[family].group != 0 || c.half[family].installed > 0) held.insert({id, family});
   }
-  if (c.half[0].plain || c.half[1].plain) {
+  if (c.half[0].plain() || c.half[1].plain()) {
     // Routes that failed to change.
     each_entry([&](auto& e) {
       if (e.have == id) set_have(e, kOther);
@@ -254,6 +268,13 @@ void Mirror::settle(bool end) {
 void Mirror::complete() {
   if (!adopting_) return;
   adopting_ = false;
+  for (std::uint32_t id = 1; id < classes_.size(); ++id) {
+    for (std::size_t family = 0; family < kFamilies; ++family) {
+      const Half& half = classes_[id].half[family];
+      if (half.wanted > 0 && !half.available()) mark({id, family});
+    }
+  }
+  settle_groups();
   // What is wrong is replaced before what is left over goes.
   await_unfit();
   while (work(kBatch)) {
@@ -318,7 +339,7 @@ bool Mirror::work(std::size_t routes) {
       auto* const e = table<std::decay_t<decltype(p)>>().find(p);
       if (e == nullptr || !counts(e->wanted) || e->wanted == e->have || e->reason != 0) return;
       if (adopting_ && e->have != kAbsent) return;
-      install(*e);
+      install(p, e);
     });
   }
   flush();
@@ -336,7 +357,8 @@ void Mirror::retry() {
   for (std::uint32_t id = 1; id < classes_.size(); ++id) {
     for (std::size_t family = 0; family < kFamilies; ++family) {
       Half& half = classes_[id].half[family];
-      if (half.reason == 0 && !half.partial) continue;
+      const bool lacks = half.wanted > 0 && !half.available();
+      if (half.reason == 0 && !half.partial && !lacks) continue;
       half.reason = 0;
       mark({id, family});
     }
@@ -365,7 +387,7 @@ SinkReport Mirror::report() {
       const auto p = e.prefix();
       if (r.failed <= kMostHashed) set_bucket(failed_buckets_, bucket_of(p));
       if (failures_.size() == kMostListed) return;
-      const std::uint16_t reason =
+      const std::uint8_t reason =
           e.reason != 0 ? e.reason : classes_[e.wanted].half[family_of<decltype(p)>()].reason;
       failures_.push_back({to_string(p), reasons_[reason]});
     };
@@ -378,6 +400,8 @@ SinkReport Mirror::report() {
 
 template void Mirror::set_have(RouteTable<Prefix4>::Entry& e, std::uint32_t have);
 template void Mirror::set_have(RouteTable<Prefix6>::Entry& e, std::uint32_t have);
+template RouteTable<Prefix4>::Entry* Mirror::ready(const Prefix4& p, RouteTable<Prefix4>::Entry* e);
+template RouteTable<Prefix6>::Entry* Mirror::ready(const Prefix6& p, RouteTable<Prefix6>::Entry* e);
 template void Mirror::await(const RouteTable<Prefix4>::Entry& e);
 template void Mirror::await(const RouteTable<Prefix6>::Entry& e);
 

@@ -117,18 +117,20 @@ class Mirror {
 
   // A class in a family.
   struct Half {
-    std::uint32_t group = 0;      // in the kernel; 0: none
-    bool plain = false;           // a route type, no group
-    bool dirty = false;           // its group must be looked at
-    bool partial = false;         // a next hop is missing
-    std::uint16_t reason = 0;     // why there is no group
-    std::uint32_t wanted = 0;     // prefixes that want this class
-    std::uint32_t right = 0;      // of them those that have it
-    std::uint32_t installed = 0;  // routes that have it, also those that are to change
-    Digest sum;                   // of the prefix items of those installed
-    Groups content;               // of the group in the kernel
+    std::uint32_t group = 0;             // in the kernel; 0: none
+    RouteType type = RouteType::kGroup;  // another one has no group: it is there as it is
+    bool dirty = false;                  // its group must be looked at
+    bool partial = false;                // a next hop is missing
+    bool unfit = false;                  // withdrawn while not all of its prefixes had it
+    std::uint8_t reason = 0;             // why there is no group
+    std::uint32_t wanted = 0;            // prefixes that want this class
+    std::uint32_t right = 0;             // of them those that have it
+    std::uint32_t installed = 0;         // routes that have it, also those that are to change
+    Digest sum;                          // of the prefix items of those installed
+    Groups content;                      // of the group in the kernel
 
-    [[nodiscard]] bool available() const { return group != 0 || plain; }
+    [[nodiscard]] bool available() const { return group != 0 || plain(); }
+    [[nodiscard]] bool plain() const { return type != RouteType::kGroup; }
   };
   struct Class {
     bool known = false;
@@ -153,8 +155,10 @@ class Mirror {
   struct Plan {
     Groups content;
     std::vector<NextHop> live;
-    std::uint16_t reason = 0;
-    bool plain = false;
+    std::uint8_t reason = 0;
+    RouteType type = RouteType::kGroup;
+
+    [[nodiscard]] bool plain() const { return type != RouteType::kGroup; }
   };
 
   template <class P>
@@ -192,6 +196,7 @@ class Mirror {
   [[nodiscard]] bool counts(std::uint32_t wanted) const {
     return wanted != 0 && !classes_[wanted].withdrawn;
   }
+  [[nodiscard]] static RouteType type_of(const std::vector<NextHop>& hops);
   [[nodiscard]] static bool is_class(std::uint32_t have) {
     return have != kAbsent && have < kLeaving;
   }
@@ -205,17 +210,21 @@ class Mirror {
   void want(const P& p, std::uint32_t id);
   template <class P>
   void unwant(const P& p);
-  template <class E>
-  void install(E& e);
+  template <class P>
+  void install(const P& p, typename RouteTable<P>::Entry* e);
   template <class P>
   void take_back(const P& p, const RouteOperation& op, std::uint32_t before,
                  const Outcome& outcome);
+  // Sends an operation with others. One batch has no two of a prefix, so that what is
+  // refused can be taken back: ready() first, which may move entries.
+  template <class P>
+  typename RouteTable<P>::Entry* ready(const P& p, typename RouteTable<P>::Entry* e);
   void push(const RouteOperation& op, std::uint32_t before);
   void flush();
   template <class E>
   void await(const E& e);
   void await_unfit();
-  std::uint16_t reason_of(const std::string& words);
+  std::uint8_t reason_of(const std::string& words);
 
   // groups.cc.
   struct Change {
@@ -227,8 +236,9 @@ class Mirror {
   void mark(Slot slot);
   Plan plan(Slot slot);
   std::string member_of(const NextHop& hop, std::size_t family, Member* member);
-  // Makes groups as they should be; true: more than `known` prefixes wait for one that came.
-  bool settle_groups(std::uint32_t known = 0);
+  // Makes groups as they should be; true: prefixes wait for one that came, beside the one
+  // of `asking` that the caller has in hand.
+  bool settle_groups(const Slot* asking = nullptr);
   void remove_dead(std::vector<Change>* changes);
   void bring(Slot slot, const Plan& plan);
   void replace(Slot slot, const Plan& plan);
@@ -282,6 +292,7 @@ class Mirror {
   std::vector<RouteOperation> ops_;
   std::vector<std::uint32_t> before_;  // what the kernel had for each
   std::vector<RouteFailure> refused_;
+  std::uint8_t batch_ = 1;  // a number that comes again costs a flush, no more
 
   // Prefixes to be looked at again, by length: an entry may be stale, the table decides.
   std::array<std::deque<Prefix>, 129> waiting_by_length_;

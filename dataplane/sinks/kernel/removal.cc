@@ -25,7 +25,9 @@ constexpr std::uint32_t kNoClass = 0;
 void Mirror::remove_single(const Prefix& prefix) {
   typed(prefix, [&](const auto& p) {
     auto& t = table<std::decay_t<decltype(p)>>();
-    auto* const e = t.find(p);
+    auto* e = t.find(p);
+    if (e == nullptr) return;
+    e = ready(p, e);
     if (e == nullptr) return;
     if (e->have != kAbsent) {
       RouteOperation op;
@@ -42,6 +44,7 @@ void Mirror::remove_single(const Prefix& prefix) {
 }
 
 void Mirror::remove_whole(const std::set<Slot>& slots) {
+  flush();  // what moves away from them does so first
   for (const Slot slot : slots) {
     if (half(slot).group != 0) port_.remove_nexthop(half(slot).group);
   }
@@ -86,9 +89,11 @@ void Mirror::remove_leaving() {
   if (withdrawn_.empty() && leaving4_.empty() && leaving6_.empty()) return;
   flush();
   std::set<Slot> whole, small;
+  bool unfit = false;
   const std::uint64_t many4 = std::max(kFewest4, installed4_ / kShare);
   for (const Slot slot : std::exchange(withdrawn_, {})) {
     const Half& h = half(slot);
+    unfit |= h.unfit;
     const bool many = h.installed >= (slot.family == 0 ? many4 : kFewest6);
     if (h.installed == 0 || (h.group != 0 && many)) {
       whole.insert(slot);
@@ -102,15 +107,21 @@ void Mirror::remove_leaving() {
   std::vector<Prefix6> single6;
   pick_leaving(&whole, &parts4, &single4);
   pick_leaving(&whole, &parts6, &single6);
-  if (!small.empty()) {
+  if (!small.empty() || unfit) {
     std::array<std::vector<bool>, kFamilies> picked;
     for (std::vector<bool>& p : picked) p.resize(classes_.size());
     for (const Slot slot : small) picked[slot.family][slot.id] = true;
+    // Prefixes that have another route than their class's leave, too.
+    const auto goes = [&](const auto& e, std::size_t family) {
+      if (is_class(e.have) && picked[family][e.have]) return true;
+      return e.wanted != kNoClass && e.have != kAbsent && e.have != e.wanted &&
+             classes_[e.wanted].withdrawn;
+    };
     table4_.for_each([&](const auto& e) {
-      if (is_class(e.have) && picked[0][e.have]) withdrawn4.push_back(e.prefix());
+      if (goes(e, 0)) withdrawn4.push_back(e.prefix());
     });
     table6_.for_each([&](const auto& e) {
-      if (is_class(e.have) && picked[1][e.have]) single6.push_back(e.prefix());
+      if (goes(e, 1)) single6.push_back(e.prefix());
     });
   }
   if (!whole.empty()) remove_whole(whole);
@@ -138,7 +149,8 @@ void Mirror::remove_by_copy(const Groups& content, const std::vector<Prefix4>& p
   }
   if (copy != 0) {
     for (const Prefix4& p : prefixes) {
-      auto* const e = table4_.find(p);
+      auto* e = table4_.find(p);
+      if (e != nullptr) e = ready(p, e);
       if (e == nullptr || e->have == kAbsent) continue;
       RouteOperation op;
       op.kind = RouteOperation::Kind::kReplace;

@@ -26,8 +26,9 @@ class RouteTable {
     typename P::Address address = 0;
     std::uint32_t wanted = 0;  // local id of the class; 0: none, it is to leave
     std::uint32_t have = kAbsent;
-    std::uint16_t reason = 0;  // why it could not be installed; 0: it was not refused
-    std::uint8_t mark = 0;     // of the audit that saw or changed it last
+    std::uint8_t reason = 0;  // why it could not be installed; 0: it was not refused
+    std::uint8_t batch = 0;   // of operations that changed it last
+    std::uint8_t mark = 0;    // of the audit that saw or changed it last
     std::uint8_t length = kEmpty;
 
     [[nodiscard]] P prefix() const { return {address, length}; }

@@ -1,0 +1,569 @@
+// The Mirror against a slow model of the kernel's rules: after any deltas, faults and foreign
+// changes, once it has had its way the kernel is as it should be; and on the way no prefix that
+// is to have a route is without one.
+#include "sinks/kernel/mirror.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "test/kernel/kernel_model.h"
+#include "test/kernel/scene.h"
+
+namespace dvr::kernel::test {
+namespace {
+
+constexpr std::uint32_t kMetric = 70;
+using Random = std::mt19937_64;
+
+// DVR_SEEDS multiplies how many walks each test makes.
+std::uint64_t seeds(std::uint64_t few) {
+  const char* const many = std::getenv("DVR_SEEDS");
+  return many == nullptr ? few : few * std::strtoul(many, nullptr, 10);
+}
+
+// Hands the Fib's calls to a Mirror at once.
+class Link final : public FibListener {
+ public:
+  explicit Link(Mirror& mirror) : mirror_(mirror) {}
+  void group_changed(std::uint32_t id, const ClassId& class_id,
+                     std::span<const NextHop> hops) override {
+    mirror_.want_group(id, class_id, {hops.begin(), hops.end()});
+  }
+  void prefix_set(const Prefix& p, std::uint32_t id) override { mirror_.want(p, id); }
+  void prefix_removed(const Prefix& p) override { mirror_.unwant(p); }
+  void class_released(std::uint32_t id, const ClassId&) override { mirror_.release(id); }
+  void delta_ended(const Summary& s) override {
+    mirror_.settle(false);
+    if (!s.partial && !s.position.log_id.empty()) mirror_.complete();
+    mirror_.settle(true);
+  }
+
+ private:
+  Mirror& mirror_;
+};
+
+// A Fib, a Mirror and a model of a kernel.
+class World {
+ public:
+  World() : kernel(kMetric), controller(fib) {
+    for (std::uint32_t i : {2u, 3u, 4u}) kernel.up(i);
+    for (int i = 1; i < 8; ++i) {
+      kernel.on_link["10.0.0." + std::to_string(i)] = 2;
+      kernel.on_link["fd00::" + std::to_string(i)] = 3;
+    }
+    start();
+  }
+  ~World() { fib.remove_listener(link.get()); }
+
+  // A data plane with the Fib as it is.
+  void start() {
+    if (link) fib.remove_listener(link.get());
+    mirror = std::make_unique<Mirror>(Place{254, kMetric}, true, kernel);
+    for (const StoredClass& c : fib.classes()) mirror->want_group(c.id, c.class_id, c.hops);
+    tell_links();
+    mirror->set_nexthops(kernel.nexthops(), "");
+    audit();
+    fib.for_each4([&](const Prefix4& p, std::uint32_t id) { mirror->want(Prefix::of(p), id); });
+    fib.for_each6([&](const Prefix6& p, std::uint32_t id) { mirror->want(Prefix::of(p), id); });
+    mirror->settle(false);
+    mirror->loaded();
+    link = std::make_unique<Link>(*mirror);
+    fib.add_listener(link.get());
+  }
+
+  void tell_links() {
+    for (std::uint32_t i : {2u, 3u, 4u}) {
+      mirror->set_link({i, "w" + std::to_string(i), false, kernel.usable.contains(i)});
+    }
+  }
+  void audit() {
+    mirror->begin_audit();
+    for (const RouteFact& r : kernel.our_routes()) mirror->audit(r);
+    mirror->end_audit(true);
+  }
+  void work() {
+    while (mirror->work(7)) {
+    }
+  }
+  // All that a sink does when it looks at everything.
+  void resync() {
+    tell_links();
+    mirror->set_nexthops(kernel.nexthops(), "resync");
+    audit();
+    work();
+    mirror->retry();
+    work();
+    if (mirror->doubts_nexthops()) mirror->set_nexthops(kernel.nexthops(), "resync");
+    if (mirror->doubts_routes()) audit();
+    mirror->retry();
+    work();
+    mirror->settle(true);
+  }
+
+  // Where a class's packets should go, "" where they cannot.
+  [[nodiscard]] std::string expected(const std::vector<NextHop>& hops, std::uint8_t family) const {
+    if (hops[0].type == NextHop::Type::kUnreachable) return "unreachable";
+    if (hops[0].type == NextHop::Type::kProhibit) return "prohibit";
+    std::map<std::string, unsigned> weights;
+    for (const NextHop& h : hops) {
+      std::string text = "blackhole@0";
+      if (h.type == NextHop::Type::kUnicast) {
+        if (family == 6 && h.address.family == 4) continue;
+        std::uint32_t interface = 0;
+        if (!h.interface.empty()) {
+          interface = static_cast<std::uint32_t>(std::stoi(h.interface.substr(1)));
+        } else if (const auto way = kernel.on_link.find(to_string(h.address));
+                   way != kernel.on_link.end()) {
+          interface = way->second;
+        }
+        if (!kernel.usable.contains(interface)) continue;
+        text = to_string(h.address) + "@" + std::to_string(interface);
+      }
+      weights[text] += h.weight;
+    }
+    std::set<std::string> ways;
+    for (const auto& [text, weight] : weights) ways.insert(text + "*" + std::to_string(weight));
+    std::string all;
+    for (const std::string& w : ways) all += w + " ";
+    return all;
+  }
+
+  [[nodiscard]] std::string why(const Prefix& p) const {
+    for (const SinkFailure& f : mirror->report().failures) {
+      if (f.prefix == to_string(p)) return f.reason;
+    }
+    return "it is not told as failed";
+  }
+
+  static std::string reasons(const SinkReport& report) {
+    std::string all;
+    for (const SinkFailure& f : report.failures) all += f.prefix + ": " + f.reason + "\n";
+    return all;
+  }
+
+  // The kernel has exactly what the Fib says, as far as it can, and foreign routes.
+  void check() {
+    std::map<std::uint32_t, std::vector<NextHop>> hops;
+    for (const StoredClass& c : fib.classes()) hops[c.id] = c.hops;
+    std::uint64_t failed = 0, installed = 0, kept = 0;
+    std::set<Prefix, PrefixOrder> wanted;
+    const auto look = [&](const Prefix& p, std::uint32_t id) {
+      wanted.insert(p);
+      const auto route = kernel.table.find({p, kMetric});
+      const std::string right = expected(hops.at(id), p.address.family);
+      const bool taken = route != kernel.table.end() && route->second.protocol != kProtocol;
+      if (right.empty() || taken) {
+        ++failed;
+        // One that failed to change keeps the route it had.
+        if (!taken && route != kernel.table.end()) ++kept;
+        return;
+      }
+      ++installed;
+      ASSERT_FALSE(route == kernel.table.end()) << to_string(p) << " has no route: " << why(p);
+      EXPECT_EQ(kernel.way(route->second), right) << to_string(p);
+    };
+    fib.for_each4([&](const Prefix4& p, std::uint32_t id) { look(Prefix::of(p), id); });
+    fib.for_each6([&](const Prefix6& p, std::uint32_t id) { look(Prefix::of(p), id); });
+    for (const auto& [key, r] : kernel.table) {
+      if (r.protocol != kProtocol) continue;
+      EXPECT_TRUE(key.second == kMetric && wanted.contains(key.first))
+          << to_string(key.first) << " is left over";
+    }
+    const SinkReport report = mirror->report();
+    EXPECT_EQ(report.failed, failed) << reasons(report);
+    EXPECT_GE(report.entries, installed);
+    EXPECT_LE(report.entries, installed + kept);
+    EXPECT_EQ(report.failures.size(), std::min<std::uint64_t>(failed, 100));
+    if (failed == 0 && !report.deviates) {
+      EXPECT_EQ(report.installed, fib.digest());
+    }
+    // Members that no group holds, groups that no class has.
+    std::set<std::uint32_t> held;
+    for (const auto& [id, o] : kernel.objects) {
+      if (o.group) {
+        for (const GroupEntry& e : o.entries) held.insert(e.member);
+      }
+    }
+    for (const auto& [id, o] : kernel.objects) {
+      if (o.protocol != kProtocol) continue;
+      EXPECT_TRUE(o.group || held.contains(id)) << "next hop " << id << " is left over";
+    }
+  }
+
+  Fib fib;
+  KernelModel kernel;
+  Controller controller;
+  std::unique_ptr<Mirror> mirror;
+  std::unique_ptr<Link> link;
+};
+
+// A table that a random walk changes.
+class Walk {
+ public:
+  Walk(World& world, std::uint64_t seed) : world_(world), random_(seed) {}
+
+  std::size_t below(std::size_t n) { return static_cast<std::size_t>(random_() % n); }
+
+  std::vector<std::string> some_hops() {
+    switch (below(12)) {
+      case 0:
+        return {"blackhole"};
+      case 1:
+        return {"unreachable"};
+      case 2:
+        return {"prohibit"};
+      default:
+        break;
+    }
+    std::set<std::string> texts;
+    for (std::size_t n = 1 + below(4); n > 0; --n) {
+      const std::string last = std::to_string(1 + below(9));  // 8 and 9 are on no link
+      std::string text = below(2) == 0 ? "10.0.0." + last : "fd00::" + last;
+      if (below(3) == 0) text += "%w" + std::to_string(2 + below(4));  // w5 is none
+      if (below(3) == 0) text += "*" + std::to_string(1 + below(300));
+      texts.insert(text);
+    }
+    return {texts.begin(), texts.end()};
+  }
+  std::string some_prefix() {
+    if (below(3) == 0) return "2001:db8:" + std::to_string(below(40)) + "::/48";
+    return "10." + std::to_string(below(120)) + ".0.0/16";
+  }
+
+  // One delta, its changes in the protocol's order.
+  void delta() {
+    Controller& c = world_.controller;
+    const bool full = below(10) == 0;
+    c.begin(full ? DeltaKind::kFull : DeltaKind::kIncremental);
+    if (full) {
+      prefixes_.clear();
+      groups_.clear();
+    }
+    for (std::size_t n = below(3) + (groups_.empty() ? 1 : 0); n > 0; --n) change_group();
+    if (full) {
+      for (const auto& [n, hops] : groups_) c.group(n, hops);
+    }
+    for (std::size_t n = below(full ? 80 : 12); n > 0; --n) {
+      const std::string p = some_prefix();
+      prefixes_[p] = some_group();
+      c.set(p, prefixes_[p]);
+    }
+    for (std::size_t n = below(6); n > 0 && !full; --n) {
+      const std::string p = some_prefix();
+      if (prefixes_.erase(p) > 0) c.remove(p);
+    }
+    if (!full && below(6) == 0) {
+      const std::uint32_t n = some_group();
+      groups_.erase(n);
+      std::erase_if(prefixes_, [n](const auto& p) { return p.second == n; });
+      c.withdraw(n);
+    }
+    c.end();
+    if (below(2) == 0) c.drain();
+  }
+
+  void change_group() {
+    const auto n = static_cast<std::uint32_t>(below(9));
+    std::vector<std::string> hops = some_hops();
+    const auto known = groups_.find(n);
+    // Often a next hop only comes or goes, and often everywhere.
+    if (known != groups_.end() && known->second.size() > 1 && below(2) == 0) {
+      hops = known->second;
+      hops.erase(hops.begin() + static_cast<std::ptrdiff_t>(below(hops.size())));
+    }
+    groups_[n] = hops;
+    world_.controller.group(n, hops);
+  }
+
+  std::uint32_t some_group() {
+    auto at = groups_.begin();
+    std::advance(at, static_cast<std::ptrdiff_t>(below(groups_.size())));
+    return at->first;
+  }
+
+  // Somebody or something else changes the kernel; told: the sink hears of it.
+  void foreign(bool told) {
+    KernelModel& k = world_.kernel;
+    Mirror& m = *world_.mirror;
+    const auto some_route = [&] {
+      auto at = k.table.begin();
+      std::advance(at, static_cast<std::ptrdiff_t>(below(k.table.size())));
+      return at;
+    };
+    switch (below(7)) {
+      case 0:
+      case 1: {
+        if (k.table.empty()) return;
+        const auto at = some_route();
+        const RouteFact fact = k.fact(at->first, at->second);
+        k.table.erase(at);
+        if (told) m.route_removed(fact, "removed by a test");
+        break;
+      }
+      case 2: {
+        if (k.table.empty() || !told) return;  // unseen, it would be taken for foreign
+        const auto at = some_route();
+        if (at->second.protocol != kProtocol) return;
+        at->second = {4, RouteType::kGroup, 0};
+        m.route_replaced(k.fact(at->first, at->second), "replaced by a test");
+        break;
+      }
+      case 3: {
+        if (k.objects.empty()) return;
+        auto at = k.objects.begin();
+        std::advance(at, static_cast<std::ptrdiff_t>(below(k.objects.size())));
+        k.remove_object(at->first);
+        if (told) m.set_nexthops(k.nexthops(), "removed by a test");
+        break;
+      }
+      case 4: {
+        const auto i = static_cast<std::uint32_t>(2 + below(3));
+        if (k.usable.contains(i)) {
+          k.down(i);
+        } else {
+          k.up(i);
+        }
+        if (!told) return;
+        world_.tell_links();
+        m.set_nexthops(k.nexthops(), "an interface changed");
+        m.retry();
+        break;
+      }
+      case 5: {
+        // A foreign route at a free place, ours or its own metric.
+        const Prefix p = parse_prefix(some_prefix()).value();
+        k.table.try_emplace({p, below(2) == 0 ? kMetric : 5}, ModelRoute{4, RouteType::kGroup, 0});
+        break;
+      }
+      default: {
+        // A group is changed behind our back.
+        for (auto& [id, o] : k.objects) {
+          if (!o.group || o.entries.size() < 2 || below(3) != 0) continue;
+          o.entries.pop_back();
+          break;
+        }
+        if (told) m.set_nexthops(k.nexthops(), "changed by a test");
+      }
+    }
+  }
+
+  void clear_foreign() {
+    std::erase_if(world_.kernel.table,
+                  [](const auto& r) { return r.second.protocol != kProtocol; });
+  }
+
+  World& world_;
+  Random random_;
+  std::map<std::string, std::uint32_t> prefixes_;
+  std::map<std::uint32_t, std::vector<std::string>> groups_;
+};
+
+TEST(MirrorTest, DeltasAloneAreRightAtTheirEnd) {
+  for (std::uint64_t seed = 1; seed < 1 + seeds(60) && !testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    World world;
+    Walk walk(world, seed);
+    for (int i = 0; i < 60 && !testing::Test::HasFailure(); ++i) {
+      SCOPED_TRACE("delta " + std::to_string(i));
+      walk.delta();
+      world.work();
+      world.check();
+    }
+    world.mirror->begin_audit();
+    for (const RouteFact& r : world.kernel.our_routes()) world.mirror->audit(r);
+    world.mirror->end_audit(true);
+    EXPECT_TRUE(world.mirror->take_restorations().empty()) << "its own idea was wrong";
+  }
+}
+
+// While a delta is applied, a prefix that has a route before and is to have one after always
+// has one: additions come before removals, changes are one step.
+TEST(MirrorTest, NoPrefixIsWithoutARouteDuringAChange) {
+  std::uint64_t looked = 0;
+  for (std::uint64_t seed = 100; seed < 100 + seeds(31) && !testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    World world;
+    Walk walk(world, seed);
+    for (int i = 0; i < 40; ++i) {
+      std::set<Prefix, PrefixOrder> before;
+      for (const auto& [key, r] : world.kernel.table) before.insert(key.first);
+      std::vector<std::set<Prefix, PrefixOrder>> states;
+      world.kernel.changed = [&] {
+        std::set<Prefix, PrefixOrder> now;
+        for (const auto& [key, r] : world.kernel.table) now.insert(key.first);
+        states.push_back(std::move(now));
+      };
+      std::map<std::string, std::uint32_t> was = walk.prefixes_;
+      const auto groups_before = walk.groups_;
+      walk.delta();
+      world.work();
+      world.kernel.changed = [] {};
+      // A class that was withdrawn, or has no usable next hop in between, is no prefix's route.
+      for (const auto& [text, n] : walk.prefixes_) {
+        const Prefix p = parse_prefix(text).value();
+        if (!was.contains(text) || was[text] != n || !before.contains(p)) continue;
+        const auto known = groups_before.find(n);
+        if (known == groups_before.end() || walk.groups_.at(n) != known->second) continue;
+        if (!world.kernel.table.contains({p, kMetric})) continue;
+        for (const auto& state : states) {
+          ++looked;
+          ASSERT_TRUE(state.contains(p)) << text << " lost its route at delta " << i;
+        }
+      }
+    }
+  }
+  EXPECT_GT(looked, 10000u);
+}
+
+TEST(MirrorTest, ForeignChangesThatAreToldAreRepaired) {
+  std::uint64_t restored = 0;
+  for (std::uint64_t seed = 200; seed < 200 + seeds(61) && !testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    World world;
+    Walk walk(world, seed);
+    for (int i = 0; i < 60 && !testing::Test::HasFailure(); ++i) {
+      SCOPED_TRACE("step " + std::to_string(i));
+      if (walk.below(2) == 0) {
+        walk.delta();
+      } else {
+        walk.foreign(true);
+      }
+      if (walk.below(3) == 0) world.mirror->work(walk.below(5));
+    }
+    walk.clear_foreign();
+    world.work();
+    if (world.mirror->doubts_nexthops()) {
+      world.mirror->set_nexthops(world.kernel.nexthops(), "doubts");
+    }
+    if (world.mirror->doubts_routes()) world.audit();
+    world.mirror->retry();
+    world.work();
+    world.mirror->settle(true);
+    world.check();
+    for (const Restoration& r : world.mirror->take_restorations()) restored += r.count;
+  }
+  EXPECT_GT(restored, 500u);
+}
+
+TEST(MirrorTest, WhatNobodyToldIsFoundByAComparison) {
+  for (std::uint64_t seed = 300; seed < 300 + seeds(61) && !testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    World world;
+    Walk walk(world, seed);
+    for (int i = 0; i < 50; ++i) {
+      if (walk.below(2) == 0) {
+        walk.delta();
+      } else {
+        walk.foreign(false);
+      }
+      if (walk.below(10) != 0) continue;
+      SCOPED_TRACE("step " + std::to_string(i));
+      world.resync();
+      world.resync();
+      world.check();
+      if (testing::Test::HasFailure()) return;
+    }
+  }
+}
+
+TEST(MirrorTest, ARestartAdoptsAndEndsRight) {
+  for (std::uint64_t seed = 400; seed < 400 + seeds(61) && !testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    World world;
+    Walk walk(world, seed);
+    for (int i = 0; i < 40 && !testing::Test::HasFailure(); ++i) {
+      SCOPED_TRACE("step " + std::to_string(i));
+      walk.delta();
+      if (walk.below(4) != 0) continue;
+      if (walk.below(2) == 0) walk.foreign(false);
+      const auto before = world.kernel.table;
+      std::set<Prefix, PrefixOrder> had;
+      for (const auto& [key, r] : before) had.insert(key.first);
+      world.start();
+      // Nothing that was there is touched before a controller was heard.
+      for (const auto& [key, r] : before) {
+        const auto now = world.kernel.table.find(key);
+        ASSERT_FALSE(now == world.kernel.table.end()) << to_string(key.first) << " was removed";
+        EXPECT_TRUE(now->second == r) << to_string(key.first) << " was changed";
+      }
+      walk.clear_foreign();
+      walk.delta();
+      world.work();
+      world.resync();
+      world.check();
+    }
+  }
+}
+
+TEST(MirrorTest, RefusalsAreCountedAndTriedAgain) {
+  for (std::uint64_t seed = 500; seed < 500 + seeds(41) && !testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    World world;
+    Walk walk(world, seed);
+    for (int i = 0; i < 30; ++i) {
+      world.kernel.refuses = [&] { return walk.below(5) == 0; };
+      for (int n = 0; n < 3; ++n) walk.delta();
+      world.kernel.refuses = [] { return false; };
+      world.work();
+      world.resync();
+      world.check();
+      if (testing::Test::HasFailure()) return;
+    }
+  }
+}
+
+// The order of what is restored after everything was lost.
+TEST(MirrorTest, ShortPrefixesComeFirst) {
+  World world;
+  Controller& c = world.controller;
+  c.begin(DeltaKind::kFull).group(1, {"10.0.0.1"}).group(2, {"fd00::1"});
+  for (const char* p : {"10.1.2.0/24", "0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16"}) c.set(p, 1);
+  c.set("2001:db8::/32", 2).set("::/0", 2).end();
+  world.kernel.down(2);
+  world.kernel.down(3);
+  world.kernel.up(2);
+  world.kernel.up(3);
+  world.mirror->set_nexthops(world.kernel.nexthops(), "interfaces flapped");
+  std::vector<int> lengths;
+  std::set<Prefix, PrefixOrder> seen;
+  world.kernel.changed = [&] {
+    for (const auto& [key, r] : world.kernel.table) {
+      if (seen.insert(key.first).second) lengths.push_back(key.first.length);
+    }
+  };
+  world.work();
+  EXPECT_EQ(lengths, (std::vector<int>{0, 0, 8, 16, 24, 32}));
+  const auto told = world.mirror->take_restorations();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].cause, "interfaces flapped");
+  EXPECT_EQ(told[0].count, 6u);
+  EXPECT_EQ(told[0].prefix.length, 0);
+  EXPECT_EQ(world.mirror->report().repaired, 6u);
+}
+
+// What a fail-over costs: operations, whatever the number of classes and prefixes.
+TEST(MirrorTest, ADeadNextHopIsOneRemoval) {
+  World world;
+  Controller& c = world.controller;
+  c.begin(DeltaKind::kFull);
+  for (std::uint32_t n = 1; n <= 50; ++n) {
+    c.group(n, {"fd00::1", "fd00::2", "10.0.0." + std::to_string(1 + n % 3)});
+    c.set("2001:db8:" + std::to_string(n) + "::/48", n);
+    c.set("10." + std::to_string(n) + ".0.0/16", n);
+  }
+  c.end();
+  world.check();
+  std::size_t changes = 0;
+  world.kernel.changed = [&] { ++changes; };
+  c.begin();
+  for (std::uint32_t n = 1; n <= 50; ++n) {
+    c.group(n, {"fd00::2", "10.0.0." + std::to_string(1 + n % 3)});
+  }
+  c.end();
+  EXPECT_EQ(changes, 1u);
+  world.check();
+}
+
+}  // namespace
+}  // namespace dvr::kernel::test
