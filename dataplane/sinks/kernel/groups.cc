@@ -42,6 +42,7 @@ void Mirror::mark(Slot slot) {
 void Mirror::want_group(std::uint32_t id, const ClassId& class_id, std::vector<NextHop> hops) {
   Class& c = at(id);
   if (hops.empty()) {
+    flush();  // what is refused of it is told before it is judged
     for (std::size_t family = 0; family < kFamilies; ++family) {
       Half& h = c.half[family];
       h.unfit |= h.wanted != h.right;

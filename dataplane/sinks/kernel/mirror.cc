@@ -133,8 +133,8 @@ void Mirror::want(const P& p, std::uint32_t id) {
   if (e.wanted != id) set_wanted(e, id);
   if (e.have == id || (loading_ && e.have != kAbsent)) return;
   const Half& half = classes_[id].half[kFamily];
-  // The first prefix of its family: the group comes now, for the route needs it.
-  if (!half.available() && half.reason == 0) {
+  // The route needs the group, and as it shall be.
+  if (half.dirty || (!half.available() && half.reason == 0)) {
     const Slot slot{id, kFamily};
     mark(slot);
     if (settle_groups(&slot)) await_unfit();
