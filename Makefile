@@ -87,6 +87,8 @@ robustness: build ## three nodes under load and random faults for DURATION, judg
 
 bench: build ## the figures of docs/performance.md, ratios within one run; fails where one is missed
 	@deploy/toolchain.sh bench
+	@cmake --build build/release -j $(JOBS) --target kernel_bench -- --quiet
+	build/release/bench/kernel_bench
 	bin/dvr-bench all
 
 profile: go ## renew cmd/dvr/default.pgo, the profile of a node under load by which the compiler optimises bin/dvr (a minute)

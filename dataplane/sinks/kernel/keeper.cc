@@ -18,7 +18,10 @@ using std::chrono::milliseconds;
 constexpr std::size_t kStepRoutes = 4096;
 constexpr std::size_t kStepNews = 16384;
 constexpr int kStepReads = 16;  // of an audit: some 5,000 routes
+// Changes of next hops come in bursts, and a list that changes while it is read is read again.
+constexpr milliseconds kLookPause{5};
 constexpr milliseconds kAuditPause{1000};
+constexpr milliseconds kLongestAuditPause{30000};
 constexpr milliseconds kFirstRetry{1000};
 constexpr milliseconds kLastRetry{30000};
 
@@ -33,6 +36,7 @@ Keeper::Keeper(const KernelOptions& options, KernelObserver& observer)
       dump_(place_),
       mirror_(place_, has_wide_weights(), port_),
       wakeup_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      audit_pause_(kAuditPause),
       pause_(kFirstRetry) {
   if (wakeup_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
 }
@@ -81,8 +85,9 @@ void Keeper::adopt() {
   }
   mirror_.end_audit(sound);
   // Short prefixes first: they carry the most if the kernel has none.
-  std::stable_sort(saved_.events.begin(), saved_.events.end(), [](const Event& a, const Event& b) {
-    return a.prefix.length < b.prefix.length;
+  std::sort(saved_.events.begin(), saved_.events.end(), [](const Event& a, const Event& b) {
+    if (a.prefix.length != b.prefix.length) return a.prefix.length < b.prefix.length;
+    return a.prefix.address.bits < b.prefix.address.bits;
   });
   for (const Event& e : saved_.events) mirror_.want(e.prefix, e.id);
   saved_ = {};
@@ -109,12 +114,12 @@ void Keeper::run() {
 }
 
 void Keeper::wait(Clock::time_point now) {
-  const bool busy = mirror_.working() || auditing_ || overrun_ || nexthops_changed_ ||
-                    mirror_.doubts_nexthops() || !feed_.empty();
+  const bool busy = mirror_.working() || auditing_ || overrun_ || !feed_.empty();
   milliseconds most{0};
   if (!busy) {
     Clock::time_point until = std::min(next_audit_, now + options_.tick);
     if (mirror_.failing()) until = std::min(until, next_retry_);
+    if (nexthops_changed_ || mirror_.doubts_nexthops()) until = std::min(until, earliest_look_);
     if (mirror_.doubts_routes()) until = std::min(until, earliest_audit_);
     most = std::max(milliseconds{0}, std::chrono::ceil<milliseconds>(until - now));
   }
@@ -175,7 +180,8 @@ void Keeper::look_at_nexthops(Clock::time_point now) {
     auditing_ = false;  // what it has read may be old
     start_audit(now);
   }
-  if (nexthops_changed_ || mirror_.doubts_nexthops()) {
+  if ((nexthops_changed_ || mirror_.doubts_nexthops()) && now >= earliest_look_) {
+    earliest_look_ = now + kLookPause;
     if (const auto facts = port_.nexthops()) {
       nexthops_changed_ = false;
       mirror_.set_nexthops(*facts, why_.empty() ? "next hops were lost" : why_);
@@ -227,7 +233,7 @@ void Keeper::apply(const Batch& batch) {
 
 void Keeper::start_audit(Clock::time_point now) {
   next_audit_ = now + options_.audit_every;
-  earliest_audit_ = now + kAuditPause;
+  earliest_audit_ = now + audit_pause_;
   mirror_.begin_audit();
   auditing_ = dump_.begin();
   if (!auditing_) mirror_.end_audit(false);
@@ -246,7 +252,9 @@ void Keeper::audit_step(Clock::time_point now) {
     const auto state = dump_.step([this](const RouteFact& route) { mirror_.audit(route); });
     if (state == RouteDump::State::kMore) continue;
     auditing_ = false;
-    mirror_.end_audit(state == RouteDump::State::kSound);
+    const bool sound = state == RouteDump::State::kSound;
+    audit_pause_ = sound ? kAuditPause : std::min(audit_pause_ * 2, kLongestAuditPause);
+    mirror_.end_audit(sound);
     return;
   }
 }

@@ -80,6 +80,8 @@ class Keeper {
   bool auditing_ = false;
   Clock::time_point next_audit_;
   Clock::time_point earliest_audit_;
+  std::chrono::milliseconds audit_pause_;  // after one that was asked for
+  Clock::time_point earliest_look_;        // at next hops
   Clock::time_point next_retry_;
   std::chrono::milliseconds pause_;             // between retries
   std::map<std::uint32_t, std::string> names_;  // of who did something in this round

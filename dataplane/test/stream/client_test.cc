@@ -1,6 +1,7 @@
 // Dialling, losing and finding controllers, with time in the test's hands.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <filesystem>
 #include <set>
 #include <thread>
@@ -258,6 +259,34 @@ TEST(ClientTest, StopEndsTheStreamAndTheLoop) {
   rig.client->stop();
   EXPECT_FALSE(rig.client->step());
   EXPECT_FALSE(rig.transport.streaming);
+}
+
+TEST(ClientTest, ASinkThatChangesBetweenDeltasIsTold) {
+  Rig rig;
+  const Model model = small_table().at(1);
+  rig.connect(model);
+  rig.send(model.full(1));
+  rig.transport.sent.clear();
+  rig.client->sinks_changed();
+  rig.client->step();
+  EXPECT_TRUE(rig.sent(pb::DataPlaneMessage::kSink).empty()) << "it has not changed";
+  // What a sink would notice by itself.
+  ASSERT_TRUE(rig.fib.begin(DeltaKind::kIncremental).ok());
+  const Prefix p = parse_prefix("10.0.0.0/8").value();
+  const std::array<std::uint32_t, 1> address{p.address.as_v4()};
+  const std::array<std::uint8_t, 1> length{p.length};
+  ASSERT_TRUE(rig.fib.remove4(address, length).ok());
+  rig.client->sinks_changed();
+  rig.client->step();
+  EXPECT_TRUE(rig.sent(pb::DataPlaneMessage::kSink).empty()) << "in the middle of a delta";
+  rig.fib.abort();
+  rig.client->step();
+  const auto told = rig.sent(pb::DataPlaneMessage::kSink);
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].sink().entries(), 4u);
+  pb::Stats stats;
+  rig.board.fill(&stats);
+  EXPECT_EQ(stats.sinks(0).entries(), 4u);
 }
 
 }  // namespace

@@ -1,0 +1,150 @@
+// Messages from and to plain data, and the table of what is wanted and had.
+#include "sinks/kernel/rtnetlink.h"
+
+#include <gtest/gtest.h>
+#include <linux/rtnetlink.h>
+
+#include <map>
+#include <random>
+
+#include "sinks/kernel/route_table.h"
+#include "test/kernel/scene.h"
+
+namespace dvr::kernel::test {
+namespace {
+
+alignas(nlmsghdr) char buffer[kMostMessage];
+
+TEST(RtnetlinkTest, RoutesComeBackAsTheyWentOut) {
+  for (const char* text : {"0.0.0.0/0", "10.1.2.0/24", "192.0.2.1/32", "::/0", "2001:db8::/48"}) {
+    for (const std::uint32_t table : {254u, 100u, 70000u}) {
+      RouteOperation op;
+      op.prefix = parse_prefix(text).value();
+      op.group = 0x20000007;
+      const auto route = read_route(put_route(buffer, op, {table, 70}), table);
+      ASSERT_TRUE(route) << text;
+      EXPECT_EQ(to_string(route->prefix), text);
+      EXPECT_EQ(route->group, 0x20000007u);
+      EXPECT_EQ(route->metric, 70u);
+      EXPECT_EQ(route->protocol, kProtocol);
+      EXPECT_EQ(route->type, RouteType::kGroup);
+      EXPECT_FALSE(read_route(put_route(buffer, op, {table, 70}), table + 1)) << "another table";
+      op.type = RouteType::kProhibit;
+      EXPECT_EQ(read_route(put_route(buffer, op, {table, 70}), table)->type, RouteType::kProhibit);
+      op.type = RouteType::kUnreachable;
+      op.metric = 9;  // a stray
+      const auto stray = read_route(put_route(buffer, op, {table, 70}), table);
+      EXPECT_EQ(stray->type, RouteType::kUnreachable);
+      EXPECT_EQ(stray->metric, 9u);
+      EXPECT_EQ(stray->group, 0u);
+    }
+  }
+}
+
+TEST(RtnetlinkTest, NextHopsComeBackAsTheyWentOut) {
+  const Member members[] = {
+      {4, true, 0, {}},
+      {6, true, 0, {}},
+      {4, false, 7, {}},
+      {6, false, 7, {}},
+      {4, false, 7, parse_address("10.0.0.2").value()},
+      {6, false, 7, parse_address("fe80::2").value()},
+  };
+  for (const Member& m : members) {
+    const auto fact = read_nexthop(put_member(buffer, 0xe0200003, m));
+    ASSERT_TRUE(fact);
+    EXPECT_EQ(fact->id, 0xe0200003u);
+    EXPECT_FALSE(fact->group);
+    EXPECT_TRUE(fact->member == m);
+    EXPECT_EQ(fact->protocol, kProtocol);
+  }
+  std::vector<GroupEntry> entries;
+  for (std::uint32_t i = 0; i < 64; ++i) {
+    entries.push_back({0xe0000000 + i, static_cast<std::uint16_t>(1 + i * 1040)});
+  }
+  const nlmsghdr* const m = put_group(buffer, 0x20000001, entries, false);
+  EXPECT_LE(m->nlmsg_len, kMostMessage);
+  const auto fact = read_nexthop(m);
+  ASSERT_TRUE(fact && fact->group);
+  EXPECT_EQ(fact->entries, entries);
+}
+
+// Whatever is cut off or bent, nothing behind the message is read (ASan watches).
+TEST(RtnetlinkTest, MalformedMessagesAreNoFacts) {
+  std::mt19937_64 random(1);
+  RouteOperation op;
+  op.prefix = parse_prefix("2001:db8::/48").value();
+  op.group = 5;
+  const GroupEntry entries[] = {{1, 2}, {3, 4}};
+  int bent = 0;
+  for (int i = 0; i < 20000; ++i) {
+    nlmsghdr* const m = i % 3 == 0   ? put_route(buffer, op, {254, 70})
+                        : i % 3 == 1 ? put_group(buffer, 5, entries, false)
+                                     : put_member(buffer, 5, {4, false, 2, Address::v4(1)});
+    const std::uint32_t length = m->nlmsg_len;
+    // A copy that ends where the message does.
+    std::vector<char> exact(buffer, buffer + length);
+    if (i % 2 == 0) {
+      exact.resize(sizeof(nlmsghdr) + random() % (length - sizeof(nlmsghdr)));
+    } else {
+      exact[sizeof(nlmsghdr) + random() % (length - sizeof(nlmsghdr))] =
+          static_cast<char>(random());
+    }
+    auto* const copy = reinterpret_cast<nlmsghdr*>(exact.data());
+    copy->nlmsg_len = static_cast<std::uint32_t>(exact.size());
+    const bool fact = read_route(copy, 254) || read_nexthop(copy) || read_link(copy);
+    bent += fact ? 0 : 1;
+    read_way(copy);
+  }
+  EXPECT_GT(bent, 1000);
+}
+
+template <class P>
+void compare_with_map(std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  RouteTable<P> table;
+  std::map<P, std::uint32_t> model;
+  for (int i = 0; i < 20000; ++i) {
+    const int length = static_cast<int>(random() % 24);
+    // Few distinct addresses, so that chains meet.
+    const auto address = static_cast<typename P::Address>(
+        (static_cast<typename P::Address>(random() % 700) << (P::kWidth - 24)) &
+        mask_of<typename P::Address>(length));
+    const P p{address, static_cast<std::uint8_t>(length)};
+    if (random() % 5 < 3) {
+      table.at(p).wanted = model[p] = static_cast<std::uint32_t>(1 + i);
+    } else if (auto* const e = table.find(p)) {
+      table.erase(e);
+      model.erase(p);
+    } else {
+      EXPECT_FALSE(model.contains(p));
+    }
+  }
+  EXPECT_EQ(table.size(), model.size());
+  for (const auto& [p, id] : model) {
+    auto* const e = table.find(p);
+    ASSERT_NE(e, nullptr) << to_string(p);
+    EXPECT_EQ(e->wanted, id);
+  }
+  std::size_t seen = 0;
+  table.for_each([&](const auto& e) {
+    ++seen;
+    EXPECT_EQ(model.at(e.prefix()), e.wanted);
+  });
+  EXPECT_EQ(seen, model.size());
+}
+
+TEST(RouteTableTest, HoldsWhatAMapHolds) {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    compare_with_map<Prefix4>(seed);
+    compare_with_map<Prefix6>(seed);
+  }
+}
+
+TEST(RouteTableTest, AnEntryIsSmall) {
+  EXPECT_EQ(sizeof(RouteTable<Prefix4>::Entry), 16u);
+  EXPECT_EQ(sizeof(RouteTable<Prefix6>::Entry), 32u);
+}
+
+}  // namespace
+}  // namespace dvr::kernel::test
