@@ -192,6 +192,7 @@ void Keeper::look_at_nexthops(Clock::time_point now) {
     links_changed_ = false;
     pause_ = kFirstRetry;
     next_retry_ = now + pause_;
+    mirror_.locate();
     mirror_.retry();
   }
 }

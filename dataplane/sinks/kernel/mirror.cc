@@ -352,6 +352,17 @@ bool Mirror::work(std::size_t routes) {
   return false;
 }
 
+void Mirror::locate() {
+  for (std::uint32_t id = 1; id < classes_.size(); ++id) {
+    if (!classes_[id].known || !classes_[id].floating) continue;
+    for (std::size_t family = 0; family < kFamilies; ++family) {
+      if (classes_[id].half[family].group != 0) mark({id, family});
+    }
+  }
+  if (settle_groups()) await_unfit();
+  members_.collect();
+}
+
 void Mirror::retry() {
   if (!failing()) return;
   for (std::uint32_t id = 1; id < classes_.size(); ++id) {

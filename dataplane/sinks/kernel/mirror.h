@@ -91,6 +91,8 @@ class Mirror {
   void begin_audit();
   void audit(const RouteFact& route);
   void end_audit(bool sound);
+  // Addresses changed: looks again where next hops are that name no interface.
+  void locate();
   // An address or a link changed, or time has passed: tries again what failed.
   void retry();
 

@@ -274,6 +274,16 @@ TEST_F(KernelSinkTest, LinkDownTakesNextHopsAndUpBringsThemBack) {
   }
 }
 
+TEST_F(KernelSinkTest, NextHopsAreFoundWhereTheirNetworkMovesTo) {
+  Router r;
+  r.controller.begin(DeltaKind::kFull).group(1, {"10.0.0.2"}).set("192.0.2.0/24", 1).end();
+  ASSERT_TRUE(has(way("192.0.2.1"), "dev w0"));
+  must("ip addr del 10.0.0.1/24 dev w0");
+  must("ip addr add 10.0.0.1/24 dev w1");
+  EXPECT_TRUE(eventually([&] { return has(way("192.0.2.1"), "via 10.0.0.2 dev w1"); })) << routes();
+  EXPECT_TRUE(eventually([&] { return r.right(); }));
+}
+
 TEST_F(KernelSinkTest, WhatIsRightIsLeftAloneAfterARestart) {
   const auto table = [](Controller& c, DeltaKind kind) {
     c.begin(kind).group(1, {"10.0.0.2%w0"}).group(2, {"fd00:0::2%w0", "fd00:1::2%w1"});
