@@ -195,6 +195,7 @@ type DataPlaneMessage struct {
 	//	*DataPlaneMessage_Lookup
 	//	*DataPlaneMessage_Counters
 	//	*DataPlaneMessage_Sink
+	//	*DataPlaneMessage_Audit
 	Kind          isDataPlaneMessage_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -300,6 +301,15 @@ func (x *DataPlaneMessage) GetSink() *SinkStatus {
 	return nil
 }
 
+func (x *DataPlaneMessage) GetAudit() *AuditReport {
+	if x != nil {
+		if x, ok := x.Kind.(*DataPlaneMessage_Audit); ok {
+			return x.Audit
+		}
+	}
+	return nil
+}
+
 type isDataPlaneMessage_Kind interface {
 	isDataPlaneMessage_Kind()
 }
@@ -332,6 +342,10 @@ type DataPlaneMessage_Sink struct {
 	Sink *SinkStatus `protobuf:"bytes,7,opt,name=sink,proto3,oneof"` // unasked, when it changes between acks
 }
 
+type DataPlaneMessage_Audit struct {
+	Audit *AuditReport `protobuf:"bytes,8,opt,name=audit,proto3,oneof"`
+}
+
 func (*DataPlaneMessage_Hello) isDataPlaneMessage_Kind() {}
 
 func (*DataPlaneMessage_Credit) isDataPlaneMessage_Kind() {}
@@ -346,6 +360,8 @@ func (*DataPlaneMessage_Counters) isDataPlaneMessage_Kind() {}
 
 func (*DataPlaneMessage_Sink) isDataPlaneMessage_Kind() {}
 
+func (*DataPlaneMessage_Audit) isDataPlaneMessage_Kind() {}
+
 type ControllerMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Kind:
@@ -357,6 +373,7 @@ type ControllerMessage struct {
 	//	*ControllerMessage_Unconfirmed
 	//	*ControllerMessage_Settled
 	//	*ControllerMessage_Config
+	//	*ControllerMessage_Audit
 	Kind          isControllerMessage_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -462,6 +479,15 @@ func (x *ControllerMessage) GetConfig() *Config {
 	return nil
 }
 
+func (x *ControllerMessage) GetAudit() *AuditRequest {
+	if x != nil {
+		if x, ok := x.Kind.(*ControllerMessage_Audit); ok {
+			return x.Audit
+		}
+	}
+	return nil
+}
+
 type isControllerMessage_Kind interface {
 	isControllerMessage_Kind()
 }
@@ -494,6 +520,10 @@ type ControllerMessage_Config struct {
 	Config *Config `protobuf:"bytes,7,opt,name=config,proto3,oneof"`
 }
 
+type ControllerMessage_Audit struct {
+	Audit *AuditRequest `protobuf:"bytes,8,opt,name=audit,proto3,oneof"`
+}
+
 func (*ControllerMessage_Welcome) isControllerMessage_Kind() {}
 
 func (*ControllerMessage_Delta) isControllerMessage_Kind() {}
@@ -507,6 +537,8 @@ func (*ControllerMessage_Unconfirmed) isControllerMessage_Kind() {}
 func (*ControllerMessage_Settled) isControllerMessage_Kind() {}
 
 func (*ControllerMessage_Config) isControllerMessage_Kind() {}
+
+func (*ControllerMessage_Audit) isControllerMessage_Kind() {}
 
 type Hello struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -2004,6 +2036,187 @@ func (x *LookupAnswer) GetPosition() *Position {
 	return nil
 }
 
+type AuditRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"` // echoed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditRequest) Reset() {
+	*x = AuditRequest{}
+	mi := &file_fib_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditRequest) ProtoMessage() {}
+
+func (x *AuditRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_fib_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditRequest.ProtoReflect.Descriptor instead.
+func (*AuditRequest) Descriptor() ([]byte, []int) {
+	return file_fib_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *AuditRequest) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+// Of the sinks that keep something outside of the data plane; none: it has no such sink.
+type AuditReport struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Sinks         []*SinkAudit           `protobuf:"bytes,2,rep,name=sinks,proto3" json:"sinks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditReport) Reset() {
+	*x = AuditReport{}
+	mi := &file_fib_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditReport) ProtoMessage() {}
+
+func (x *AuditReport) ProtoReflect() protoreflect.Message {
+	mi := &file_fib_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditReport.ProtoReflect.Descriptor instead.
+func (*AuditReport) Descriptor() ([]byte, []int) {
+	return file_fib_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *AuditReport) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *AuditReport) GetSinks() []*SinkAudit {
+	if x != nil {
+		return x.Sinks
+	}
+	return nil
+}
+
+type SinkAudit struct {
+	state         protoimpl.MessageState  `protogen:"open.v1"`
+	Name          string                  `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Complete      bool                    `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`      // false: it changed all the time while it was read, or the sink ended
+	Entries       uint64                  `protobuf:"varint,3,opt,name=entries,proto3" json:"entries,omitempty"`        // compared
+	Differences   []*SinkAudit_Difference `protobuf:"bytes,4,rep,name=differences,proto3" json:"differences,omitempty"` // found since the audit began
+	Failed        uint64                  `protobuf:"varint,5,opt,name=failed,proto3" json:"failed,omitempty"`          // what is not installed after it
+	TookMs        uint64                  `protobuf:"varint,6,opt,name=took_ms,json=tookMs,proto3" json:"took_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SinkAudit) Reset() {
+	*x = SinkAudit{}
+	mi := &file_fib_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SinkAudit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SinkAudit) ProtoMessage() {}
+
+func (x *SinkAudit) ProtoReflect() protoreflect.Message {
+	mi := &file_fib_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SinkAudit.ProtoReflect.Descriptor instead.
+func (*SinkAudit) Descriptor() ([]byte, []int) {
+	return file_fib_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *SinkAudit) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SinkAudit) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+func (x *SinkAudit) GetEntries() uint64 {
+	if x != nil {
+		return x.Entries
+	}
+	return 0
+}
+
+func (x *SinkAudit) GetDifferences() []*SinkAudit_Difference {
+	if x != nil {
+		return x.Differences
+	}
+	return nil
+}
+
+func (x *SinkAudit) GetFailed() uint64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *SinkAudit) GetTookMs() uint64 {
+	if x != nil {
+		return x.TookMs
+	}
+	return 0
+}
+
 type StatsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2012,7 +2225,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_fib_proto_msgTypes[22]
+	mi := &file_fib_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2024,7 +2237,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fib_proto_msgTypes[22]
+	mi := &file_fib_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2037,7 +2250,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_fib_proto_rawDescGZIP(), []int{22}
+	return file_fib_proto_rawDescGZIP(), []int{25}
 }
 
 type Stats struct {
@@ -2061,7 +2274,7 @@ type Stats struct {
 
 func (x *Stats) Reset() {
 	*x = Stats{}
-	mi := &file_fib_proto_msgTypes[23]
+	mi := &file_fib_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2073,7 +2286,7 @@ func (x *Stats) String() string {
 func (*Stats) ProtoMessage() {}
 
 func (x *Stats) ProtoReflect() protoreflect.Message {
-	mi := &file_fib_proto_msgTypes[23]
+	mi := &file_fib_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2086,7 +2299,7 @@ func (x *Stats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stats.ProtoReflect.Descriptor instead.
 func (*Stats) Descriptor() ([]byte, []int) {
-	return file_fib_proto_rawDescGZIP(), []int{23}
+	return file_fib_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Stats) GetRouter() string {
@@ -2188,7 +2401,7 @@ type HealthRequest struct {
 
 func (x *HealthRequest) Reset() {
 	*x = HealthRequest{}
-	mi := &file_fib_proto_msgTypes[24]
+	mi := &file_fib_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2200,7 +2413,7 @@ func (x *HealthRequest) String() string {
 func (*HealthRequest) ProtoMessage() {}
 
 func (x *HealthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fib_proto_msgTypes[24]
+	mi := &file_fib_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2213,7 +2426,7 @@ func (x *HealthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthRequest.ProtoReflect.Descriptor instead.
 func (*HealthRequest) Descriptor() ([]byte, []int) {
-	return file_fib_proto_rawDescGZIP(), []int{24}
+	return file_fib_proto_rawDescGZIP(), []int{27}
 }
 
 type Health struct {
@@ -2226,7 +2439,7 @@ type Health struct {
 
 func (x *Health) Reset() {
 	*x = Health{}
-	mi := &file_fib_proto_msgTypes[25]
+	mi := &file_fib_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2238,7 +2451,7 @@ func (x *Health) String() string {
 func (*Health) ProtoMessage() {}
 
 func (x *Health) ProtoReflect() protoreflect.Message {
-	mi := &file_fib_proto_msgTypes[25]
+	mi := &file_fib_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2251,7 +2464,7 @@ func (x *Health) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Health.ProtoReflect.Descriptor instead.
 func (*Health) Descriptor() ([]byte, []int) {
-	return file_fib_proto_rawDescGZIP(), []int{25}
+	return file_fib_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Health) GetHealthy() bool {
@@ -2281,7 +2494,7 @@ type Observation_Link struct {
 
 func (x *Observation_Link) Reset() {
 	*x = Observation_Link{}
-	mi := &file_fib_proto_msgTypes[26]
+	mi := &file_fib_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2293,7 +2506,7 @@ func (x *Observation_Link) String() string {
 func (*Observation_Link) ProtoMessage() {}
 
 func (x *Observation_Link) ProtoReflect() protoreflect.Message {
-	mi := &file_fib_proto_msgTypes[26]
+	mi := &file_fib_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2355,7 +2568,7 @@ type Observation_ObservedNextHop struct {
 
 func (x *Observation_ObservedNextHop) Reset() {
 	*x = Observation_ObservedNextHop{}
-	mi := &file_fib_proto_msgTypes[27]
+	mi := &file_fib_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2367,7 +2580,7 @@ func (x *Observation_ObservedNextHop) String() string {
 func (*Observation_ObservedNextHop) ProtoMessage() {}
 
 func (x *Observation_ObservedNextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_fib_proto_msgTypes[27]
+	mi := &file_fib_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2415,7 +2628,7 @@ type Observation_Repair struct {
 
 func (x *Observation_Repair) Reset() {
 	*x = Observation_Repair{}
-	mi := &file_fib_proto_msgTypes[28]
+	mi := &file_fib_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2427,7 +2640,7 @@ func (x *Observation_Repair) String() string {
 func (*Observation_Repair) ProtoMessage() {}
 
 func (x *Observation_Repair) ProtoReflect() protoreflect.Message {
-	mi := &file_fib_proto_msgTypes[28]
+	mi := &file_fib_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2473,7 +2686,7 @@ type Observation_Undone struct {
 
 func (x *Observation_Undone) Reset() {
 	*x = Observation_Undone{}
-	mi := &file_fib_proto_msgTypes[29]
+	mi := &file_fib_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2485,7 +2698,7 @@ func (x *Observation_Undone) String() string {
 func (*Observation_Undone) ProtoMessage() {}
 
 func (x *Observation_Undone) ProtoReflect() protoreflect.Message {
-	mi := &file_fib_proto_msgTypes[29]
+	mi := &file_fib_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2521,7 +2734,7 @@ type Config_Link struct {
 
 func (x *Config_Link) Reset() {
 	*x = Config_Link{}
-	mi := &file_fib_proto_msgTypes[31]
+	mi := &file_fib_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2533,7 +2746,7 @@ func (x *Config_Link) String() string {
 func (*Config_Link) ProtoMessage() {}
 
 func (x *Config_Link) ProtoReflect() protoreflect.Message {
-	mi := &file_fib_proto_msgTypes[31]
+	mi := &file_fib_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2595,7 +2808,7 @@ type Config_Probe struct {
 
 func (x *Config_Probe) Reset() {
 	*x = Config_Probe{}
-	mi := &file_fib_proto_msgTypes[32]
+	mi := &file_fib_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2607,7 +2820,7 @@ func (x *Config_Probe) String() string {
 func (*Config_Probe) ProtoMessage() {}
 
 func (x *Config_Probe) ProtoReflect() protoreflect.Message {
-	mi := &file_fib_proto_msgTypes[32]
+	mi := &file_fib_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2644,6 +2857,66 @@ func (x *Config_Probe) GetIntervalMs() uint32 {
 	return 0
 }
 
+type SinkAudit_Difference struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Prefix        string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"` // the shortest of them
+	Cause         string                 `protobuf:"bytes,2,opt,name=cause,proto3" json:"cause,omitempty"`
+	Count         uint64                 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SinkAudit_Difference) Reset() {
+	*x = SinkAudit_Difference{}
+	mi := &file_fib_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SinkAudit_Difference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SinkAudit_Difference) ProtoMessage() {}
+
+func (x *SinkAudit_Difference) ProtoReflect() protoreflect.Message {
+	mi := &file_fib_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SinkAudit_Difference.ProtoReflect.Descriptor instead.
+func (*SinkAudit_Difference) Descriptor() ([]byte, []int) {
+	return file_fib_proto_rawDescGZIP(), []int{24, 0}
+}
+
+func (x *SinkAudit_Difference) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *SinkAudit_Difference) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
+func (x *SinkAudit_Difference) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 var File_fib_proto protoreflect.FileDescriptor
 
 const file_fib_proto_rawDesc = "" +
@@ -2653,7 +2926,7 @@ const file_fib_proto_rawDesc = "" +
 	"\bPosition\x12\x15\n" +
 	"\x06log_id\x18\x01 \x01(\tR\x05logId\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\x04R\brevision\"\xeb\x02\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"\x9c\x03\n" +
 	"\x10DataPlaneMessage\x12)\n" +
 	"\x05hello\x18\x01 \x01(\v2\x11.dvr.fib.v1.HelloH\x00R\x05hello\x12,\n" +
 	"\x06credit\x18\x02 \x01(\v2\x12.dvr.fib.v1.CreditH\x00R\x06credit\x12#\n" +
@@ -2661,8 +2934,9 @@ const file_fib_proto_rawDesc = "" +
 	"\vobservation\x18\x04 \x01(\v2\x17.dvr.fib.v1.ObservationH\x00R\vobservation\x122\n" +
 	"\x06lookup\x18\x05 \x01(\v2\x18.dvr.fib.v1.LookupAnswerH\x00R\x06lookup\x122\n" +
 	"\bcounters\x18\x06 \x01(\v2\x14.dvr.fib.v1.CountersH\x00R\bcounters\x12,\n" +
-	"\x04sink\x18\a \x01(\v2\x16.dvr.fib.v1.SinkStatusH\x00R\x04sinkB\x06\n" +
-	"\x04kind\"\x8a\x03\n" +
+	"\x04sink\x18\a \x01(\v2\x16.dvr.fib.v1.SinkStatusH\x00R\x04sink\x12/\n" +
+	"\x05audit\x18\b \x01(\v2\x17.dvr.fib.v1.AuditReportH\x00R\x05auditB\x06\n" +
+	"\x04kind\"\xbc\x03\n" +
 	"\x11ControllerMessage\x12/\n" +
 	"\awelcome\x18\x01 \x01(\v2\x13.dvr.fib.v1.WelcomeH\x00R\awelcome\x12.\n" +
 	"\x05delta\x18\x02 \x01(\v2\x16.dvr.fib.v1.DeltaChunkH\x00R\x05delta\x123\n" +
@@ -2670,7 +2944,8 @@ const file_fib_proto_rawDesc = "" +
 	"\vcontrollers\x18\x04 \x01(\v2\x17.dvr.fib.v1.ControllersH\x00R\vcontrollers\x12;\n" +
 	"\vunconfirmed\x18\x05 \x01(\v2\x17.dvr.fib.v1.UnconfirmedH\x00R\vunconfirmed\x12/\n" +
 	"\asettled\x18\x06 \x01(\v2\x13.dvr.fib.v1.SettledH\x00R\asettled\x12,\n" +
-	"\x06config\x18\a \x01(\v2\x12.dvr.fib.v1.ConfigH\x00R\x06configB\x06\n" +
+	"\x06config\x18\a \x01(\v2\x12.dvr.fib.v1.ConfigH\x00R\x06config\x120\n" +
+	"\x05audit\x18\b \x01(\v2\x18.dvr.fib.v1.AuditRequestH\x00R\x05auditB\x06\n" +
 	"\x04kind\"\xb5\x03\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x16\n" +
@@ -2830,7 +3105,24 @@ const file_fib_proto_rawDesc = "" +
 	"\x06length\x18\x04 \x01(\rR\x06length\x12\x19\n" +
 	"\bclass_id\x18\x05 \x01(\fR\aclassId\x120\n" +
 	"\tnext_hops\x18\x06 \x03(\v2\x13.dvr.fib.v1.NextHopR\bnextHops\x120\n" +
-	"\bposition\x18\a \x01(\v2\x14.dvr.fib.v1.PositionR\bposition\"\x0e\n" +
+	"\bposition\x18\a \x01(\v2\x14.dvr.fib.v1.PositionR\bposition\"\x1e\n" +
+	"\fAuditRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\"J\n" +
+	"\vAuditReport\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12+\n" +
+	"\x05sinks\x18\x02 \x03(\v2\x15.dvr.fib.v1.SinkAuditR\x05sinks\"\x9c\x02\n" +
+	"\tSinkAudit\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bcomplete\x18\x02 \x01(\bR\bcomplete\x12\x18\n" +
+	"\aentries\x18\x03 \x01(\x04R\aentries\x12B\n" +
+	"\vdifferences\x18\x04 \x03(\v2 .dvr.fib.v1.SinkAudit.DifferenceR\vdifferences\x12\x16\n" +
+	"\x06failed\x18\x05 \x01(\x04R\x06failed\x12\x17\n" +
+	"\atook_ms\x18\x06 \x01(\x04R\x06tookMs\x1aP\n" +
+	"\n" +
+	"Difference\x12\x16\n" +
+	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x14\n" +
+	"\x05cause\x18\x02 \x01(\tR\x05cause\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count\"\x0e\n" +
 	"\fStatsRequest\"\xb7\x03\n" +
 	"\x05Stats\x12\x16\n" +
 	"\x06router\x18\x01 \x01(\tR\x06router\x12\x1a\n" +
@@ -2854,11 +3146,12 @@ const file_fib_proto_rawDesc = "" +
 	"\ahealthy\x18\x01 \x01(\bR\ahealthy\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status2S\n" +
 	"\x03Fib\x12L\n" +
-	"\tSubscribe\x12\x1c.dvr.fib.v1.DataPlaneMessage\x1a\x1d.dvr.fib.v1.ControllerMessage(\x010\x012\xc1\x01\n" +
+	"\tSubscribe\x12\x1c.dvr.fib.v1.DataPlaneMessage\x1a\x1d.dvr.fib.v1.ControllerMessage(\x010\x012\xfd\x01\n" +
 	"\tDataPlane\x127\n" +
 	"\bGetStats\x12\x18.dvr.fib.v1.StatsRequest\x1a\x11.dvr.fib.v1.Stats\x12<\n" +
 	"\vHealthCheck\x12\x19.dvr.fib.v1.HealthRequest\x1a\x12.dvr.fib.v1.Health\x12=\n" +
-	"\x06Lookup\x12\x19.dvr.fib.v1.LookupRequest\x1a\x18.dvr.fib.v1.LookupAnswerB\x16Z\x14dvr/controller/fibpbb\x06proto3"
+	"\x06Lookup\x12\x19.dvr.fib.v1.LookupRequest\x1a\x18.dvr.fib.v1.LookupAnswer\x12:\n" +
+	"\x05Audit\x12\x18.dvr.fib.v1.AuditRequest\x1a\x17.dvr.fib.v1.AuditReportB\x16Z\x14dvr/controller/fibpbb\x06proto3"
 
 var (
 	file_fib_proto_rawDescOnce sync.Once
@@ -2873,7 +3166,7 @@ func file_fib_proto_rawDescGZIP() []byte {
 }
 
 var file_fib_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_fib_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_fib_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_fib_proto_goTypes = []any{
 	(NextHop_Type)(0),                   // 0: dvr.fib.v1.NextHop.Type
 	(DeltaChunk_Kind)(0),                // 1: dvr.fib.v1.DeltaChunk.Kind
@@ -2899,17 +3192,21 @@ var file_fib_proto_goTypes = []any{
 	(*Settled)(nil),                     // 21: dvr.fib.v1.Settled
 	(*LookupRequest)(nil),               // 22: dvr.fib.v1.LookupRequest
 	(*LookupAnswer)(nil),                // 23: dvr.fib.v1.LookupAnswer
-	(*StatsRequest)(nil),                // 24: dvr.fib.v1.StatsRequest
-	(*Stats)(nil),                       // 25: dvr.fib.v1.Stats
-	(*HealthRequest)(nil),               // 26: dvr.fib.v1.HealthRequest
-	(*Health)(nil),                      // 27: dvr.fib.v1.Health
-	(*Observation_Link)(nil),            // 28: dvr.fib.v1.Observation.Link
-	(*Observation_ObservedNextHop)(nil), // 29: dvr.fib.v1.Observation.ObservedNextHop
-	(*Observation_Repair)(nil),          // 30: dvr.fib.v1.Observation.Repair
-	(*Observation_Undone)(nil),          // 31: dvr.fib.v1.Observation.Undone
-	nil,                                 // 32: dvr.fib.v1.Counters.MoreEntry
-	(*Config_Link)(nil),                 // 33: dvr.fib.v1.Config.Link
-	(*Config_Probe)(nil),                // 34: dvr.fib.v1.Config.Probe
+	(*AuditRequest)(nil),                // 24: dvr.fib.v1.AuditRequest
+	(*AuditReport)(nil),                 // 25: dvr.fib.v1.AuditReport
+	(*SinkAudit)(nil),                   // 26: dvr.fib.v1.SinkAudit
+	(*StatsRequest)(nil),                // 27: dvr.fib.v1.StatsRequest
+	(*Stats)(nil),                       // 28: dvr.fib.v1.Stats
+	(*HealthRequest)(nil),               // 29: dvr.fib.v1.HealthRequest
+	(*Health)(nil),                      // 30: dvr.fib.v1.Health
+	(*Observation_Link)(nil),            // 31: dvr.fib.v1.Observation.Link
+	(*Observation_ObservedNextHop)(nil), // 32: dvr.fib.v1.Observation.ObservedNextHop
+	(*Observation_Repair)(nil),          // 33: dvr.fib.v1.Observation.Repair
+	(*Observation_Undone)(nil),          // 34: dvr.fib.v1.Observation.Undone
+	nil,                                 // 35: dvr.fib.v1.Counters.MoreEntry
+	(*Config_Link)(nil),                 // 36: dvr.fib.v1.Config.Link
+	(*Config_Probe)(nil),                // 37: dvr.fib.v1.Config.Probe
+	(*SinkAudit_Difference)(nil),        // 38: dvr.fib.v1.SinkAudit.Difference
 }
 var file_fib_proto_depIdxs = []int32{
 	5,  // 0: dvr.fib.v1.DataPlaneMessage.hello:type_name -> dvr.fib.v1.Hello
@@ -2919,53 +3216,59 @@ var file_fib_proto_depIdxs = []int32{
 	23, // 4: dvr.fib.v1.DataPlaneMessage.lookup:type_name -> dvr.fib.v1.LookupAnswer
 	18, // 5: dvr.fib.v1.DataPlaneMessage.counters:type_name -> dvr.fib.v1.Counters
 	15, // 6: dvr.fib.v1.DataPlaneMessage.sink:type_name -> dvr.fib.v1.SinkStatus
-	6,  // 7: dvr.fib.v1.ControllerMessage.welcome:type_name -> dvr.fib.v1.Welcome
-	13, // 8: dvr.fib.v1.ControllerMessage.delta:type_name -> dvr.fib.v1.DeltaChunk
-	22, // 9: dvr.fib.v1.ControllerMessage.lookup:type_name -> dvr.fib.v1.LookupRequest
-	7,  // 10: dvr.fib.v1.ControllerMessage.controllers:type_name -> dvr.fib.v1.Controllers
-	19, // 11: dvr.fib.v1.ControllerMessage.unconfirmed:type_name -> dvr.fib.v1.Unconfirmed
-	21, // 12: dvr.fib.v1.ControllerMessage.settled:type_name -> dvr.fib.v1.Settled
-	20, // 13: dvr.fib.v1.ControllerMessage.config:type_name -> dvr.fib.v1.Config
-	2,  // 14: dvr.fib.v1.Hello.position:type_name -> dvr.fib.v1.Position
-	2,  // 15: dvr.fib.v1.Welcome.head:type_name -> dvr.fib.v1.Position
-	0,  // 16: dvr.fib.v1.NextHop.type:type_name -> dvr.fib.v1.NextHop.Type
-	9,  // 17: dvr.fib.v1.Group.next_hops:type_name -> dvr.fib.v1.NextHop
-	1,  // 18: dvr.fib.v1.DeltaChunk.kind:type_name -> dvr.fib.v1.DeltaChunk.Kind
-	10, // 19: dvr.fib.v1.DeltaChunk.classes:type_name -> dvr.fib.v1.Class
-	11, // 20: dvr.fib.v1.DeltaChunk.groups:type_name -> dvr.fib.v1.Group
-	12, // 21: dvr.fib.v1.DeltaChunk.set:type_name -> dvr.fib.v1.Columns
-	12, // 22: dvr.fib.v1.DeltaChunk.removed:type_name -> dvr.fib.v1.Columns
-	2,  // 23: dvr.fib.v1.DeltaChunk.position:type_name -> dvr.fib.v1.Position
-	14, // 24: dvr.fib.v1.SinkStatus.failures:type_name -> dvr.fib.v1.Failure
-	2,  // 25: dvr.fib.v1.Ack.position:type_name -> dvr.fib.v1.Position
-	15, // 26: dvr.fib.v1.Ack.sinks:type_name -> dvr.fib.v1.SinkStatus
-	28, // 27: dvr.fib.v1.Observation.link:type_name -> dvr.fib.v1.Observation.Link
-	29, // 28: dvr.fib.v1.Observation.next_hop:type_name -> dvr.fib.v1.Observation.ObservedNextHop
-	30, // 29: dvr.fib.v1.Observation.repair:type_name -> dvr.fib.v1.Observation.Repair
-	14, // 30: dvr.fib.v1.Observation.failure:type_name -> dvr.fib.v1.Failure
-	31, // 31: dvr.fib.v1.Observation.undone:type_name -> dvr.fib.v1.Observation.Undone
-	32, // 32: dvr.fib.v1.Counters.more:type_name -> dvr.fib.v1.Counters.MoreEntry
-	13, // 33: dvr.fib.v1.Unconfirmed.inverse:type_name -> dvr.fib.v1.DeltaChunk
-	33, // 34: dvr.fib.v1.Config.links:type_name -> dvr.fib.v1.Config.Link
-	34, // 35: dvr.fib.v1.Config.probes:type_name -> dvr.fib.v1.Config.Probe
-	9,  // 36: dvr.fib.v1.LookupAnswer.next_hops:type_name -> dvr.fib.v1.NextHop
-	2,  // 37: dvr.fib.v1.LookupAnswer.position:type_name -> dvr.fib.v1.Position
-	2,  // 38: dvr.fib.v1.Stats.position:type_name -> dvr.fib.v1.Position
-	18, // 39: dvr.fib.v1.Stats.counters:type_name -> dvr.fib.v1.Counters
-	15, // 40: dvr.fib.v1.Stats.sinks:type_name -> dvr.fib.v1.SinkStatus
-	3,  // 41: dvr.fib.v1.Fib.Subscribe:input_type -> dvr.fib.v1.DataPlaneMessage
-	24, // 42: dvr.fib.v1.DataPlane.GetStats:input_type -> dvr.fib.v1.StatsRequest
-	26, // 43: dvr.fib.v1.DataPlane.HealthCheck:input_type -> dvr.fib.v1.HealthRequest
-	22, // 44: dvr.fib.v1.DataPlane.Lookup:input_type -> dvr.fib.v1.LookupRequest
-	4,  // 45: dvr.fib.v1.Fib.Subscribe:output_type -> dvr.fib.v1.ControllerMessage
-	25, // 46: dvr.fib.v1.DataPlane.GetStats:output_type -> dvr.fib.v1.Stats
-	27, // 47: dvr.fib.v1.DataPlane.HealthCheck:output_type -> dvr.fib.v1.Health
-	23, // 48: dvr.fib.v1.DataPlane.Lookup:output_type -> dvr.fib.v1.LookupAnswer
-	45, // [45:49] is the sub-list for method output_type
-	41, // [41:45] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	25, // 7: dvr.fib.v1.DataPlaneMessage.audit:type_name -> dvr.fib.v1.AuditReport
+	6,  // 8: dvr.fib.v1.ControllerMessage.welcome:type_name -> dvr.fib.v1.Welcome
+	13, // 9: dvr.fib.v1.ControllerMessage.delta:type_name -> dvr.fib.v1.DeltaChunk
+	22, // 10: dvr.fib.v1.ControllerMessage.lookup:type_name -> dvr.fib.v1.LookupRequest
+	7,  // 11: dvr.fib.v1.ControllerMessage.controllers:type_name -> dvr.fib.v1.Controllers
+	19, // 12: dvr.fib.v1.ControllerMessage.unconfirmed:type_name -> dvr.fib.v1.Unconfirmed
+	21, // 13: dvr.fib.v1.ControllerMessage.settled:type_name -> dvr.fib.v1.Settled
+	20, // 14: dvr.fib.v1.ControllerMessage.config:type_name -> dvr.fib.v1.Config
+	24, // 15: dvr.fib.v1.ControllerMessage.audit:type_name -> dvr.fib.v1.AuditRequest
+	2,  // 16: dvr.fib.v1.Hello.position:type_name -> dvr.fib.v1.Position
+	2,  // 17: dvr.fib.v1.Welcome.head:type_name -> dvr.fib.v1.Position
+	0,  // 18: dvr.fib.v1.NextHop.type:type_name -> dvr.fib.v1.NextHop.Type
+	9,  // 19: dvr.fib.v1.Group.next_hops:type_name -> dvr.fib.v1.NextHop
+	1,  // 20: dvr.fib.v1.DeltaChunk.kind:type_name -> dvr.fib.v1.DeltaChunk.Kind
+	10, // 21: dvr.fib.v1.DeltaChunk.classes:type_name -> dvr.fib.v1.Class
+	11, // 22: dvr.fib.v1.DeltaChunk.groups:type_name -> dvr.fib.v1.Group
+	12, // 23: dvr.fib.v1.DeltaChunk.set:type_name -> dvr.fib.v1.Columns
+	12, // 24: dvr.fib.v1.DeltaChunk.removed:type_name -> dvr.fib.v1.Columns
+	2,  // 25: dvr.fib.v1.DeltaChunk.position:type_name -> dvr.fib.v1.Position
+	14, // 26: dvr.fib.v1.SinkStatus.failures:type_name -> dvr.fib.v1.Failure
+	2,  // 27: dvr.fib.v1.Ack.position:type_name -> dvr.fib.v1.Position
+	15, // 28: dvr.fib.v1.Ack.sinks:type_name -> dvr.fib.v1.SinkStatus
+	31, // 29: dvr.fib.v1.Observation.link:type_name -> dvr.fib.v1.Observation.Link
+	32, // 30: dvr.fib.v1.Observation.next_hop:type_name -> dvr.fib.v1.Observation.ObservedNextHop
+	33, // 31: dvr.fib.v1.Observation.repair:type_name -> dvr.fib.v1.Observation.Repair
+	14, // 32: dvr.fib.v1.Observation.failure:type_name -> dvr.fib.v1.Failure
+	34, // 33: dvr.fib.v1.Observation.undone:type_name -> dvr.fib.v1.Observation.Undone
+	35, // 34: dvr.fib.v1.Counters.more:type_name -> dvr.fib.v1.Counters.MoreEntry
+	13, // 35: dvr.fib.v1.Unconfirmed.inverse:type_name -> dvr.fib.v1.DeltaChunk
+	36, // 36: dvr.fib.v1.Config.links:type_name -> dvr.fib.v1.Config.Link
+	37, // 37: dvr.fib.v1.Config.probes:type_name -> dvr.fib.v1.Config.Probe
+	9,  // 38: dvr.fib.v1.LookupAnswer.next_hops:type_name -> dvr.fib.v1.NextHop
+	2,  // 39: dvr.fib.v1.LookupAnswer.position:type_name -> dvr.fib.v1.Position
+	26, // 40: dvr.fib.v1.AuditReport.sinks:type_name -> dvr.fib.v1.SinkAudit
+	38, // 41: dvr.fib.v1.SinkAudit.differences:type_name -> dvr.fib.v1.SinkAudit.Difference
+	2,  // 42: dvr.fib.v1.Stats.position:type_name -> dvr.fib.v1.Position
+	18, // 43: dvr.fib.v1.Stats.counters:type_name -> dvr.fib.v1.Counters
+	15, // 44: dvr.fib.v1.Stats.sinks:type_name -> dvr.fib.v1.SinkStatus
+	3,  // 45: dvr.fib.v1.Fib.Subscribe:input_type -> dvr.fib.v1.DataPlaneMessage
+	27, // 46: dvr.fib.v1.DataPlane.GetStats:input_type -> dvr.fib.v1.StatsRequest
+	29, // 47: dvr.fib.v1.DataPlane.HealthCheck:input_type -> dvr.fib.v1.HealthRequest
+	22, // 48: dvr.fib.v1.DataPlane.Lookup:input_type -> dvr.fib.v1.LookupRequest
+	24, // 49: dvr.fib.v1.DataPlane.Audit:input_type -> dvr.fib.v1.AuditRequest
+	4,  // 50: dvr.fib.v1.Fib.Subscribe:output_type -> dvr.fib.v1.ControllerMessage
+	28, // 51: dvr.fib.v1.DataPlane.GetStats:output_type -> dvr.fib.v1.Stats
+	30, // 52: dvr.fib.v1.DataPlane.HealthCheck:output_type -> dvr.fib.v1.Health
+	23, // 53: dvr.fib.v1.DataPlane.Lookup:output_type -> dvr.fib.v1.LookupAnswer
+	25, // 54: dvr.fib.v1.DataPlane.Audit:output_type -> dvr.fib.v1.AuditReport
+	50, // [50:55] is the sub-list for method output_type
+	45, // [45:50] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_fib_proto_init() }
@@ -2981,6 +3284,7 @@ func file_fib_proto_init() {
 		(*DataPlaneMessage_Lookup)(nil),
 		(*DataPlaneMessage_Counters)(nil),
 		(*DataPlaneMessage_Sink)(nil),
+		(*DataPlaneMessage_Audit)(nil),
 	}
 	file_fib_proto_msgTypes[2].OneofWrappers = []any{
 		(*ControllerMessage_Welcome)(nil),
@@ -2990,6 +3294,7 @@ func file_fib_proto_init() {
 		(*ControllerMessage_Unconfirmed)(nil),
 		(*ControllerMessage_Settled)(nil),
 		(*ControllerMessage_Config)(nil),
+		(*ControllerMessage_Audit)(nil),
 	}
 	file_fib_proto_msgTypes[15].OneofWrappers = []any{
 		(*Observation_Link_)(nil),
@@ -3004,7 +3309,7 @@ func file_fib_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fib_proto_rawDesc), len(file_fib_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   33,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -127,6 +127,7 @@ const (
 	DataPlane_GetStats_FullMethodName    = "/dvr.fib.v1.DataPlane/GetStats"
 	DataPlane_HealthCheck_FullMethodName = "/dvr.fib.v1.DataPlane/HealthCheck"
 	DataPlane_Lookup_FullMethodName      = "/dvr.fib.v1.DataPlane/Lookup"
+	DataPlane_Audit_FullMethodName       = "/dvr.fib.v1.DataPlane/Audit"
 )
 
 // DataPlaneClient is the client API for DataPlane service.
@@ -138,6 +139,9 @@ type DataPlaneClient interface {
 	GetStats(ctx context.Context, in *StatsRequest, opts ...grpc.CallOption) (*Stats, error)
 	HealthCheck(ctx context.Context, in *HealthRequest, opts ...grpc.CallOption) (*Health, error)
 	Lookup(ctx context.Context, in *LookupRequest, opts ...grpc.CallOption) (*LookupAnswer, error)
+	// Compares what the sinks have with what they should have, sets right what
+	// differs, and then answers.
+	Audit(ctx context.Context, in *AuditRequest, opts ...grpc.CallOption) (*AuditReport, error)
 }
 
 type dataPlaneClient struct {
@@ -178,6 +182,16 @@ func (c *dataPlaneClient) Lookup(ctx context.Context, in *LookupRequest, opts ..
 	return out, nil
 }
 
+func (c *dataPlaneClient) Audit(ctx context.Context, in *AuditRequest, opts ...grpc.CallOption) (*AuditReport, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AuditReport)
+	err := c.cc.Invoke(ctx, DataPlane_Audit_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // DataPlaneServer is the server API for DataPlane service.
 // All implementations must embed UnimplementedDataPlaneServer
 // for forward compatibility.
@@ -187,6 +201,9 @@ type DataPlaneServer interface {
 	GetStats(context.Context, *StatsRequest) (*Stats, error)
 	HealthCheck(context.Context, *HealthRequest) (*Health, error)
 	Lookup(context.Context, *LookupRequest) (*LookupAnswer, error)
+	// Compares what the sinks have with what they should have, sets right what
+	// differs, and then answers.
+	Audit(context.Context, *AuditRequest) (*AuditReport, error)
 	mustEmbedUnimplementedDataPlaneServer()
 }
 
@@ -205,6 +222,9 @@ func (UnimplementedDataPlaneServer) HealthCheck(context.Context, *HealthRequest)
 }
 func (UnimplementedDataPlaneServer) Lookup(context.Context, *LookupRequest) (*LookupAnswer, error) {
 	return nil, status.Error(codes.Unimplemented, "method Lookup not implemented")
+}
+func (UnimplementedDataPlaneServer) Audit(context.Context, *AuditRequest) (*AuditReport, error) {
+	return nil, status.Error(codes.Unimplemented, "method Audit not implemented")
 }
 func (UnimplementedDataPlaneServer) mustEmbedUnimplementedDataPlaneServer() {}
 func (UnimplementedDataPlaneServer) testEmbeddedByValue()                   {}
@@ -281,6 +301,24 @@ func _DataPlane_Lookup_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DataPlane_Audit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AuditRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DataPlaneServer).Audit(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DataPlane_Audit_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DataPlaneServer).Audit(ctx, req.(*AuditRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // DataPlane_ServiceDesc is the grpc.ServiceDesc for DataPlane service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -299,6 +337,10 @@ var DataPlane_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Lookup",
 			Handler:    _DataPlane_Lookup_Handler,
+		},
+		{
+			MethodName: "Audit",
+			Handler:    _DataPlane_Audit_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -191,7 +191,7 @@ int run(const Options& options) {
     sinks.push_back(kernel.get());
   }
   stream::Board board;
-  stream::LocalService service(fib, board, {options.router, instance});
+  stream::LocalService service(fib, board, sinks, {options.router, instance});
   if (const Status status = service.start(options.listen); !status.ok()) {
     log.error("not started", {{"error", status.message()}});
     return 1;

@@ -5,8 +5,11 @@
 // and reports; it never stops the Fib.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lib/digest.h"
@@ -31,11 +34,37 @@ struct SinkReport {
   bool deviates = false;
 };
 
-// Sink: all calls on the Fib's writer thread.
+// SinkAudit is what comparing a sink with what it should have came to.
+struct SinkAudit {
+  struct Difference {
+    std::string prefix;  // the shortest of them
+    std::string cause;
+    std::uint64_t count = 0;
+  };
+  bool complete = false;      // else it changed all the time while it was read, or the sink ended
+  std::uint64_t entries = 0;  // compared
+  std::vector<Difference> differences;
+  std::uint64_t failed = 0;  // what is not installed after it
+  std::chrono::milliseconds took{0};
+};
+
+// SinkCounters count since the sink was opened; the names are the sink's own.
+using SinkCounters = std::vector<std::pair<std::string, std::uint64_t>>;
+
+// Sink: calls on the Fib's writer thread, unless they say otherwise.
 class Sink : public FibListener {
  public:
   [[nodiscard]] virtual std::string name() const = 0;
   [[nodiscard]] virtual SinkReport report() const = 0;
+  // Any thread.
+  [[nodiscard]] virtual SinkCounters counters() const { return {}; }
+  // Compares all that the sink keeps outside of this process, sets right what differs, and calls
+  // done once: on a thread of the sink's, which it must not hold up, at the latest when the
+  // sink ends. False: there is nothing to compare, or too many wait already. Any thread.
+  virtual bool audit(std::function<void(SinkAudit)> done) {
+    (void)done;
+    return false;
+  }
 };
 
 // MemorySink is the Fib's own lookup engine seen as a sink: what the Fib took

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <utility>
 
+#include "stream/audit.h"
 #include "stream/messages.h"
 
 namespace dvr::stream {
@@ -54,6 +56,7 @@ bool Client::step() {
   if (!streaming_ && now >= next_dial_) dial(now);
   if (now >= next_count_) count(now);
   flush_observations();
+  flush_audits();
   if (sinks_changed_.load(std::memory_order_relaxed) && !fib_.in_delta()) tell_sinks();
 
   const Event event = transport_.wait(deadline(now));
@@ -84,6 +87,30 @@ void Client::observe(pb::Observation observation) {
     observing_.store(true, std::memory_order_release);
   }
   transport_.wake();
+}
+
+void Client::audit(std::uint64_t id) {
+  audit_sinks(session_.sink_list(), [this, id, stream = streams_](const pb::AuditReport& report) {
+    {
+      const std::lock_guard lock(observations_mutex_);
+      audits_.emplace_back(stream, report).second.set_id(id);
+      audited_.store(true, std::memory_order_release);
+    }
+    transport_.wake();
+  });
+}
+
+void Client::flush_audits() {
+  if (!audited_.load(std::memory_order_acquire)) return;
+  std::vector<std::pair<std::uint64_t, pb::AuditReport>> reports;
+  {
+    const std::lock_guard lock(observations_mutex_);
+    reports.swap(audits_);
+    audited_.store(false, std::memory_order_relaxed);
+  }
+  for (const auto& [stream, report] : reports) {
+    if (stream == streams_) session_.send_audit(report);
+  }
 }
 
 void Client::sinks_changed() {
@@ -138,6 +165,7 @@ void Client::handle(const Event& event) {
 void Client::received(const pb::ControllerMessage& message) {
   const Session::Outcome outcome = session_.handle(message);
   if (outcome.chunk) ++chunks_;
+  if (outcome.audit) audit(*outcome.audit);
   if (outcome.welcomed) {
     was_welcomed_ = true;
     ++streams_;
@@ -261,6 +289,7 @@ void Client::count(TimePoint now) {
   more["deltas"] = deltas_;
   more["chunks"] = chunks_;
   more["undone"] = undone_;
+  for (const auto& [name, value] : session_.sink_counters()) more[name] = value;
   board_.set_counters(counters);
   session_.send_counters(counters);
   watch_directory();

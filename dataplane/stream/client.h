@@ -19,6 +19,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lib/checkpoint.h"
@@ -51,7 +52,8 @@ class Client {
   // Observations kept while no controller is there; the oldest leave first.
   static constexpr std::size_t kMostObservations = 1024;
 
-  // directory may be null (nothing is kept). All of them outlive the client.
+  // directory may be null (nothing is kept). All of them outlive the client; only a sink that
+  // tells this client something of a thread of its own must have ended before it.
   Client(ClientOptions options, Fib& fib, std::vector<Sink*> sinks, StateDirectory* directory,
          Transport& transport, const Clock& clock, Board& board, Logger& logger);
 
@@ -74,6 +76,8 @@ class Client {
   void lost(const std::string& reason, Level level);
   void undo();
   void flush_observations();
+  void audit(std::uint64_t id);
+  void flush_audits();
   void tell_sinks();
   void count(TimePoint now);
   void flush_directory();
@@ -112,6 +116,9 @@ class Client {
   std::mutex observations_mutex_;
   std::deque<pb::Observation> observations_;  // guarded
   std::atomic<bool> observing_{false};        // observations_ is not empty
+  // Guarded; to be sent, unless another stream than that one is up by now.
+  std::vector<std::pair<std::uint64_t, pb::AuditReport>> audits_;
+  std::atomic<bool> audited_{false};  // audits_ is not empty
   std::atomic<bool> sinks_changed_{false};
 };
 

@@ -4,9 +4,12 @@
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
 
+#include <atomic>
 #include <chrono>
+#include <utility>
 
 #include "fib.grpc.pb.h"
+#include "stream/audit.h"
 #include "stream/messages.h"
 
 namespace dvr::stream {
@@ -19,10 +22,42 @@ constexpr std::size_t kQuotaBytes = std::size_t{16} << 20;
 
 }  // namespace
 
+// A call that the sinks answer in seconds; a caller who goes is not waited for.
+class AuditCall final : public grpc::ServerUnaryReactor {
+ public:
+  static AuditCall* start(const std::vector<Sink*>& sinks, std::uint64_t id,
+                          pb::AuditReport* reply) {
+    auto* const call = new AuditCall(reply);
+    const std::shared_ptr<AuditCall> self(call);
+    call->self_ = self;
+    audit_sinks(sinks, [self, id](const pb::AuditReport& report) { self->answer(report, id); });
+    return call;
+  }
+
+ private:
+  explicit AuditCall(pb::AuditReport* reply) : reply_(reply) {}
+
+  // Whoever comes first finishes the call; the others leave it alone.
+  void answer(const pb::AuditReport& report, std::uint64_t id) {
+    if (finished_.exchange(true)) return;
+    *reply_ = report;
+    reply_->set_id(id);
+    Finish(grpc::Status::OK);
+  }
+  void OnCancel() override {
+    if (!finished_.exchange(true)) Finish(grpc::Status::CANCELLED);
+  }
+  void OnDone() override { self_.reset(); }
+
+  std::atomic<bool> finished_{false};
+  pb::AuditReport* const reply_;
+  std::shared_ptr<AuditCall> self_;  // until gRPC is done with it
+};
+
 class LocalService::Handler final : public pb::DataPlane::CallbackService {
  public:
-  Handler(const Fib& fib, Board& board, Identity identity)
-      : fib_(fib), board_(board), identity_(std::move(identity)) {}
+  Handler(const Fib& fib, Board& board, std::vector<Sink*> sinks, Identity identity)
+      : fib_(fib), board_(board), sinks_(std::move(sinks)), identity_(std::move(identity)) {}
 
   grpc::ServerUnaryReactor* GetStats(grpc::CallbackServerContext* context, const pb::StatsRequest*,
                                      pb::Stats* stats) override {
@@ -36,7 +71,11 @@ class LocalService::Handler final : public pb::DataPlane::CallbackService {
     stats->set_classes(held.classes);
     stats->set_engine_bytes(held.engine_bytes);
     board_.fill(stats);
-    stats->mutable_counters()->set_lookups(board_.lookups.load(std::memory_order_relaxed));
+    pb::Counters& counters = *stats->mutable_counters();
+    counters.set_lookups(board_.lookups.load(std::memory_order_relaxed));
+    for (const Sink* sink : sinks_) {
+      for (const auto& [name, value] : sink->counters()) (*counters.mutable_more())[name] = value;
+    }
     return done(context, grpc::Status::OK);
   }
 
@@ -62,6 +101,11 @@ class LocalService::Handler final : public pb::DataPlane::CallbackService {
     return done(context, grpc::Status::OK);
   }
 
+  grpc::ServerUnaryReactor* Audit(grpc::CallbackServerContext*, const pb::AuditRequest* request,
+                                  pb::AuditReport* reply) override {
+    return AuditCall::start(sinks_, request->id(), reply);
+  }
+
  private:
   static grpc::ServerUnaryReactor* done(grpc::CallbackServerContext* context,
                                         const grpc::Status& status) {
@@ -72,11 +116,13 @@ class LocalService::Handler final : public pb::DataPlane::CallbackService {
 
   const Fib& fib_;
   Board& board_;
+  const std::vector<Sink*> sinks_;
   const Identity identity_;
 };
 
-LocalService::LocalService(const Fib& fib, Board& board, Identity identity)
-    : handler_(std::make_unique<Handler>(fib, board, std::move(identity))) {}
+LocalService::LocalService(const Fib& fib, Board& board, std::vector<Sink*> sinks,
+                           Identity identity)
+    : handler_(std::make_unique<Handler>(fib, board, std::move(sinks), std::move(identity))) {}
 
 LocalService::~LocalService() { stop(); }
 

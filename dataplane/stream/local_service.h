@@ -1,6 +1,6 @@
 // LocalService: the gRPC service DataPlane for operators on this machine: stats,
-// health and lookups, answered from the table itself. It is up before the first
-// connection to a controller and does not depend on one.
+// health and lookups, answered from the table itself, and audits of the sinks. It is up before the
+// first connection to a controller and does not depend on one.
 //
 // Threading: gRPC's own threads call it; it reads through the Fib's lock-free
 // readers and the Board.
@@ -10,9 +10,11 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "lib/fib.h"
 #include "lib/status.h"
+#include "sinks/sink.h"
 #include "stream/board.h"
 
 namespace dvr::stream {
@@ -24,8 +26,8 @@ class LocalService {
     std::string instance;
   };
 
-  // fib and board must outlive the service.
-  LocalService(const Fib& fib, Board& board, Identity identity);
+  // All of them must outlive the service.
+  LocalService(const Fib& fib, Board& board, std::vector<Sink*> sinks, Identity identity);
   ~LocalService();
   LocalService(const LocalService&) = delete;
   LocalService& operator=(const LocalService&) = delete;

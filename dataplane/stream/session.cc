@@ -89,6 +89,9 @@ Session::Outcome Session::handle(const pb::ControllerMessage& message) {
     case pb::ControllerMessage::kSettled:
       unconfirmed_.settle(message.settled().revision());
       break;
+    case pb::ControllerMessage::kAudit:
+      outcome.audit = message.audit().id();
+      break;
     case pb::ControllerMessage::kConfig:
       // Links and probes are watched by a later version; the controller offers
       // them to every data plane.
@@ -191,6 +194,21 @@ void Session::send_counters(const pb::Counters& counters) {
   out_.Clear();
   *out_.mutable_counters() = counters;
   transport_.send(out_);
+}
+
+void Session::send_audit(const pb::AuditReport& report) {
+  if (!welcomed_ || transport_.queued() >= kMostQueued) return;
+  out_.Clear();
+  *out_.mutable_audit() = report;
+  transport_.send(out_);
+}
+
+SinkCounters Session::sink_counters() const {
+  SinkCounters all;
+  for (const Sink* sink : sink_list_) {
+    for (auto& counter : sink->counters()) all.push_back(std::move(counter));
+  }
+  return all;
 }
 
 void Session::send_sinks() {

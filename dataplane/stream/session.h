@@ -49,10 +49,11 @@ class Session {
  public:
   // What a message meant for the Client.
   struct Outcome {
-    Status status;          // not ok: close the stream
-    bool welcomed = false;  // the stream is established
-    bool delta = false;     // a delta ended and was acknowledged
-    bool chunk = false;     // part of one was applied
+    Status status;                       // not ok: close the stream
+    bool welcomed = false;               // the stream is established
+    bool delta = false;                  // a delta ended and was acknowledged
+    bool chunk = false;                  // part of one was applied
+    std::optional<std::uint64_t> audit;  // the controller asks for an audit, under this id
   };
 
   Session(SessionOptions options, Fib& fib, std::vector<Sink*> sinks, Transport& transport,
@@ -70,6 +71,11 @@ class Session {
   bool observe(const pb::Observation& observation);
   // Sends counters, unless the stream is congested.
   void send_counters(const pb::Counters& counters);
+  // Sends what an audit came to, if this stream still is there to hear it.
+  void send_audit(const pb::AuditReport& report);
+  // What the sinks have counted.
+  [[nodiscard]] SinkCounters sink_counters() const;
+  [[nodiscard]] const std::vector<Sink*>& sink_list() const { return sink_list_; }
   // Sends the status of every sink that changed since it was last sent.
   void send_sinks();
   // The sinks as last sent, for the board.

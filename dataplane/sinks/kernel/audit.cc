@@ -7,6 +7,8 @@ namespace dvr::kernel {
 namespace {
 
 constexpr std::uint32_t kNoClass = 0;
+// Causes that findings tell apart.
+constexpr std::size_t kMostCauses = 64;
 
 }  // namespace
 
@@ -20,9 +22,55 @@ bool Mirror::set_link(const LinkFact& link) {
   return true;
 }
 
-void Mirror::note(const Prefix& p, const std::string& cause) {
+void Mirror::note(const Prefix& p, const std::string& cause, std::uint64_t count) {
   Restoration& r = causes_.try_emplace(cause, Restoration{p, cause, 0}).first->second;
-  if (r.count++ == 0 || p.length < r.prefix.length) r.prefix = p;
+  if (r.count == 0 || p.length < r.prefix.length) r.prefix = p;
+  r.count += count;
+  found(p, cause, count);
+}
+
+void Mirror::found(const Prefix& p, const std::string& cause, std::uint64_t count) {
+  auto& all = findings_.differences;
+  auto at = std::find_if(all.begin(), all.end(), [&](const auto& d) { return d.cause == cause; });
+  if (at == all.end()) {
+    if (all.size() == kMostCauses) {
+      at = all.end() - 1;
+      at->cause = "other causes";
+    } else {
+      at = all.insert(at, Restoration{p, cause, 0});
+    }
+  }
+  if (at->count == 0 || p.length < at->prefix.length) at->prefix = p;
+  at->count += count;
+}
+
+// Those that cannot come back for now, since no next hop can be used, are failures and not repairs.
+void Mirror::note_lost(const Losses& losses, const std::string& cause) {
+  for (std::size_t family = 0; family < kFamilies; ++family) {
+    for (std::uint32_t id = 1; id < losses[family].size(); ++id) {
+      const Loss& loss = losses[family][id];
+      if (loss.count > 0 && classes_[id].half[family].available())
+        note(loss.shortest, cause, loss.count);
+    }
+  }
+}
+
+// `altered`: groups as the kernel had them, not as they had been made. Those that have another
+// content by now were set right, and with them their routes.
+void Mirror::note_altered(const std::map<Slot, Groups>& altered, const std::string& cause) {
+  std::set<Slot> right;
+  for (const auto& [slot, content] : altered) {
+    const Half& h = half(slot);
+    if (h.group != 0 && h.installed > 0 && h.content != content) right.insert(slot);
+  }
+  if (right.empty()) return;
+  Restoration all;
+  each_entry([&](const auto& e) {
+    const std::size_t family = family_of<std::decay_t<decltype(e.prefix())>>();
+    if (!is_class(e.have) || !right.contains({e.have, family})) return;
+    if (all.count++ == 0 || e.length < all.prefix.length) all.prefix = Prefix::of(e.prefix());
+  });
+  note(all.prefix, cause, all.count);
 }
 
 bool Mirror::adopt_group(const NexthopFact& fact) {
@@ -51,17 +99,19 @@ void Mirror::remove_orphans(const std::string& cause) {
     port_.remove_nexthop(id);
     members_.leave(content);
   }
-  lose({}, kOrphaned, cause);
+  const Losses losses = lose({}, kOrphaned);
+  if (!cause.empty()) note_lost(losses, cause);
 }
 
 void Mirror::set_nexthops(std::span<const NexthopFact> facts, const std::string& cause) {
   flush();
   doubts_nexthops_ = false;
-  members_.reset(facts);
+  const std::vector<std::uint32_t> others = members_.reset(facts);
   blocked_.clear();
   orphans_.clear();
   std::set<std::uint32_t> seen;
   std::vector<NexthopFact> unowned;
+  std::map<Slot, Groups> altered;
   for (const NexthopFact& fact : facts) {
     if (!ids_.is_group(fact.id)) continue;
     if (fact.protocol != kProtocol || !fact.group) {
@@ -78,10 +128,13 @@ void Mirror::set_nexthops(std::span<const NexthopFact> facts, const std::string&
     }
     seen.insert(fact.id);
     Half& h = half(owner->second);
-    if (h.content != own.entries) {
-      h.content = own.entries;
-      mark(owner->second);
-    }
+    const bool other = std::any_of(own.entries.begin(), own.entries.end(), [&](const auto& e) {
+      return std::binary_search(others.begin(), others.end(), e.member);
+    });
+    if (!other && h.content == own.entries) continue;
+    altered[owner->second] = own.entries;
+    h.content = std::move(own.entries);
+    mark(owner->second);
   }
   std::set<Slot> lost;
   for (const auto& [id, slot] : groups_) {
@@ -89,7 +142,8 @@ void Mirror::set_nexthops(std::span<const NexthopFact> facts, const std::string&
     lost.insert(slot);
     half(slot).content.clear();  // held by nobody any more
   }
-  if (!lost.empty()) lose(lost, kAbsent, cause);
+  Losses losses;
+  if (!lost.empty()) losses = lose(lost, kAbsent);
   for (const Slot slot : lost) {
     half(slot).reason = 0;
     mark(slot);
@@ -104,6 +158,9 @@ void Mirror::set_nexthops(std::span<const NexthopFact> facts, const std::string&
     }
   }
   if (settle_groups() || !lost.empty()) await_unfit();
+  note_lost(losses, cause);
+  note_altered(altered, cause);
+  if (!adopting_) members_.collect();
 }
 
 void Mirror::route_removed(const RouteFact& route, const std::string& cause) {
@@ -153,19 +210,25 @@ std::uint32_t Mirror::state_of(const RouteFact& route, std::uint32_t wanted,
     return is_class(id) && classes_[id].half[family].type == route.type;
   };
   if (fits(wanted)) return wanted;
-  return fits(have) ? have : kOther;
+  if (fits(have)) return have;
+  return route.type == RouteType::kUnreachable ? kUnreachable
+         : route.type == RouteType::kProhibit  ? kProhibit
+                                               : kOther;
 }
 
 void Mirror::begin_audit() {
   flush();
   doubts_routes_ = false;
   strays_.clear();
+  findings_ = {};
   mark_ = static_cast<std::uint8_t>(mark_ % 255 + 1);
 }
 
 void Mirror::audit(const RouteFact& route) {
   if (route.protocol != kProtocol) return;
+  ++findings_.routes;
   if (route.metric != place_.metric) {
+    if (!adopting_) found(route.prefix, "left over, with another metric");
     RouteOperation op;
     op.kind = RouteOperation::Kind::kDelete;
     op.prefix = route.prefix;
@@ -179,6 +242,7 @@ void Mirror::audit(const RouteFact& route) {
     const std::uint32_t state = state_of(route, e.wanted, e.have);
     const bool differs = state != e.have;
     set_have(e, state);
+    if (differs && !adopting_ && e.wanted == kNoClass) found(route.prefix, "left over");
     if (adopting_ || !counts(e.wanted) || state == e.wanted) return;
     if (differs) note(route.prefix, "changed unseen, found by an audit");
     e.reason = 0;

@@ -335,7 +335,7 @@ void Mirror::drop_group(Slot slot) {
   h.group = 0;
 }
 
-void Mirror::lose(const std::set<Slot>& slots, std::uint32_t others, const std::string& cause) {
+Mirror::Losses Mirror::lose(const std::set<Slot>& slots, std::uint32_t others) {
   std::array<std::vector<bool>, kFamilies> lost;
   for (const Slot slot : slots) {
     Class& c = classes_[slot.id];
@@ -354,7 +354,7 @@ void Mirror::lose(const std::set<Slot>& slots, std::uint32_t others, const std::
     lost[slot.family].resize(classes_.size());
     lost[slot.family][slot.id] = true;
   }
-  Restoration restoration{{}, cause, 0};
+  Losses losses;
   const auto purge = [&](auto& t) {
     using P = decltype(t.at({}).prefix());
     constexpr std::size_t kFamily = family_of<P>();
@@ -372,16 +372,16 @@ void Mirror::lose(const std::set<Slot>& slots, std::uint32_t others, const std::
         return;
       }
       if (!counts(e.wanted)) return;
-      if (restoration.count++ == 0 || e.length < restoration.prefix.length)
-        restoration.prefix = Prefix::of(e.prefix());
+      if (losses[kFamily].empty()) losses[kFamily].resize(classes_.size());
+      Loss& loss = losses[kFamily][e.wanted];
+      if (loss.count++ == 0 || e.length < loss.shortest.length)
+        loss.shortest = Prefix::of(e.prefix());
     });
     for (const P& p : left) t.erase(t.find(p));
   };
   purge(table4_);
   purge(table6_);
-  if (cause.empty() || restoration.count == 0) return;
-  const auto [known, first] = causes_.try_emplace(cause, restoration);
-  if (!first) known->second.count += restoration.count;
+  return losses;
 }
 
 }  // namespace dvr::kernel

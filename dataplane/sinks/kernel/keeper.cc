@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <system_error>
 #include <utility>
 
@@ -22,6 +23,9 @@ constexpr int kStepReads = 16;  // of an audit: some 5,000 routes
 constexpr milliseconds kLookPause{5};
 constexpr milliseconds kAuditPause{1000};
 constexpr milliseconds kLongestAuditPause{30000};
+// Who asks for an audit hears after this many that all of it could not be compared.
+constexpr unsigned kMostVain = 3;
+constexpr std::size_t kMostAsking = 64;
 constexpr milliseconds kFirstRetry{1000};
 constexpr milliseconds kLastRetry{30000};
 
@@ -68,6 +72,22 @@ SinkReport Keeper::report() const {
   return report_;
 }
 
+SinkCounters Keeper::counters() const {
+  const std::lock_guard lock(mutex_);
+  return counters_;
+}
+
+bool Keeper::audit(std::function<void(SinkAudit)> done) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (ended_ || asked_.size() >= kMostAsking) return false;
+    asked_.push_back(std::move(done));
+    asking_.store(true, std::memory_order_release);
+  }
+  wake();
+  return true;
+}
+
 // What the kernel has from before, then what the saved table wants beyond it.
 void Keeper::adopt() {
   for (GroupEvent& g : saved_.groups) mirror_.want_group(g.id, g.class_id, std::move(g.hops));
@@ -109,12 +129,22 @@ void Keeper::run() {
     retry(now);
     audit_step(now);
     if (!applied) tell();
+    if (answerable_ && !mirror_.working() && !nexthops_changed_) answer(*answerable_);
     wait(now);
   }
+  std::vector<Asker> left;
+  {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    left.swap(asked_);
+  }
+  std::move(left.begin(), left.end(), std::back_inserter(served_));
+  answer(false);
 }
 
 void Keeper::wait(Clock::time_point now) {
-  const bool busy = mirror_.working() || auditing_ || overrun_ || !feed_.empty();
+  const bool busy = mirror_.working() || auditing_ || overrun_ || !feed_.empty() ||
+                    asking_.load(std::memory_order_relaxed);
   milliseconds most{0};
   if (!busy) {
     Clock::time_point until = std::min(next_audit_, now + options_.tick);
@@ -133,9 +163,13 @@ void Keeper::wait(Clock::time_point now) {
 
 void Keeper::listen() {
   names_.clear();
-  const auto state = listener_.read(kStepNews, [this](const News& news) { heard(news); });
+  const auto state = listener_.read(kStepNews, [this](const News& news) {
+    ++news_;
+    heard(news);
+  });
   if (state == Listener::State::kOverrun) {
     overrun_ = true;
+    ++overruns_;
     observer_.trouble("the kernel's news came faster than they were read; everything is compared");
   }
 }
@@ -235,14 +269,33 @@ void Keeper::apply(const Batch& batch) {
 void Keeper::start_audit(Clock::time_point now) {
   next_audit_ = now + options_.audit_every;
   earliest_audit_ = now + audit_pause_;
+  audit_began_ = now;
+  answerable_.reset();
+  if (asking_.exchange(false, std::memory_order_acquire)) {
+    const std::lock_guard lock(mutex_);
+    std::move(asked_.begin(), asked_.end(), std::back_inserter(served_));
+    asked_.clear();
+  }
   mirror_.begin_audit();
   auditing_ = dump_.begin();
-  if (!auditing_) mirror_.end_audit(false);
+  if (!auditing_) end_audit(false);
+}
+
+void Keeper::end_audit(bool sound) {
+  auditing_ = false;
+  ++audits_;
+  if (!sound) ++unsound_;
+  audit_pause_ = sound ? kAuditPause : std::min(audit_pause_ * 2, kLongestAuditPause);
+  mirror_.end_audit(sound);
+  if (served_.empty()) return;
+  vain_ = sound ? 0 : vain_ + 1;
+  if (sound || vain_ == kMostVain) answerable_ = sound;
 }
 
 void Keeper::audit_step(Clock::time_point now) {
   if (!auditing_) {
-    const bool due = now >= next_audit_ || (mirror_.doubts_routes() && now >= earliest_audit_);
+    const bool due = now >= next_audit_ || asking_.load(std::memory_order_relaxed) ||
+                     (mirror_.doubts_routes() && now >= earliest_audit_);
     // While much is repaired, the next audit would only find what is known.
     if (!due || mirror_.working()) return;
     nexthops_changed_ = true;
@@ -252,12 +305,25 @@ void Keeper::audit_step(Clock::time_point now) {
   for (int i = 0; i < kStepReads; ++i) {
     const auto state = dump_.step([this](const RouteFact& route) { mirror_.audit(route); });
     if (state == RouteDump::State::kMore) continue;
-    auditing_ = false;
-    const bool sound = state == RouteDump::State::kSound;
-    audit_pause_ = sound ? kAuditPause : std::min(audit_pause_ * 2, kLongestAuditPause);
-    mirror_.end_audit(sound);
+    end_audit(state == RouteDump::State::kSound);
     return;
   }
+}
+
+// Tells who asked for an audit what it came to, now that what it found is set right.
+void Keeper::answer(bool complete) {
+  answerable_.reset();
+  vain_ = 0;
+  if (served_.empty()) return;
+  SinkAudit audit;
+  audit.complete = complete;
+  audit.entries = mirror_.findings().routes;
+  for (const Restoration& d : mirror_.findings().differences) {
+    audit.differences.push_back({to_string(d.prefix), d.cause, d.count});
+  }
+  audit.failed = mirror_.report().failed;
+  audit.took = std::chrono::duration_cast<milliseconds>(Clock::now() - audit_began_);
+  for (const Asker& done : std::exchange(served_, {})) done(audit);
 }
 
 void Keeper::retry(Clock::time_point now) {
@@ -267,9 +333,26 @@ void Keeper::retry(Clock::time_point now) {
     return;
   }
   if (now < next_retry_ || mirror_.working()) return;
+  ++retries_;
   mirror_.retry();
   pause_ = std::min(pause_ * 2, kLastRetry);
   next_retry_ = now + pause_;
+}
+
+SinkCounters Keeper::count() const {
+  const NetlinkPort::Count& c = port_.count();
+  return {{"kernel_routes_added", c.routes_added},
+          {"kernel_routes_replaced", c.routes_replaced},
+          {"kernel_routes_removed", c.routes_removed},
+          {"kernel_groups_set", c.groups_set},
+          {"kernel_nexthops_added", c.nexthops_added},
+          {"kernel_nexthops_removed", c.nexthops_removed},
+          {"kernel_refused", c.refused},
+          {"kernel_retries", retries_},
+          {"kernel_audits", audits_},
+          {"kernel_audits_incomplete", unsound_},
+          {"kernel_news", news_},
+          {"kernel_news_lost", overruns_}};
 }
 
 // Publishes the state. Not in the midst of repairs: they are told when done.
@@ -278,9 +361,11 @@ void Keeper::tell() {
     observer_.restored(r.prefix, r.cause, r.count);
   }
   SinkReport report = mirror_.report();
+  SinkCounters counters = count();
   bool changed = false;
   {
     const std::lock_guard lock(mutex_);
+    counters_ = std::move(counters);
     changed = report.failed != report_.failed || report.repaired != report_.repaired ||
               report.installed != report_.installed || report.deviates != report_.deviates;
     report_ = std::move(report);

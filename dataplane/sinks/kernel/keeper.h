@@ -12,6 +12,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,10 @@ class Keeper {
   void wake();
   [[nodiscard]] SinkReport report() const;
 
+  // Any thread; see Sink.
+  [[nodiscard]] SinkCounters counters() const;
+  bool audit(std::function<void(SinkAudit)> done);
+
  private:
   void adopt();
   void listen();
@@ -56,8 +61,11 @@ class Keeper {
   void apply(const Batch& batch);
   void audit_step(Clock::time_point now);
   void start_audit(Clock::time_point now);
+  void end_audit(bool sound);
+  void answer(bool complete);
   void retry(Clock::time_point now);
   void tell();
+  [[nodiscard]] SinkCounters count() const;
   void wait(Clock::time_point now);
   const std::string& name_of(std::uint32_t port);
 
@@ -80,14 +88,25 @@ class Keeper {
   bool auditing_ = false;
   Clock::time_point next_audit_;
   Clock::time_point earliest_audit_;
+  Clock::time_point audit_began_;
   std::chrono::milliseconds audit_pause_;  // after one that was asked for
   Clock::time_point earliest_look_;        // at next hops
   Clock::time_point next_retry_;
   std::chrono::milliseconds pause_;             // between retries
   std::map<std::uint32_t, std::string> names_;  // of who did something in this round
 
+  using Asker = std::function<void(SinkAudit)>;
+  std::vector<Asker> served_;       // by the audit in progress
+  unsigned vain_ = 0;               // audits for them that were not sound
+  std::optional<bool> answerable_;  // whether all was compared; they wait for the repairs
+  std::uint64_t audits_ = 0, unsound_ = 0, overruns_ = 0, news_ = 0, retries_ = 0;
+  std::atomic<bool> asking_{false};
+
   mutable std::mutex mutex_;
   SinkReport report_;
+  SinkCounters counters_;
+  std::vector<Asker> asked_;  // waits for an audit to begin
+  bool ended_ = false;
 };
 
 }  // namespace dvr::kernel

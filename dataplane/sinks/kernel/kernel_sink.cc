@@ -129,6 +129,12 @@ SinkReport KernelSink::report() const {
   return impl_->keeper.report();
 }
 
+SinkCounters KernelSink::counters() const { return impl_->keeper.counters(); }
+
+bool KernelSink::audit(std::function<void(SinkAudit)> done) {
+  return impl_->keeper.audit(std::move(done));
+}
+
 void KernelSink::group_changed(std::uint32_t id, const ClassId& class_id,
                                std::span<const NextHop> hops) {
   const auto index = static_cast<std::uint32_t>(impl_->pending.groups.size());

@@ -17,6 +17,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -63,6 +64,10 @@ class KernelSink final : public Sink {
   [[nodiscard]] std::string name() const override { return "kernel"; }
   // As of the last delta, or of what was repaired since.
   [[nodiscard]] SinkReport report() const override;
+  // As of a second ago, or less.
+  [[nodiscard]] SinkCounters counters() const override;
+  // Cost: a read of all routes, 2 µs each, on the sink's thread and beside its other work.
+  bool audit(std::function<void(SinkAudit)> done) override;
 
   void group_changed(std::uint32_t id, const ClassId& class_id,
                      std::span<const NextHop> hops) override;

@@ -23,6 +23,9 @@ constexpr std::uint32_t kRouteProtocol = NLMSG_HDRLEN + offsetof(rtmsg, rtm_prot
 constexpr std::uint32_t kNexthopProtocol = NLMSG_HDRLEN + 2;  // nhmsg.nh_protocol
 constexpr std::uint32_t kRouteAttributes = NLMSG_HDRLEN + sizeof(rtmsg);
 
+// Linux's largest pid_max.
+constexpr std::uint32_t kMostProcesses = 1u << 22;
+
 // A classic BPF program with named targets.
 class Program {
  public:
@@ -159,6 +162,8 @@ Listener::State Listener::read(std::size_t most, const std::function<void(const 
 
 std::string culprit(std::uint32_t port) {
   if (port == 0) return "the kernel";
+  // A process's second socket, and on, has a number that is no process's.
+  if (port > kMostProcesses) return "another process (netlink port " + std::to_string(port) + ")";
   std::ifstream comm("/proc/" + std::to_string(port) + "/comm");
   std::string name;
   if (std::getline(comm, name)) return "process " + std::to_string(port) + " (" + name + ")";

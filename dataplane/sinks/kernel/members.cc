@@ -1,5 +1,6 @@
 #include "sinks/kernel/members.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <tuple>
 
@@ -72,7 +73,10 @@ void Members::collect() {
   }
 }
 
-void Members::reset(std::span<const NexthopFact> facts) {
+std::vector<std::uint32_t> Members::reset(std::span<const NexthopFact> facts) {
+  std::map<std::uint32_t, Member> before;
+  for (const auto& [member, id] : by_member_) before.emplace(id, member);
+  std::vector<std::uint32_t> altered;
   by_member_.clear();
   taken_.clear();
   unused_ = true;
@@ -81,7 +85,13 @@ void Members::reset(std::span<const NexthopFact> facts) {
     const bool ours = fact.protocol == kProtocol && !fact.group;
     taken_[fact.id].ours = ours;
     if (ours) by_member_.try_emplace(fact.member, fact.id);
+    const auto known = before.find(fact.id);
+    if (known != before.end() && (!ours || known->second != fact.member)) {
+      altered.push_back(fact.id);
+    }
   }
+  std::sort(altered.begin(), altered.end());
+  return altered;
 }
 
 }  // namespace dvr::kernel

@@ -29,8 +29,9 @@ class Members {
   Outcome remove(std::uint32_t id);
   // Removes what no group holds.
   void collect();
-  // Takes over what the kernel has instead of what was thought; nothing is held then.
-  void reset(std::span<const NexthopFact> facts);
+  // Takes over what the kernel has instead of what was thought; nothing is held then. Returns
+  // those that somebody has made another next hop of, in order.
+  std::vector<std::uint32_t> reset(std::span<const NexthopFact> facts);
   // An id that is not ours to use.
   void block(std::uint32_t id) { taken_[id]; }
 

@@ -131,7 +131,11 @@ void Mirror::want(const P& p, std::uint32_t id) {
   auto& e = table<P>().at(p);
   if (e.wanted == id && (e.have == id || e.reason != 0)) return;
   if (e.wanted != id) set_wanted(e, id);
-  if (e.have == id || (loading_ && e.have != kAbsent)) return;
+  if (e.have == id) return;
+  if (loading_ && e.have != kAbsent) {
+    if (!untouchable(e)) mark({id, kFamily});
+    return;
+  }
   const Half& half = classes_[id].half[kFamily];
   // The route needs the group, and as it shall be.
   if (half.dirty || (!half.available() && half.reason == 0)) {
@@ -153,6 +157,7 @@ void Mirror::install(const P& p, typename RouteTable<P>::Entry* e) {
   if (half.type != type_of(classes_[e->wanted].hops)) return;
   e = ready(p, e);
   if (e->have == e->wanted) return;
+  if (is_route_of(half.type, e->have)) return set_have(*e, e->wanted);
   const Class& c = classes_[e->wanted];
   RouteOperation op;
   op.kind = e->have == kAbsent ? RouteOperation::Kind::kAdd : RouteOperation::Kind::kReplace;
@@ -312,7 +317,7 @@ void Mirror::await_unfit() {
   waiting_ = 0;
   const auto look = [this](const auto& e) {
     if (!counts(e.wanted) || e.wanted == e.have || e.reason != 0) return;
-    if (adopting_ && e.have != kAbsent) return;
+    if (untouchable(e)) return;
     const std::size_t family = family_of<std::decay_t<decltype(e.prefix())>>();
     if (classes_[e.wanted].half[family].available()) await(e);
   };
@@ -338,7 +343,7 @@ bool Mirror::work(std::size_t routes) {
     typed(next, [&](const auto& p) {
       auto* const e = table<std::decay_t<decltype(p)>>().find(p);
       if (e == nullptr || !counts(e->wanted) || e->wanted == e->have || e->reason != 0) return;
-      if (adopting_ && e->have != kAbsent) return;
+      if (untouchable(*e)) return;
       install(p, e);
     });
   }

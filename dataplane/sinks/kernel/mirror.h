@@ -56,6 +56,12 @@ struct Restoration {
   std::uint64_t count = 0;
 };
 
+// Findings are what is met that is not as it should be.
+struct Findings {
+  std::uint64_t routes = 0;  // that were compared
+  std::vector<Restoration> differences;
+};
+
 class Mirror {
  public:
   // wide_weights: the kernel takes weights above 256.
@@ -91,6 +97,8 @@ class Mirror {
   void begin_audit();
   void audit(const RouteFact& route);
   void end_audit(bool sound);
+  // Since the last begin_audit(), also what others told of.
+  [[nodiscard]] const Findings& findings() const { return findings_; }
   // Addresses changed: looks again where next hops are that name no interface.
   void locate();
   // An address or a link changed, or time has passed: tries again what failed.
@@ -153,6 +161,12 @@ class Mirror {
 
     friend auto operator<=>(const Slot&, const Slot&) = default;
   };
+  // Prefixes of a class that lost their routes.
+  struct Loss {
+    Prefix shortest;
+    std::uint64_t count = 0;
+  };
+  using Losses = std::array<std::vector<Loss>, kFamilies>;  // by local id
   // What a class should have as its group.
   struct Plan {
     Groups content;
@@ -200,7 +214,17 @@ class Mirror {
   }
   [[nodiscard]] static RouteType type_of(const std::vector<NextHop>& hops);
   [[nodiscard]] static bool is_class(std::uint32_t have) {
-    return have != kAbsent && have < kLeaving;
+    return have != kAbsent && have < kUnreachable;
+  }
+  // The route is just what a class of this type has.
+  [[nodiscard]] static bool is_route_of(RouteType type, std::uint32_t have) {
+    return (type == RouteType::kUnreachable && have == kUnreachable) ||
+           (type == RouteType::kProhibit && have == kProhibit);
+  }
+  // Before a controller was heard, what is there is left alone, unless it is taken over as it is.
+  template <class E>
+  [[nodiscard]] bool untouchable(const E& e) const {
+    return adopting_ && e.have != kAbsent && !is_route_of(type_of(classes_[e.wanted].hops), e.have);
   }
 
   // mirror.cc: routes.
@@ -250,7 +274,7 @@ class Mirror {
   void settle_state(Slot slot, const Plan& plan);
   void remove_orphans(const std::string& cause);
   // Their groups and routes are gone from the kernel; so are routes in the state `others`.
-  void lose(const std::set<Slot>& slots, std::uint32_t others, const std::string& cause);
+  Losses lose(const std::set<Slot>& slots, std::uint32_t others);
 
   // removal.cc.
   void remove_leaving();
@@ -263,7 +287,10 @@ class Mirror {
   void remove_single(const Prefix& prefix);
 
   // audit.cc.
-  void note(const Prefix& p, const std::string& cause);
+  void note(const Prefix& p, const std::string& cause, std::uint64_t count = 1);
+  void found(const Prefix& p, const std::string& cause, std::uint64_t count = 1);
+  void note_lost(const Losses& losses, const std::string& cause);
+  void note_altered(const std::map<Slot, Groups>& altered, const std::string& cause);
   bool adopt_group(const NexthopFact& fact);
   [[nodiscard]] std::uint32_t state_of(const RouteFact& route, std::uint32_t wanted,
                                        std::uint32_t have) const;
@@ -302,6 +329,7 @@ class Mirror {
   std::map<std::string, Restoration> causes_;
   std::vector<Restoration> restored_;
   std::uint64_t repaired_ = 0;
+  Findings findings_;
 
   std::uint8_t mark_ = 1;
   std::vector<std::string> reasons_;  // 0: it only waits

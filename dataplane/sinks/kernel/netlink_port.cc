@@ -3,8 +3,10 @@
 #include <linux/netlink.h>
 #include <sys/utsname.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <system_error>
+#include <utility>
 
 namespace dvr::kernel {
 namespace {
@@ -21,29 +23,46 @@ NetlinkPort::NetlinkPort(const Place& place)
       dumps_(kReceiveBytes),
       batch_(kBatchBytes + kMostMessage) {}
 
+Outcome NetlinkPort::counted(Outcome outcome, std::uint64_t* done) {
+  ++(outcome.ok() ? *done : count_.refused);
+  return outcome;
+}
+
 Outcome NetlinkPort::add_member(std::uint32_t id, const Member& member) {
-  return socket_.request(put_member(batch_.data(), id, member));
+  return counted(socket_.request(put_member(batch_.data(), id, member)), &count_.nexthops_added);
 }
 
 Outcome NetlinkPort::set_group(std::uint32_t id, std::span<const GroupEntry> entries,
                                bool replace) {
-  return socket_.request(put_group(batch_.data(), id, entries, replace));
+  return counted(socket_.request(put_group(batch_.data(), id, entries, replace)),
+                 &count_.groups_set);
 }
 
 Outcome NetlinkPort::remove_nexthop(std::uint32_t id) {
-  return socket_.request(put_nexthop_removal(batch_.data(), id));
+  Outcome outcome = socket_.request(put_nexthop_removal(batch_.data(), id));
+  if (outcome.error == ENOENT) return outcome;  // gone already
+  return counted(std::move(outcome), &count_.nexthops_removed);
 }
 
 void NetlinkPort::routes(std::span<const RouteOperation> operations,
                          std::vector<RouteFailure>* failed) {
+  const std::size_t failed_before = failed->size();
+  const auto of = [this](RouteOperation::Kind kind) -> std::uint64_t& {
+    return kind == RouteOperation::Kind::kAdd       ? count_.routes_added
+           : kind == RouteOperation::Kind::kReplace ? count_.routes_replaced
+                                                    : count_.routes_removed;
+  };
+  for (const RouteOperation& op : operations) ++of(op.kind);
   std::size_t first = 0, used = 0;
   const auto send = [&](std::size_t end) {
     if (used == 0) return;
+    const std::size_t known = failed->size();
     const Outcome all = socket_.batch(batch_.data(), used, [&](std::size_t index, Outcome outcome) {
       failed->push_back({first + index, std::move(outcome)});
     });
     // Nobody knows which were done: an audit will.
     if (!all.ok()) {
+      failed->resize(known);
       for (std::size_t i = first; i < end; ++i) failed->push_back({i, all});
     }
     first = end;
@@ -54,6 +73,10 @@ void NetlinkPort::routes(std::span<const RouteOperation> operations,
     if (used > kBatchBytes) send(i + 1);
   }
   send(operations.size());
+  for (std::size_t i = failed_before; i < failed->size(); ++i) {
+    --of(operations[(*failed)[i].index].kind);
+    ++count_.refused;
+  }
 }
 
 std::optional<std::uint32_t> NetlinkPort::interface_of(const Address& gateway) {

@@ -30,6 +30,14 @@ class NetlinkPort final : public Port {
   // What the kernel calls those who make these changes.
   [[nodiscard]] std::uint32_t port() const { return socket_.port(); }
 
+  // Requests since it was made: those that the kernel carried out, and all that it refused.
+  struct Count {
+    std::uint64_t routes_added = 0, routes_replaced = 0, routes_removed = 0;
+    std::uint64_t groups_set = 0, nexthops_added = 0, nexthops_removed = 0;
+    std::uint64_t refused = 0;
+  };
+  [[nodiscard]] const Count& count() const { return count_; }
+
   // All of them; none: the kernel would not tell.
   std::optional<std::vector<NexthopFact>> nexthops();
   std::optional<std::vector<LinkFact>> links();
@@ -38,10 +46,13 @@ class NetlinkPort final : public Port {
   template <class Fact, class Read>
   std::optional<std::vector<Fact>> all(nlmsghdr* request, Read read);
 
+  Outcome counted(Outcome outcome, std::uint64_t* done);
+
   Place place_;
   NetlinkSocket socket_;
   NetlinkSocket dumps_;
   std::vector<char> batch_;
+  Count count_;
 };
 
 // RouteDump reads our routes piece by piece, so that other work goes on between.

@@ -48,7 +48,7 @@ void Mirror::remove_whole(const std::set<Slot>& slots) {
   for (const Slot slot : slots) {
     if (half(slot).group != 0) port_.remove_nexthop(half(slot).group);
   }
-  lose(slots, kAbsent, "");
+  lose(slots, kAbsent);
 }
 
 // Sorts what leaves into groups that leave as a whole, large parts of groups, and the rest.
@@ -162,7 +162,7 @@ void Mirror::remove_by_copy(const Groups& content, const std::vector<Prefix4>& p
     }
     flush();
     port_.remove_nexthop(copy);
-    lose({}, kLeaving, "");
+    lose({}, kLeaving);
   }
   for (const Prefix4& p : prefixes) remove_single(Prefix::of(p));
 }

@@ -15,6 +15,9 @@ namespace dvr::kernel {
 
 // What the kernel has for a prefix, beside the local ids of classes.
 inline constexpr std::uint32_t kAbsent = 0;
+inline constexpr std::uint32_t kUnreachable =
+    0xfffffffb;  // such a route of ours, of no known class
+inline constexpr std::uint32_t kProhibit = 0xfffffffc;
 inline constexpr std::uint32_t kLeaving = 0xfffffffd;   // a route to a group that is about to go
 inline constexpr std::uint32_t kOrphaned = 0xfffffffe;  // a route of ours to a group of no class
 inline constexpr std::uint32_t kOther = 0xffffffff;  // a route in our place that must be replaced

@@ -313,7 +313,7 @@ TEST(ForwardingTest, PacketsCrossWhileDataPlaneAndControllerDie) {
   const auto told = controller->observations();
   ASSERT_FALSE(told.empty());
   EXPECT_TRUE(told[0].has_repair());
-  EXPECT_NE(told[0].repair().cause().find("next hops changed by process"), std::string::npos)
+  EXPECT_NE(told[0].repair().cause().find("next hops changed by "), std::string::npos)
       << told[0].repair().cause();
 
   // A path for new counts, now that some were lost; then the controller dies.

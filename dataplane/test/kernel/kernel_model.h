@@ -93,10 +93,10 @@ class KernelModel final : public Port {
     return {};
   }
 
-  void routes(std::span<const RouteOperation> operations,
-              std::vector<RouteFailure>* failed) override {
-    for (std::size_t i = 0; i < operations.size(); ++i) {
-      Outcome outcome = route(operations[i]);
+  void routes(std::span<const RouteOperation> list, std::vector<RouteFailure>* failed) override {
+    operations += list.size();
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      Outcome outcome = route(list[i]);
       if (!outcome.ok()) failed->push_back({i, std::move(outcome)});
       changed();
     }
@@ -162,6 +162,7 @@ class KernelModel final : public Port {
   std::map<Key, ModelRoute, KeyOrder> table;
   std::set<std::uint32_t> usable;                // interfaces
   std::map<std::string, std::uint32_t> on_link;  // addresses
+  std::uint64_t operations = 0;                  // on routes
   std::function<bool()> refuses = [] { return false; };
   std::function<void()> changed = [] {};  // after each change by the Port
 

@@ -291,7 +291,7 @@ class Walk {
       std::advance(at, static_cast<std::ptrdiff_t>(below(k.table.size())));
       return at;
     };
-    switch (below(7)) {
+    switch (below(8)) {
       case 0:
       case 1: {
         if (k.table.empty()) return;
@@ -334,6 +334,16 @@ class Walk {
         // A foreign route at a free place, ours or its own metric.
         const Prefix p = parse_prefix(some_prefix()).value();
         k.table.try_emplace({p, below(2) == 0 ? kMetric : 5}, ModelRoute{4, RouteType::kGroup, 0});
+        break;
+      }
+      case 6: {
+        // A next hop is made another one, in all groups that hold it.
+        for (auto& [id, o] : k.objects) {
+          if (o.group || o.member.gateway.family == 0 || below(3) != 0) continue;
+          o.member.gateway.bits ^= 0xff;
+          break;
+        }
+        if (told) m.set_nexthops(k.nexthops(), "changed by a test");
         break;
       }
       default: {
@@ -496,6 +506,43 @@ TEST(MirrorTest, ARestartAdoptsAndEndsRight) {
   }
 }
 
+TEST(MirrorTest, ARestartThatFindsAllRightChangesNothing) {
+  std::uint64_t adopted = 0;
+  for (std::uint64_t seed = 600; seed < 600 + seeds(41) && !testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    World world;
+    for (const char* last : {"8", "9"}) {
+      world.kernel.on_link[std::string("10.0.0.") + last] = 2;
+      world.kernel.on_link[std::string("fd00::") + last] = 3;
+    }
+    Walk walk(world, seed);
+    for (int i = 0; i < 20 && !testing::Test::HasFailure(); ++i) {
+      SCOPED_TRACE("step " + std::to_string(i));
+      walk.delta();
+      world.controller.drain();
+      world.work();
+      world.controller.begin().end();  // what has drained leaves
+      const SinkReport before = world.mirror->report();
+      if (before.failed > 0 || before.deviates) continue;
+      // A group that the last route has left may go, and nothing else happen.
+      const auto routes = world.kernel.table;
+      const std::uint64_t operations = world.kernel.operations;
+      world.start();
+      world.work();
+      // Before a controller was heard, and after.
+      EXPECT_EQ(world.mirror->report().failed, before.failed);
+      EXPECT_EQ(world.mirror->report().entries, before.entries);
+      world.controller.begin().end();
+      EXPECT_EQ(world.kernel.operations, operations);
+      EXPECT_TRUE(world.kernel.table == routes);
+      adopted += world.mirror->report().entries;
+      EXPECT_EQ(world.mirror->report().installed, before.installed);
+      EXPECT_EQ(world.mirror->report().repaired, 0u);
+    }
+  }
+  EXPECT_GT(adopted, 300u);
+}
+
 TEST(MirrorTest, RefusalsAreCountedAndTriedAgain) {
   for (std::uint64_t seed = 500; seed < 500 + seeds(41) && !testing::Test::HasFailure(); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
@@ -540,6 +587,87 @@ TEST(MirrorTest, ShortPrefixesComeFirst) {
   EXPECT_EQ(told[0].count, 6u);
   EXPECT_EQ(told[0].prefix.length, 0);
   EXPECT_EQ(world.mirror->report().repaired, 6u);
+}
+
+TEST(MirrorTest, NextHopsThatSomebodyChangedAreSetRightAndTold) {
+  World world;
+  Controller& c = world.controller;
+  c.begin(DeltaKind::kFull).group(1, {"10.0.0.1", "10.0.0.2"}).group(2, {"fd00::1"});
+  c.set("10.0.0.0/8", 1).set("10.1.0.0/16", 1).set("2001:db8::/32", 2).end();
+  const auto told = [&] {
+    std::string all;
+    for (const Restoration& r : world.mirror->take_restorations()) {
+      all += to_string(r.prefix) + " " + std::to_string(r.count) + " " + r.cause + "\n";
+    }
+    return all;
+  };
+  // A next hop is another one now, then a group has another weight, then one next hop less.
+  for (auto& [id, o] : world.kernel.objects) {
+    if (!o.group && to_string(o.member.gateway) == "10.0.0.2") {
+      o.member.gateway = parse_address("10.0.0.7").value();
+    }
+  }
+  world.mirror->set_nexthops(world.kernel.nexthops(), "somebody");
+  world.work();
+  EXPECT_EQ(told(), "10.0.0.0/8 2 somebody\n");
+  world.check();
+  for (auto& [id, o] : world.kernel.objects) {
+    if (o.group) o.entries.back().weight = 9;
+  }
+  world.mirror->set_nexthops(world.kernel.nexthops(), "somebody else");
+  world.work();
+  EXPECT_EQ(told(), "10.0.0.0/8 3 somebody else\n");
+  world.check();
+  for (auto& [id, o] : world.kernel.objects) {
+    if (o.group && o.entries.size() > 1) o.entries.pop_back();
+  }
+  world.mirror->set_nexthops(world.kernel.nexthops(), "a third one");
+  world.work();
+  EXPECT_EQ(told(), "10.0.0.0/8 2 a third one\n");
+  world.check();
+  EXPECT_EQ(world.mirror->report().repaired, 7u);
+  // What the kernel does itself because a link is down is no foreign change.
+  world.kernel.down(3);
+  world.tell_links();
+  world.mirror->set_nexthops(world.kernel.nexthops(), "a link");
+  world.work();
+  EXPECT_EQ(world.mirror->report().repaired, 7u);
+  world.check();
+}
+
+TEST(MirrorTest, FindingsAreWhatAnAuditMet) {
+  World world;
+  Controller& c = world.controller;
+  c.begin(DeltaKind::kFull).group(1, {"10.0.0.1"}).group(2, {"10.0.0.2"});
+  for (int i = 0; i < 10; ++i) c.set("10." + std::to_string(i) + ".0.0/16", 1);
+  c.set("10.0.0.0/8", 2).end();
+  const auto route = [&](const std::string& text, std::uint32_t metric = kMetric) {
+    return KernelModel::Key{parse_prefix(text).value(), metric};
+  };
+  world.audit();
+  EXPECT_EQ(world.mirror->findings().routes, 11u);
+  EXPECT_TRUE(world.mirror->findings().differences.empty());
+  const ModelRoute two = world.kernel.table.at(route("10.0.0.0/8"));
+  world.kernel.table.erase(route("10.3.0.0/16"));
+  world.kernel.table.erase(route("10.0.0.0/8"));
+  world.kernel.table[route("10.5.0.0/16")] = two;
+  world.kernel.table[route("192.0.2.0/24")] = two;
+  world.kernel.table[route("198.51.100.0/24", 71)] = two;
+  world.audit();
+  std::map<std::string, std::string> found;
+  for (const Restoration& d : world.mirror->findings().differences) {
+    found[d.cause] = to_string(d.prefix) + " " + std::to_string(d.count);
+  }
+  EXPECT_EQ(found, (std::map<std::string, std::string>{
+                       {"lost unseen, found by an audit", "10.0.0.0/8 2"},
+                       {"changed unseen, found by an audit", "10.5.0.0/16 1"},
+                       {"left over", "192.0.2.0/24 1"},
+                       {"left over, with another metric", "198.51.100.0/24 1"}}));
+  EXPECT_EQ(world.mirror->findings().routes, 11u);
+  world.work();
+  world.check();
+  world.audit();
+  EXPECT_TRUE(world.mirror->findings().differences.empty());
 }
 
 // What a fail-over costs: operations, whatever the number of classes and prefixes.

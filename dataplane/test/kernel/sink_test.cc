@@ -1,4 +1,6 @@
 // The kernel sink with the real kernel, in a network namespace of the test's own.
+#include <signal.h>
+
 #include "test/kernel/scene.h"
 
 namespace dvr::kernel::test {
@@ -26,6 +28,17 @@ class KernelSinkTest : public ::testing::Test {
     std::size_t n = 0;
     for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
     return n;
+  }
+  // The word between two texts that are on one line of it.
+  static std::string first_word_after(const std::string& text, const std::string& before,
+                                      const std::string& behind) {
+    for (auto at = text.find(before); at != std::string::npos; at = text.find(before, at + 1)) {
+      const auto begin = at + before.size(), end = text.find(' ', begin);
+      if (end != std::string::npos && text.compare(end, behind.size(), behind) == 0) {
+        return text.substr(begin, end - begin);
+      }
+    }
+    return "";
   }
   // The way of a packet.
   static std::string way(const std::string& address) { return run("ip route get " + address); }
@@ -236,10 +249,21 @@ TEST_F(KernelSinkTest, OneForeignChangeIsRepairedWithinASecond) {
   repaired("ip route flush proto 68");
   repaired("ip -6 route flush proto 68");
   repaired("ip nexthop flush proto 68");
+  // The next hop becomes another one, the group gets another member.
+  const std::string member =
+      first_word_after(run("ip nexthop show proto 68"), "id ", " via 10.0.0.2");
+  const std::string group = first_word_after(run("ip route show 192.0.2.0/24"), "nhid ", " ");
+  ASSERT_FALSE(member.empty()) << run("ip nexthop show proto 68");
+  ASSERT_FALSE(group.empty()) << run("ip route show 192.0.2.0/24");
+  repaired("ip nexthop replace id " + member + " via 10.0.1.9 dev w1 proto 68");
+  must("ip nexthop add id 5 via 10.0.1.9 dev w1");
+  repaired("ip nexthop replace id " + group + " group 5 proto 68");
   const auto told = r.observed.restorations();
   ASSERT_GE(told.size(), 8u);
   EXPECT_EQ(told[0].substr(0, 34), "192.0.2.0/24 1 removed by process ") << told[0];
   EXPECT_TRUE(has(told[3], "192.0.2.0/24 1 replaced by process ")) << told[3];
+  EXPECT_TRUE(has(told.back(), " 2 next hops changed by ")) << told.back();
+  EXPECT_TRUE(has(run("ip nexthop show id 5"), "10.0.1.9"));
 }
 
 TEST_F(KernelSinkTest, LinkDownTakesNextHopsAndUpBringsThemBack) {
@@ -287,7 +311,10 @@ TEST_F(KernelSinkTest, NextHopsAreFoundWhereTheirNetworkMovesTo) {
 TEST_F(KernelSinkTest, WhatIsRightIsLeftAloneAfterARestart) {
   const auto table = [](Controller& c, DeltaKind kind) {
     c.begin(kind).group(1, {"10.0.0.2%w0"}).group(2, {"fd00:0::2%w0", "fd00:1::2%w1"});
-    c.set("192.0.2.0/24", 1).set("198.51.100.0/24", 1).set("2001:db8::/48", 2).end();
+    c.group(3, {"unreachable"}).group(4, {"prohibit"}).group(5, {"blackhole"});
+    c.set("192.0.2.0/24", 1).set("198.51.100.0/24", 1).set("2001:db8::/48", 2);
+    c.set("10.3.0.0/16", 3).set("2001:db8:3::/48", 3).set("10.4.0.0/16", 4);
+    c.set("2001:db8:4::/48", 4).set("10.5.0.0/16", 5).end();
   };
   {
     Router r;
@@ -297,7 +324,11 @@ TEST_F(KernelSinkTest, WhatIsRightIsLeftAloneAfterARestart) {
   const std::string before = routes() + run("ip nexthop show");
   EXPECT_TRUE(has(before, "192.0.2.0/24"));
   // What the kernel tells of changes, from here on.
-  FILE* const monitor = ::popen("timeout 60 ip monitor route nexthop", "r");
+  // `exec`: the shell's pid becomes the monitor's.
+  FILE* const monitor = ::popen("echo $$; exec ip monitor route nexthop", "r");
+  char line[512];
+  ASSERT_NE(std::fgets(line, sizeof line, monitor), nullptr);
+  const pid_t pid = std::atoi(line);
   must("sleep 0.3");
   {
     // The saved table is there again: nothing is touched.
@@ -309,19 +340,20 @@ TEST_F(KernelSinkTest, WhatIsRightIsLeftAloneAfterARestart) {
     ASSERT_TRUE(KernelSink::open({}, fib, observed, &sink).ok());
     fib.add_listener(sink.get());
     table(saved, DeltaKind::kIncremental);
-    EXPECT_EQ(sink->report().entries, 3u);
+    EXPECT_EQ(sink->report().entries, 8u);
     EXPECT_EQ(sink->report().failed, 0u);
     EXPECT_EQ(sink->report().repaired, 0u);
     fib.remove_listener(sink.get());
   }
   EXPECT_EQ(routes() + run("ip nexthop show"), before);
   must("ip route add 203.0.113.0/24 dev w0");  // the end of what is looked at
-  char line[512];
   std::string heard;
   while (!has(heard, "203.0.113.0/24") && std::fgets(line, sizeof line, monitor) != nullptr) {
     heard += line;
   }
-  run("pkill -P $$ -x timeout");
+  ASSERT_GT(pid, 1);
+  ::kill(pid, SIGTERM);
+  ::pclose(monitor);
   EXPECT_EQ(heard.substr(0, 14), "203.0.113.0/24") << heard;
 }
 
@@ -385,6 +417,61 @@ TEST_F(KernelSinkTest, AnAuditFindsWhatNobodyTold) {
   must("ip route add 192.0.2.0/24 via 10.0.0.2 proto 68 metric 71");
   EXPECT_TRUE(eventually([&] { return count(routes(), "metric") == 1; })) << routes();
   EXPECT_TRUE(r.right());
+}
+
+TEST_F(KernelSinkTest, AnAuditThatIsAskedForTellsWhatItFoundAndSetRight) {
+  Router r;
+  r.controller.begin(DeltaKind::kFull).group(1, {"10.0.0.2%w0"}).group(2, {"10.9.9.9"});
+  r.controller.set("192.0.2.0/24", 1).set("198.51.100.0/24", 1).set("203.0.113.0/24", 2).end();
+  const auto audit = [&] {
+    std::atomic<bool> done{false};
+    SinkAudit result;
+    EXPECT_TRUE(r.sink->audit([&](const SinkAudit& a) {
+      result = a;
+      done = true;
+    }));
+    EXPECT_TRUE(eventually([&] { return done.load(); }));
+    return result;
+  };
+  SinkAudit quiet = audit();
+  EXPECT_TRUE(quiet.complete);
+  EXPECT_EQ(quiet.entries, 2u);
+  EXPECT_EQ(quiet.failed, 1u);
+  EXPECT_TRUE(quiet.differences.empty());
+  // The kernel tells nobody of a route that it takes away with its next hop's interface, and of
+  // added ones this sink does not want to hear.
+  must("ip route add 100.64.0.0/10 via 10.0.0.2 proto 68 metric 70");
+  must("ip route add 192.0.2.0/24 via 10.0.0.2 proto 68 metric 71");
+  const SinkAudit found = audit();
+  EXPECT_TRUE(found.complete);
+  EXPECT_EQ(found.entries, 4u);
+  ASSERT_EQ(found.differences.size(), 2u);
+  std::map<std::string, std::string> causes;
+  for (const auto& d : found.differences) causes[d.cause] = d.prefix;
+  EXPECT_EQ(causes["left over"], "100.64.0.0/10");
+  EXPECT_EQ(causes["left over, with another metric"], "192.0.2.0/24");
+  EXPECT_EQ(count(routes(), "metric"), 2u) << routes();
+  std::map<std::string, std::uint64_t> counters;
+  EXPECT_TRUE(eventually([&] {
+    for (const auto& [name, value] : r.sink->counters()) counters[name] = value;
+    return counters["kernel_audits"] == 2;
+  })) << counters["kernel_audits"];
+  EXPECT_EQ(counters["kernel_routes_added"], 2u);
+  EXPECT_EQ(counters["kernel_routes_removed"], 2u);
+  EXPECT_EQ(counters["kernel_audits_incomplete"], 0u);
+  EXPECT_GE(counters["kernel_groups_set"], 1u);
+}
+
+TEST_F(KernelSinkTest, WhoAsksForAnAuditHearsAlsoWhenTheSinkEnds) {
+  std::atomic<int> answers{0};
+  int asked = 0;
+  {
+    Router r;
+    r.controller.begin(DeltaKind::kFull).group(1, {"10.0.0.2%w0"}).set("192.0.2.0/24", 1).end();
+    while (r.sink->audit([&](const SinkAudit&) { ++answers; })) ++asked;  // more than it takes
+  }
+  EXPECT_GE(asked, 64);
+  EXPECT_EQ(answers, asked);
 }
 
 TEST_F(KernelSinkTest, WithdrawnClassesAndManyRemovalsLeaveAtOnce) {

@@ -6,6 +6,7 @@
 #include <set>
 #include <thread>
 
+#include "test/stream/audited_sink.h"
 #include "test/stream/rig.h"
 
 namespace dvr::stream {
@@ -287,6 +288,67 @@ TEST(ClientTest, ASinkThatChangesBetweenDeltasIsTold) {
   pb::Stats stats;
   rig.board.fill(&stats);
   EXPECT_EQ(stats.sinks(0).entries(), 4u);
+}
+
+TEST(ClientTest, AnAuditThatTheControllerAsksForIsAnsweredOnItsStream) {
+  AuditedSink sink;
+  RigOptions options;
+  options.sink = &sink;
+  Rig rig(options);
+  const Model model = small_table().at(1);
+  rig.connect(model);
+  const auto ask = [&](std::uint64_t id) {
+    pb::ControllerMessage message;
+    message.mutable_audit()->set_id(id);
+    rig.transport.deliver(std::move(message));
+    rig.drain();
+  };
+  const auto answers = [&] { return rig.sent(pb::DataPlaneMessage::kAudit); };
+  ask(41);
+  EXPECT_TRUE(answers().empty()) << "before the sink has";
+  SinkAudit audit;
+  audit.entries = 7;
+  std::thread([&] { sink.end(audit); }).join();
+  rig.client->step();
+  ASSERT_EQ(answers().size(), 1u);
+  EXPECT_EQ(answers()[0].audit().id(), 41u);
+  ASSERT_EQ(answers()[0].audit().sinks_size(), 1);
+  EXPECT_EQ(answers()[0].audit().sinks(0).entries(), 7u);
+  // What another stream asked for is not this one's.
+  ask(42);
+  rig.lose();
+  rig.connect(model);
+  rig.transport.sent.clear();
+  sink.end(audit);
+  rig.client->step();
+  rig.client->step();
+  EXPECT_TRUE(answers().empty());
+}
+
+TEST(ClientTest, WithoutASinkToAuditTheAnswerIsEmpty) {
+  Rig rig;
+  rig.connect(small_table().at(1));
+  pb::ControllerMessage message;
+  message.mutable_audit()->set_id(1);
+  rig.transport.deliver(std::move(message));
+  rig.drain();
+  rig.client->step();
+  const auto told = rig.sent(pb::DataPlaneMessage::kAudit);
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].audit().sinks_size(), 0);
+}
+
+TEST(ClientTest, SinksCountersAreAmongTheCounters) {
+  AuditedSink sink;
+  RigOptions options;
+  options.sink = &sink;
+  Rig rig(options);
+  rig.connect(small_table().at(1));
+  rig.clock.advance_to(rig.clock.now() + Client::kCountersEvery);
+  rig.client->step();
+  const auto told = rig.sent(pb::DataPlaneMessage::kCounters);
+  ASSERT_FALSE(told.empty());
+  EXPECT_EQ(told.back().counters().more().at("kernel_audits"), 5u);
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "fib.grpc.pb.h"
 #include "stream/grpc_transport.h"
 #include "stream/local_service.h"
+#include "test/stream/audited_sink.h"
 #include "test/stream/rig.h"
 
 namespace dvr::stream {
@@ -258,7 +259,8 @@ TEST(GrpcTest, AbandonedStreamsGiveNoEvents) {
 
 class LocalServiceTest : public testing::Test {
  protected:
-  LocalServiceTest() : service_(fib_, board_, {"r1", "instance-1"}) {
+  LocalServiceTest()
+      : memory_(fib_), service_(fib_, board_, {&memory_, &sink_}, {"r1", "instance-1"}) {
     Deltas deltas(fib_);
     deltas.start(model_.position(), "n");
     EXPECT_TRUE(deltas.apply(model_.full(1)[0]).ok());
@@ -271,6 +273,8 @@ class LocalServiceTest : public testing::Test {
   Model model_ = small_table().at(7);
   Fib fib_;
   Board board_;
+  MemorySink memory_;
+  AuditedSink sink_;
   LocalService service_;
   std::unique_ptr<pb::DataPlane::Stub> stub_;
 };
@@ -323,6 +327,7 @@ TEST_F(LocalServiceTest, TellsStatsAndHealth) {
   EXPECT_EQ(stats.controller(), "c:1");
   EXPECT_EQ(stats.since_ms(), 99u);
   EXPECT_GT(stats.engine_bytes(), 0u);
+  EXPECT_EQ(stats.counters().more().at("kernel_audits"), 5u) << "as they are now";
   pb::Health health;
   ASSERT_TRUE(stub_->HealthCheck(&two, {}, &health).ok());
   EXPECT_FALSE(health.healthy());
@@ -332,8 +337,67 @@ TEST_F(LocalServiceTest, TellsStatsAndHealth) {
   EXPECT_TRUE(health.healthy());
 }
 
+TEST_F(LocalServiceTest, AuditsTheSinksThatHaveSomethingToCompare) {
+  grpc::ClientContext context;
+  pb::AuditRequest request;
+  request.set_id(9);
+  pb::AuditReport report;
+  std::thread sink([this] {
+    SinkAudit audit;
+    audit.complete = true;
+    audit.entries = 7;
+    audit.failed = 2;
+    audit.took = std::chrono::milliseconds(3);
+    audit.differences.push_back({"10.0.0.0/8", "left over", 4});
+    sink_.end(audit);
+  });
+  const grpc::Status status = stub_->Audit(&context, request, &report);
+  sink.join();
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(report.id(), 9u);
+  ASSERT_EQ(report.sinks_size(), 1);
+  EXPECT_EQ(report.sinks(0).name(), "kernel");
+  EXPECT_TRUE(report.sinks(0).complete());
+  EXPECT_EQ(report.sinks(0).entries(), 7u);
+  EXPECT_EQ(report.sinks(0).failed(), 2u);
+  EXPECT_EQ(report.sinks(0).took_ms(), 3u);
+  ASSERT_EQ(report.sinks(0).differences_size(), 1);
+  EXPECT_EQ(report.sinks(0).differences(0).cause(), "left over");
+  EXPECT_EQ(report.sinks(0).differences(0).count(), 4u);
+}
+
+TEST_F(LocalServiceTest, AnAuditThatNobodyWaitsForHoldsNothingUp) {
+  grpc::ClientContext context;
+  pb::AuditReport report;
+  std::thread caller([&] {
+    EXPECT_EQ(stub_->Audit(&context, {}, &report).error_code(), grpc::StatusCode::CANCELLED);
+  });
+  sink_.asked();
+  context.TryCancel();
+  caller.join();
+  sink_.end({});  // too late, and harmless
+  // One in progress does not keep the service from ending.
+  grpc::ClientContext second;
+  std::thread other([&] { EXPECT_FALSE(stub_->Audit(&second, {}, &report).ok()); });
+  sink_.asked();
+  service_.stop();
+  other.join();
+  sink_.end({});
+}
+
+TEST_F(LocalServiceTest, WithoutSuchASinkAnAuditIsEmpty) {
+  LocalService bare(fib_, board_, {&memory_}, {"r1", "i"});
+  ASSERT_TRUE(bare.start("127.0.0.1:0").ok());
+  const auto stub = pb::DataPlane::NewStub(
+      grpc::CreateChannel(bare.address(), grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  pb::AuditReport report;
+  EXPECT_TRUE(stub->Audit(&context, {}, &report).ok());
+  EXPECT_EQ(report.sinks_size(), 0);
+}
+
 TEST_F(LocalServiceTest, ATakenPortIsAnError) {
-  LocalService second(fib_, board_, {"r1", "i"});
+  LocalService second(fib_, board_, {}, {"r1", "i"});
   const Status status = second.start(service_.address());
   EXPECT_FALSE(status.ok());
   EXPECT_NE(status.message().find(service_.address()), std::string::npos) << status.message();

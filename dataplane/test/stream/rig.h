@@ -42,6 +42,7 @@ struct RigOptions {
   bool adopt = false;
   std::uint32_t credit = 8;
   std::string state_dir;  // empty: none
+  Sink* sink = nullptr;   // beside the memory sink
 };
 
 inline RigOptions with_takeover() {
@@ -96,8 +97,10 @@ class Rig {
     client_options.session.credit = options.credit;
     client_options.controllers = options.controllers;
     client_options.seed = 1;
-    client = std::make_unique<Client>(client_options, fib, std::vector<Sink*>{&sink},
-                                      directory.get(), transport, clock, board, logger);
+    std::vector<Sink*> sinks{&sink};
+    if (options.sink != nullptr) sinks.push_back(options.sink);
+    client = std::make_unique<Client>(client_options, fib, std::move(sinks), directory.get(),
+                                      transport, clock, board, logger);
   }
 
   ~Rig() {
