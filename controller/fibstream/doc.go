@@ -11,6 +11,6 @@
 //
 // A session has two goroutines: the stream's handler, which alone sends, and a
 // receiver. They meet in the session under its mutex; what others may ask
-// (List, WaitInstalled, Lookup) is in the registry under the registry's mutex.
+// (List, WaitInstalled, Lookup, Audit) is in the registry under the registry's mutex.
 // Order of locks: session, then registry. No lock is held while sending.
 package fibstream

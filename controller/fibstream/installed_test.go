@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -262,6 +263,82 @@ func TestLookup(t *testing.T) {
 	cut()
 	if _, err := h.server.Lookup(h.ctx, "r1", netip.MustParseAddr("10.1.2.3")); !errors.Is(err, ErrNoDataPlane) {
 		t.Fatalf("got %v", err)
+	}
+}
+
+func TestAudit(t *testing.T) {
+	s := newSource(t, logA, 1)
+	h := start(t, s, Options{})
+	if _, err := h.server.Audit(h.ctx, "r1"); !errors.Is(err, ErrNoDataPlane) {
+		t.Fatalf("got %v", err)
+	}
+	p := fibtest.NewPlane("r1", "i1")
+	cut := h.connect(t, p, nil)
+	h.synced(t, p)
+	got, err := h.server.Audit(h.ctx, "r1")
+	if err != nil || got == nil || len(got) != 0 {
+		t.Fatalf("without a sink to audit: %v %v", got, err)
+	}
+	long := strings.Repeat("x", 2*maxReason)
+	many := make([]*fibpb.SinkAudit_Difference, 2*maxDifferences)
+	for i := range many {
+		many[i] = &fibpb.SinkAudit_Difference{Prefix: "10.0.0.0/8", Cause: long, Count: uint64(i)}
+	}
+	p.SetAudits(&fibpb.SinkAudit{Name: "kernel", Complete: true, Entries: 7, Failed: 2, TookMs: 1500, Differences: many})
+	got, err = h.server.Audit(h.ctx, "r1")
+	if err != nil || len(got) != 1 {
+		t.Fatalf("%v %v", got, err)
+	}
+	a := got[0]
+	if a.Name != "kernel" || !a.Complete || a.Entries != 7 || a.Failed != 2 || a.Took != 1500*time.Millisecond {
+		t.Errorf("%+v", a)
+	}
+	if len(a.Differences) != maxDifferences || a.Differences[1].Count != 1 || a.Differences[0].Prefix != "10.0.0.0/8" || len(a.Differences[0].Cause) != maxReason {
+		t.Errorf("%d differences, the second %+v", len(a.Differences), a.Differences[1])
+	}
+	cut()
+	if _, err := h.server.Audit(h.ctx, "r1"); !errors.Is(err, ErrNoDataPlane) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+// TestQuestionsOfALostDataPlane: who waits for a data plane that never answers
+// hears when it goes, and no more than a few may wait.
+func TestQuestionsOfALostDataPlane(t *testing.T) {
+	s := newSource(t, logA, 1)
+	h := start(t, s, Options{})
+	stream, err := fibtest.NewPlane("r1", "i1").Connect(h.ctx, h.dial(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.server.registry.mu.Lock()
+	x := h.server.registry.planes["r1"].session
+	h.server.registry.mu.Unlock()
+	waiting := func() int {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		return len(x.audits)
+	}
+	errs := make(chan error)
+	for i := range maxQuestions {
+		go func() {
+			_, err := h.server.Audit(h.ctx, "r1")
+			errs <- err
+		}()
+		for deadline := time.Now().Add(10 * time.Second); waiting() <= i; time.Sleep(time.Millisecond) { // other goroutines
+			if time.Now().After(deadline) {
+				t.Fatal("nobody waits")
+			}
+		}
+	}
+	if _, err := h.server.Audit(h.ctx, "r1"); !errors.Is(err, ErrBusy) {
+		t.Errorf("one too many: %v", err)
+	}
+	stream.Cut()
+	for range maxQuestions {
+		if err := <-errs; !errors.Is(err, ErrNoDataPlane) {
+			t.Errorf("got %v", err)
+		}
 	}
 }
 

@@ -27,65 +27,18 @@ func (s *Server) Lookup(ctx context.Context, router eventlog.RouterID, a netip.A
 	if !a.IsValid() {
 		return fail(&eventlog.FieldError{Field: "address", Reason: "is not an address"})
 	}
-	s.registry.mu.Lock()
-	var x *session
-	if p := s.registry.planes[router]; p != nil {
-		x = p.session
-	}
-	s.registry.mu.Unlock()
-	if x == nil {
-		return fail(ErrNoDataPlane)
-	}
-	id := s.lookups.Add(1)
-	answer := make(chan *fibpb.LookupAnswer, 1)
-	if err := x.expect(id, answer); err != nil {
-		return fail(err)
-	}
-	defer x.forget(id)
-	x.control(&fibpb.ControllerMessage{Kind: &fibpb.ControllerMessage_Lookup{
-		Lookup: &fibpb.LookupRequest{Id: id, Address: a.Unmap().AsSlice()},
-	}})
-	select {
-	case m, ok := <-answer:
-		if !ok {
-			return fail(ErrNoDataPlane)
-		}
-		if !m.GetFound() {
-			return fail(ErrNotFound)
-		}
-		return decodeAnswer(m)
-	case <-ctx.Done():
-		return fail(context.Cause(ctx))
-	}
-}
-
-func (x *session) expect(id uint64, answer chan<- *fibpb.LookupAnswer) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
+	m, err := ask(ctx, s, router, lookupsOf, func(id uint64) *fibpb.ControllerMessage {
+		return &fibpb.ControllerMessage{Kind: &fibpb.ControllerMessage_Lookup{
+			Lookup: &fibpb.LookupRequest{Id: id, Address: a.Unmap().AsSlice()},
+		}}
+	})
 	switch {
-	case x.left:
-		return ErrNoDataPlane
-	case len(x.lookups) >= maxLookups || len(x.controls) >= maxControls:
-		return ErrBusy
+	case err != nil:
+		return fail(err)
+	case !m.GetFound():
+		return fail(ErrNotFound)
 	}
-	x.lookups[id] = answer
-	return nil
-}
-
-func (x *session) forget(id uint64) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	delete(x.lookups, id)
-}
-
-// answered hands an answer to who asked; nobody may wait any more.
-func (x *session) answered(m *fibpb.LookupAnswer) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if answer := x.lookups[m.GetId()]; answer != nil {
-		delete(x.lookups, m.GetId())
-		answer <- m
-	}
+	return decodeAnswer(m)
 }
 
 func decodeAnswer(m *fibpb.LookupAnswer) (Answer, error) {

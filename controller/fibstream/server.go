@@ -101,7 +101,7 @@ type Server struct {
 	tables   tables
 
 	controllers atomic.Pointer[[]string]
-	lookups     atomic.Uint64 // ids of lookups
+	questions   atomic.Uint64 // ids of lookups and audits
 
 	closing chan struct{}
 	once    sync.Once

@@ -16,9 +16,9 @@ import (
 
 // Bounds on what a data plane may make a session hold.
 const (
-	maxCredit   = 1 << 16 // chunks
-	maxControls = 64      // messages that wait to be sent beside deltas
-	maxLookups  = 64      // lookups that wait for their answer
+	maxCredit    = 1 << 16 // chunks
+	maxControls  = 64      // messages that wait to be sent beside deltas
+	maxQuestions = 64      // of a kind that wait for their answer
 )
 
 // session is one stream of one data plane.
@@ -53,7 +53,8 @@ type session struct {
 	acked    *projector.FIB
 	controls []*fibpb.ControllerMessage
 	repair   repair
-	lookups  map[uint64]chan<- *fibpb.LookupAnswer
+	lookups  questions[*fibpb.LookupAnswer]
+	audits   questions[*fibpb.AuditReport]
 }
 
 // sent is a delta that waits for its ack.
@@ -75,7 +76,7 @@ func newSession(s *Server, stream fibpb.Fib_SubscribeServer) *session {
 		server: s, stream: stream,
 		encoder: encoder{limit: max(s.options.ChunkBytes, 8<<10)},
 		ready:   make(chan struct{}), quit: make(chan struct{}), wake: make(chan struct{}, 1),
-		lookups: map[uint64]chan<- *fibpb.LookupAnswer{},
+		lookups: questions[*fibpb.LookupAnswer]{}, audits: questions[*fibpb.AuditReport]{},
 	}
 }
 
@@ -340,7 +341,9 @@ func (x *session) take(m *fibpb.DataPlaneMessage) error {
 			x.server.options.OnObservation(x.router, k.Observation)
 		}
 	case *fibpb.DataPlaneMessage_Lookup:
-		x.answered(k.Lookup)
+		answered(x, lookupsOf, k.Lookup.GetId(), k.Lookup)
+	case *fibpb.DataPlaneMessage_Audit:
+		answered(x, auditsOf, k.Audit.GetId(), k.Audit)
 	case *fibpb.DataPlaneMessage_Counters:
 		x.server.registry.counted(x, k.Counters)
 	case *fibpb.DataPlaneMessage_Sink:
@@ -356,12 +359,11 @@ func (x *session) leave() {
 	x.end(status.Error(codes.Canceled, "the stream has ended"))
 	x.mu.Lock()
 	x.left = true
-	acked, waiting := x.acked, x.lookups
-	x.lookups = nil
+	acked, lookups, audits := x.acked, x.lookups, x.audits
+	x.lookups, x.audits = nil, nil
 	x.mu.Unlock()
-	for _, answer := range waiting {
-		close(answer)
-	}
+	lookups.abandon()
+	audits.abandon()
 	if x.plane != nil {
 		x.server.registry.leave(x, acked)
 	}

@@ -115,7 +115,7 @@ var every = []struct{ method, target, body string }{
 	{"GET", "/v1/commits", ""}, {"GET", "/v1/commits/1", ""},
 	{"PUT", "/v1/routers/r2", `{}`}, {"GET", "/v1/routers", ""}, {"GET", "/v1/routers/r2", ""}, {"GET", "/v1/routers/r2/vector", ""},
 	{"PUT", "/v1/links/r1/r2", `{}`}, {"GET", "/v1/links", ""}, {"GET", "/v1/links/r1/r2", ""},
-	{"GET", "/v1/dataplanes", ""},
+	{"GET", "/v1/dataplanes", ""}, {"POST", "/v1/dataplanes/edge/audit", ""},
 	{"GET", "/v1/cluster/members", ""}, {"POST", "/v1/cluster/members", `{"node_id":"node-4","raft":"127.0.0.1:8304"}`},
 	{"POST", "/v1/cluster/members/node-4/promote", ""}, {"POST", "/v1/cluster/leader", `{"node_id":"node-2"}`},
 	{"DELETE", "/v1/cluster/members/node-4", ""},
@@ -129,6 +129,7 @@ var every = []struct{ method, target, body string }{
 // knows, and every registered route is in the table above.
 func TestEveryCall(t *testing.T) {
 	a := newAPI(t)
+	a.connect("edge")
 	called := map[string]bool{}
 	for _, c := range every {
 		var headers []string
@@ -157,7 +158,7 @@ func TestEveryCall(t *testing.T) {
 		path, _, _ := strings.Cut(c.target, "?")
 		called[c.method+" "+path] = true
 	}
-	shape := strings.NewReplacer("/10.2.0.0/16", "/*", "/r1/r2", "/:a/:b", "/r2", "/:id", "commits/1", "commits/:revision", "/node-4", "/:id", "/kv/k", "/kv/*", "history/k", "history/*")
+	shape := strings.NewReplacer("/10.2.0.0/16", "/*", "/r1/r2", "/:a/:b", "/r2", "/:id", "commits/1", "commits/:revision", "/node-4", "/:id", "/edge/", "/:router/", "/kv/k", "/kv/*", "history/k", "history/*")
 	have := map[string]bool{}
 	for k := range called {
 		have[shape.Replace(k)] = true

@@ -132,6 +132,12 @@ var described = func() map[string]*prometheus.Desc {
 	add("dataplane_lag_revisions", "Revisions that the data plane lacks.", "router")
 	add("dataplane_failed_prefixes", "Prefixes that the data plane could not install.", "router")
 	add("dataplane_digest_equal", "1 while what the data plane holds equals the controller's FIB.", "router")
+	add("dataplane_deviates", "1 while the data plane forwards without a next hop that cannot be used for now.", "router")
+	add("dataplane_sink_entries", "Prefixes that the sink has installed.", "router", "sink")
+	add("dataplane_sink_failed_prefixes", "Prefixes that the sink could not install.", "router", "sink")
+	add("dataplane_sink_repaired_total", "Prefixes that others had changed and the sink has set right.", "router", "sink")
+	add("dataplane_resident_bytes", "Memory of the data plane's process.", "router")
+	add("dataplane_events_total", "What the data plane has counted since it was started.", "router", "event")
 	return m
 }()
 
@@ -139,8 +145,8 @@ func (s *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(name string, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(described[name], prometheus.GaugeValue, v, labels...)
 	}
-	count := func(name string, v int64) {
-		ch <- prometheus.MustNewConstMetric(described[name], prometheus.CounterValue, float64(v))
+	count := func(name string, v int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(described[name], prometheus.CounterValue, float64(v), labels...)
 	}
 	flag := func(b bool) float64 {
 		if b {
@@ -190,8 +196,24 @@ func (s *stateCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge("dataplane_lag_revisions", float64(d.Lag), r)
 		gauge("dataplane_failed_prefixes", float64(d.Failed), r)
 		gauge("dataplane_digest_equal", flag(d.DigestEqual), r)
+		gauge("dataplane_deviates", flag(d.Deviates), r)
+		for _, k := range d.SinkStates {
+			gauge("dataplane_sink_entries", float64(k.Entries), r, k.Name)
+			gauge("dataplane_sink_failed_prefixes", float64(k.Failed), r, k.Name)
+			count("dataplane_sink_repaired_total", int64(k.Repaired), r, k.Name)
+		}
+		for name, v := range d.Counters {
+			if name == residentBytes {
+				gauge("dataplane_resident_bytes", float64(v), r)
+			} else {
+				count("dataplane_events_total", int64(v), r, name)
+			}
+		}
 	}
 }
+
+// residentBytes is the one counter of a data plane that may fall.
+const residentBytes = "resident_bytes"
 
 // counters puts a map in the order of its keys.
 func counters(b *buffer, m map[string]uint64) {

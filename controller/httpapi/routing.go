@@ -43,6 +43,7 @@ func (s *Server) routes() {
 	s.add(del, "/v1/links/:a/:b", s.deleteLink)
 
 	s.add(get, "/v1/dataplanes", s.dataPlanes)
+	s.add(post, "/v1/dataplanes/:router/audit", s.auditDataPlane)
 
 	s.add(get, "/v1/cluster/members", s.getMembers)
 	s.add(post, "/v1/cluster/members", s.addMember)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -137,6 +138,57 @@ func TestWaitInstalledTellsFailures(t *testing.T) {
 	}
 	if !strings.Contains(a.must("GET", "/metrics", "").Body, `dvr_dataplane_failed_prefixes{router="r1"} 1`) {
 		t.Error("the metric does not tell")
+	}
+}
+
+func TestAuditOfADataPlane(t *testing.T) {
+	a := newAPI(t)
+	p := a.connect("r1")
+	if r := a.must("POST", "/v1/dataplanes/r1/audit", ""); r.Body != `{"router":"r1","sinks":[],"revision":1}`+"\n" || !strings.HasSuffix(r.Header.Get("DVR-Position"), "/1") {
+		t.Errorf("without a sink to audit: %q", r.Body)
+	}
+	p.SetAudits(&fibpb.SinkAudit{Name: "kernel", Complete: true, Entries: 7, Failed: 1, TookMs: 20, Differences: []*fibpb.SinkAudit_Difference{{Prefix: "10.0.0.0/8", Cause: "left over", Count: 3}}})
+	want := `{"router":"r1","sinks":[{"name":"kernel","complete":true,"entries":7,"failed":1,"took_ms":20,"differences":[{"prefix":"10.0.0.0/8","cause":"left over","count":3}]}],"revision":1}` + "\n"
+	if r := a.must("POST", "/v1/dataplanes/r1/audit?timeout=5s", ""); r.Body != want {
+		t.Errorf("%s", r.Body)
+	}
+	a.must("PUT", "/v1/routers/r2", `{}`)
+	for path, code := range map[string]int{"r2/audit": 409, "nobody/audit": 404, "-/audit": 400, "r1/audit?timeout=never": 400, "r1/audit?router=r1": 400} {
+		if r := a.do("POST", "/v1/dataplanes/"+path, ""); r.Code != code {
+			t.Errorf("%s: %d %s", path, r.Code, r.Body)
+		}
+	}
+}
+
+// TestMetricsOfADataPlane: what it told is re-exported.
+func TestMetricsOfADataPlane(t *testing.T) {
+	a := newAPI(t)
+	p, stream := a.attach("r1")
+	go func() { _ = stream.Run() }()
+	p.SetSinks(&fibpb.SinkStatus{Name: "memory", Entries: 5}, &fibpb.SinkStatus{Name: "kernel", Entries: 4, Failed: 1, Repaired: 2, Deviates: true})
+	a.must("POST", "/routes?wait=installed&timeout=2s", `{"destination":"10.1.0.0/16","next_hop":"192.0.2.1"}`)
+	if err := stream.Send(&fibpb.DataPlaneMessage{Kind: &fibpb.DataPlaneMessage_Counters{Counters: &fibpb.Counters{Lookups: 7, ResidentBytes: 9, More: map[string]uint64{"kernel_audits": 3}}}}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		`dvr_dataplane_sink_entries{router="r1",sink="kernel"} 4`, `dvr_dataplane_sink_entries{router="r1",sink="memory"} 5`,
+		`dvr_dataplane_sink_failed_prefixes{router="r1",sink="kernel"} 1`, `dvr_dataplane_sink_repaired_total{router="r1",sink="kernel"} 2`,
+		`dvr_dataplane_events_total{event="kernel_audits",router="r1"} 3`, `dvr_dataplane_events_total{event="lookups",router="r1"} 7`,
+		`dvr_dataplane_resident_bytes{router="r1"} 9`,
+	}
+	var body string
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // the counters come on a stream
+		body = a.must("GET", "/metrics", "").Body
+		missing := slices.DeleteFunc(slices.Clone(want), func(line string) bool { return strings.Contains(body, line+"\n") })
+		if len(missing) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("missing %q in\n%s", missing, body)
+		}
+	}
+	if strings.Contains(body, `event="resident_bytes"`) {
+		t.Error("memory is no counter")
 	}
 }
 

@@ -225,6 +225,31 @@ func TestTwoInstancesMeet(t *testing.T) {
 	}
 }
 
+// TestAuditElsewhere: whichever node is asked, the one with the data plane asks it.
+func TestAuditElsewhere(t *testing.T) {
+	c := newCluster(t, 2)
+	c.linked()
+	ctx := testContext(t)
+	p := fibtest.NewPlane("r2", "i2")
+	p.SetAudits(&fibpb.SinkAudit{Name: "kernel", Complete: true, Entries: 7, Failed: 1, TookMs: 20, Differences: []*fibpb.SinkAudit_Difference{{Prefix: "10.0.0.0/8", Cause: "left over", Count: 3}}})
+	if _, _, err := c.node("n2").attach(t, p, true, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.node("n1").service.PutRoute(ctx, installed(20*time.Second, "r2"), route(1)); err != nil {
+		t.Fatal(err) // n1 knows the data plane by now
+	}
+	want := []fibstream.SinkAudit{{Name: "kernel", Complete: true, Entries: 7, Failed: 1, Took: 20 * time.Millisecond, Differences: []fibstream.Difference{{Prefix: "10.0.0.0/8", Cause: "left over", Count: 3}}}}
+	for _, id := range []string{"n2", "n1"} {
+		got, err := c.node(id).service.Audit(ctx, "r2", 20*time.Second)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v %v", id, got, err)
+		}
+	}
+	if _, err := c.node("n1").service.Audit(ctx, "r9", time.Second); !errors.Is(err, service.ErrUnknownRouter) {
+		t.Errorf("an unknown router: %v", err)
+	}
+}
+
 func TestSinkStatesCrossNodes(t *testing.T) {
 	want := []fibstream.Sink{
 		{Name: "kernel", Installed: []byte("0123456789abcdef"), Entries: 7, Failed: 2, Repaired: 3, Deviates: true, Failures: []fibstream.Failure{{Prefix: "10.0.0.0/8", Reason: "no way"}}},

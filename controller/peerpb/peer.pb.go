@@ -1088,6 +1088,247 @@ func (x *LookupReply) GetNextHops() []*NextHop {
 	return nil
 }
 
+// AuditRequest has a data plane connected to the node asked audit its sinks.
+type AuditRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Router        string                 `protobuf:"bytes,1,opt,name=router,proto3" json:"router,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditRequest) Reset() {
+	*x = AuditRequest{}
+	mi := &file_peer_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditRequest) ProtoMessage() {}
+
+func (x *AuditRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditRequest.ProtoReflect.Descriptor instead.
+func (*AuditRequest) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *AuditRequest) GetRouter() string {
+	if x != nil {
+		return x.Router
+	}
+	return ""
+}
+
+type AuditReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         []byte                 `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"` // as in an answer record; empty: it was done
+	Sinks         []*SinkAudit           `protobuf:"bytes,2,rep,name=sinks,proto3" json:"sinks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditReply) Reset() {
+	*x = AuditReply{}
+	mi := &file_peer_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditReply) ProtoMessage() {}
+
+func (x *AuditReply) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditReply.ProtoReflect.Descriptor instead.
+func (*AuditReply) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *AuditReply) GetError() []byte {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *AuditReply) GetSinks() []*SinkAudit {
+	if x != nil {
+		return x.Sinks
+	}
+	return nil
+}
+
+type SinkAudit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Complete      bool                   `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`
+	Entries       uint64                 `protobuf:"varint,3,opt,name=entries,proto3" json:"entries,omitempty"`
+	Failed        uint64                 `protobuf:"varint,4,opt,name=failed,proto3" json:"failed,omitempty"`
+	TookMs        int64                  `protobuf:"varint,5,opt,name=took_ms,json=tookMs,proto3" json:"took_ms,omitempty"`
+	Differences   []*Difference          `protobuf:"bytes,6,rep,name=differences,proto3" json:"differences,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SinkAudit) Reset() {
+	*x = SinkAudit{}
+	mi := &file_peer_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SinkAudit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SinkAudit) ProtoMessage() {}
+
+func (x *SinkAudit) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SinkAudit.ProtoReflect.Descriptor instead.
+func (*SinkAudit) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *SinkAudit) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SinkAudit) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+func (x *SinkAudit) GetEntries() uint64 {
+	if x != nil {
+		return x.Entries
+	}
+	return 0
+}
+
+func (x *SinkAudit) GetFailed() uint64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *SinkAudit) GetTookMs() int64 {
+	if x != nil {
+		return x.TookMs
+	}
+	return 0
+}
+
+func (x *SinkAudit) GetDifferences() []*Difference {
+	if x != nil {
+		return x.Differences
+	}
+	return nil
+}
+
+type Difference struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Prefix        string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Cause         string                 `protobuf:"bytes,2,opt,name=cause,proto3" json:"cause,omitempty"`
+	Count         uint64                 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Difference) Reset() {
+	*x = Difference{}
+	mi := &file_peer_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Difference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Difference) ProtoMessage() {}
+
+func (x *Difference) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Difference.ProtoReflect.Descriptor instead.
+func (*Difference) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Difference) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *Difference) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
+func (x *Difference) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 type NextHop struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Type          uint32                 `protobuf:"varint,1,opt,name=type,proto3" json:"type,omitempty"`
@@ -1101,7 +1342,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_peer_proto_msgTypes[16]
+	mi := &file_peer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1354,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[16]
+	mi := &file_peer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1367,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{16}
+	return file_peer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *NextHop) GetType() uint32 {
@@ -1252,20 +1493,39 @@ const file_peer_proto_rawDesc = "" +
 	"\bposition\x18\x02 \x01(\v2\x15.dvr.peer.v1.PositionR\bposition\x12\x16\n" +
 	"\x06prefix\x18\x03 \x01(\tR\x06prefix\x12\x19\n" +
 	"\bclass_id\x18\x04 \x01(\fR\aclassId\x121\n" +
-	"\tnext_hops\x18\x05 \x03(\v2\x14.dvr.peer.v1.NextHopR\bnextHops\"\x7f\n" +
+	"\tnext_hops\x18\x05 \x03(\v2\x14.dvr.peer.v1.NextHopR\bnextHops\"&\n" +
+	"\fAuditRequest\x12\x16\n" +
+	"\x06router\x18\x01 \x01(\tR\x06router\"P\n" +
+	"\n" +
+	"AuditReply\x12\x14\n" +
+	"\x05error\x18\x01 \x01(\fR\x05error\x12,\n" +
+	"\x05sinks\x18\x02 \x03(\v2\x16.dvr.peer.v1.SinkAuditR\x05sinks\"\xc1\x01\n" +
+	"\tSinkAudit\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bcomplete\x18\x02 \x01(\bR\bcomplete\x12\x18\n" +
+	"\aentries\x18\x03 \x01(\x04R\aentries\x12\x16\n" +
+	"\x06failed\x18\x04 \x01(\x04R\x06failed\x12\x17\n" +
+	"\atook_ms\x18\x05 \x01(\x03R\x06tookMs\x129\n" +
+	"\vdifferences\x18\x06 \x03(\v2\x17.dvr.peer.v1.DifferenceR\vdifferences\"P\n" +
+	"\n" +
+	"Difference\x12\x16\n" +
+	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x14\n" +
+	"\x05cause\x18\x02 \x01(\tR\x05cause\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count\"\x7f\n" +
 	"\aNextHop\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\rR\x04type\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12\x1c\n" +
 	"\tinterface\x18\x03 \x01(\tR\tinterface\x12\x16\n" +
 	"\x06weight\x18\x04 \x01(\rR\x06weight\x12\x10\n" +
-	"\x03via\x18\x05 \x01(\tR\x03via2\xd0\x02\n" +
+	"\x03via\x18\x05 \x01(\tR\x03via2\x8d\x03\n" +
 	"\x04Peer\x122\n" +
 	"\x04Link\x12\x12.dvr.peer.v1.Frame\x1a\x12.dvr.peer.v1.Frame(\x010\x01\x12=\n" +
 	"\bAnnounce\x12\x19.dvr.peer.v1.Announcement\x1a\x16.dvr.peer.v1.Announced\x12J\n" +
 	"\n" +
 	"DataPlanes\x12\x1e.dvr.peer.v1.DataPlanesRequest\x1a\x1c.dvr.peer.v1.DataPlanesReply\x12I\n" +
 	"\rWaitInstalled\x12\x1d.dvr.peer.v1.InstalledRequest\x1a\x19.dvr.peer.v1.Installation\x12>\n" +
-	"\x06Lookup\x12\x1a.dvr.peer.v1.LookupRequest\x1a\x18.dvr.peer.v1.LookupReplyB\x17Z\x15dvr/controller/peerpbb\x06proto3"
+	"\x06Lookup\x12\x1a.dvr.peer.v1.LookupRequest\x1a\x18.dvr.peer.v1.LookupReply\x12;\n" +
+	"\x05Audit\x12\x19.dvr.peer.v1.AuditRequest\x1a\x17.dvr.peer.v1.AuditReplyB\x17Z\x15dvr/controller/peerpbb\x06proto3"
 
 var (
 	file_peer_proto_rawDescOnce sync.Once
@@ -1279,7 +1539,7 @@ func file_peer_proto_rawDescGZIP() []byte {
 	return file_peer_proto_rawDescData
 }
 
-var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_peer_proto_goTypes = []any{
 	(*Frame)(nil),             // 0: dvr.peer.v1.Frame
 	(*Introduction)(nil),      // 1: dvr.peer.v1.Introduction
@@ -1297,8 +1557,12 @@ var file_peer_proto_goTypes = []any{
 	(*Failure)(nil),           // 13: dvr.peer.v1.Failure
 	(*LookupRequest)(nil),     // 14: dvr.peer.v1.LookupRequest
 	(*LookupReply)(nil),       // 15: dvr.peer.v1.LookupReply
-	(*NextHop)(nil),           // 16: dvr.peer.v1.NextHop
-	nil,                       // 17: dvr.peer.v1.DataPlane.CountersEntry
+	(*AuditRequest)(nil),      // 16: dvr.peer.v1.AuditRequest
+	(*AuditReply)(nil),        // 17: dvr.peer.v1.AuditReply
+	(*SinkAudit)(nil),         // 18: dvr.peer.v1.SinkAudit
+	(*Difference)(nil),        // 19: dvr.peer.v1.Difference
+	(*NextHop)(nil),           // 20: dvr.peer.v1.NextHop
+	nil,                       // 21: dvr.peer.v1.DataPlane.CountersEntry
 }
 var file_peer_proto_depIdxs = []int32{
 	1,  // 0: dvr.peer.v1.Frame.introduction:type_name -> dvr.peer.v1.Introduction
@@ -1306,27 +1570,31 @@ var file_peer_proto_depIdxs = []int32{
 	3,  // 2: dvr.peer.v1.Standing.claims:type_name -> dvr.peer.v1.Claim
 	9,  // 3: dvr.peer.v1.DataPlanesReply.dataplanes:type_name -> dvr.peer.v1.DataPlane
 	6,  // 4: dvr.peer.v1.DataPlane.position:type_name -> dvr.peer.v1.Position
-	17, // 5: dvr.peer.v1.DataPlane.counters:type_name -> dvr.peer.v1.DataPlane.CountersEntry
+	21, // 5: dvr.peer.v1.DataPlane.counters:type_name -> dvr.peer.v1.DataPlane.CountersEntry
 	10, // 6: dvr.peer.v1.DataPlane.sink_states:type_name -> dvr.peer.v1.SinkState
 	13, // 7: dvr.peer.v1.SinkState.failures:type_name -> dvr.peer.v1.Failure
 	13, // 8: dvr.peer.v1.Installation.failed:type_name -> dvr.peer.v1.Failure
 	6,  // 9: dvr.peer.v1.LookupReply.position:type_name -> dvr.peer.v1.Position
-	16, // 10: dvr.peer.v1.LookupReply.next_hops:type_name -> dvr.peer.v1.NextHop
-	0,  // 11: dvr.peer.v1.Peer.Link:input_type -> dvr.peer.v1.Frame
-	4,  // 12: dvr.peer.v1.Peer.Announce:input_type -> dvr.peer.v1.Announcement
-	7,  // 13: dvr.peer.v1.Peer.DataPlanes:input_type -> dvr.peer.v1.DataPlanesRequest
-	11, // 14: dvr.peer.v1.Peer.WaitInstalled:input_type -> dvr.peer.v1.InstalledRequest
-	14, // 15: dvr.peer.v1.Peer.Lookup:input_type -> dvr.peer.v1.LookupRequest
-	0,  // 16: dvr.peer.v1.Peer.Link:output_type -> dvr.peer.v1.Frame
-	5,  // 17: dvr.peer.v1.Peer.Announce:output_type -> dvr.peer.v1.Announced
-	8,  // 18: dvr.peer.v1.Peer.DataPlanes:output_type -> dvr.peer.v1.DataPlanesReply
-	12, // 19: dvr.peer.v1.Peer.WaitInstalled:output_type -> dvr.peer.v1.Installation
-	15, // 20: dvr.peer.v1.Peer.Lookup:output_type -> dvr.peer.v1.LookupReply
-	16, // [16:21] is the sub-list for method output_type
-	11, // [11:16] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	20, // 10: dvr.peer.v1.LookupReply.next_hops:type_name -> dvr.peer.v1.NextHop
+	18, // 11: dvr.peer.v1.AuditReply.sinks:type_name -> dvr.peer.v1.SinkAudit
+	19, // 12: dvr.peer.v1.SinkAudit.differences:type_name -> dvr.peer.v1.Difference
+	0,  // 13: dvr.peer.v1.Peer.Link:input_type -> dvr.peer.v1.Frame
+	4,  // 14: dvr.peer.v1.Peer.Announce:input_type -> dvr.peer.v1.Announcement
+	7,  // 15: dvr.peer.v1.Peer.DataPlanes:input_type -> dvr.peer.v1.DataPlanesRequest
+	11, // 16: dvr.peer.v1.Peer.WaitInstalled:input_type -> dvr.peer.v1.InstalledRequest
+	14, // 17: dvr.peer.v1.Peer.Lookup:input_type -> dvr.peer.v1.LookupRequest
+	16, // 18: dvr.peer.v1.Peer.Audit:input_type -> dvr.peer.v1.AuditRequest
+	0,  // 19: dvr.peer.v1.Peer.Link:output_type -> dvr.peer.v1.Frame
+	5,  // 20: dvr.peer.v1.Peer.Announce:output_type -> dvr.peer.v1.Announced
+	8,  // 21: dvr.peer.v1.Peer.DataPlanes:output_type -> dvr.peer.v1.DataPlanesReply
+	12, // 22: dvr.peer.v1.Peer.WaitInstalled:output_type -> dvr.peer.v1.Installation
+	15, // 23: dvr.peer.v1.Peer.Lookup:output_type -> dvr.peer.v1.LookupReply
+	17, // 24: dvr.peer.v1.Peer.Audit:output_type -> dvr.peer.v1.AuditReply
+	19, // [19:25] is the sub-list for method output_type
+	13, // [13:19] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_peer_proto_init() }
@@ -1340,7 +1608,7 @@ func file_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peer_proto_rawDesc), len(file_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -29,6 +29,7 @@ const (
 	Peer_DataPlanes_FullMethodName    = "/dvr.peer.v1.Peer/DataPlanes"
 	Peer_WaitInstalled_FullMethodName = "/dvr.peer.v1.Peer/WaitInstalled"
 	Peer_Lookup_FullMethodName        = "/dvr.peer.v1.Peer/Lookup"
+	Peer_Audit_FullMethodName         = "/dvr.peer.v1.Peer/Audit"
 )
 
 // PeerClient is the client API for Peer service.
@@ -41,6 +42,7 @@ type PeerClient interface {
 	DataPlanes(ctx context.Context, in *DataPlanesRequest, opts ...grpc.CallOption) (*DataPlanesReply, error)
 	WaitInstalled(ctx context.Context, in *InstalledRequest, opts ...grpc.CallOption) (*Installation, error)
 	Lookup(ctx context.Context, in *LookupRequest, opts ...grpc.CallOption) (*LookupReply, error)
+	Audit(ctx context.Context, in *AuditRequest, opts ...grpc.CallOption) (*AuditReply, error)
 }
 
 type peerClient struct {
@@ -104,6 +106,16 @@ func (c *peerClient) Lookup(ctx context.Context, in *LookupRequest, opts ...grpc
 	return out, nil
 }
 
+func (c *peerClient) Audit(ctx context.Context, in *AuditRequest, opts ...grpc.CallOption) (*AuditReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AuditReply)
+	err := c.cc.Invoke(ctx, Peer_Audit_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PeerServer is the server API for Peer service.
 // All implementations must embed UnimplementedPeerServer
 // for forward compatibility.
@@ -114,6 +126,7 @@ type PeerServer interface {
 	DataPlanes(context.Context, *DataPlanesRequest) (*DataPlanesReply, error)
 	WaitInstalled(context.Context, *InstalledRequest) (*Installation, error)
 	Lookup(context.Context, *LookupRequest) (*LookupReply, error)
+	Audit(context.Context, *AuditRequest) (*AuditReply, error)
 	mustEmbedUnimplementedPeerServer()
 }
 
@@ -138,6 +151,9 @@ func (UnimplementedPeerServer) WaitInstalled(context.Context, *InstalledRequest)
 }
 func (UnimplementedPeerServer) Lookup(context.Context, *LookupRequest) (*LookupReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Lookup not implemented")
+}
+func (UnimplementedPeerServer) Audit(context.Context, *AuditRequest) (*AuditReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Audit not implemented")
 }
 func (UnimplementedPeerServer) mustEmbedUnimplementedPeerServer() {}
 func (UnimplementedPeerServer) testEmbeddedByValue()              {}
@@ -239,6 +255,24 @@ func _Peer_Lookup_Handler(srv interface{}, ctx context.Context, dec func(interfa
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Peer_Audit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AuditRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).Audit(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_Audit_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).Audit(ctx, req.(*AuditRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Peer_ServiceDesc is the grpc.ServiceDesc for Peer service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -261,6 +295,10 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Lookup",
 			Handler:    _Peer_Lookup_Handler,
+		},
+		{
+			MethodName: "Audit",
+			Handler:    _Peer_Audit_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

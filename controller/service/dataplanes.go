@@ -34,3 +34,19 @@ func (s *Service) DataPlanes() []DataPlane { return s.planes.List() }
 // other node, all at once; one that does not answer within a second is shown as
 // it was known.
 func (s *Service) AllDataPlanes(ctx context.Context) []DataPlane { return s.planes.Survey(ctx) }
+
+// Audit has a router's data plane compare what its sinks keep outside of it, the
+// kernel's routes above all, with what they should, and set right what differs.
+// timeout: 0 is DefaultTimeout. Cost: seconds for a million routes, at the data
+// plane. Errors: ErrUnknownRouter, ErrNoDataPlane, ErrUnavailable.
+func (s *Service) Audit(ctx context.Context, router eventlog.RouterID, timeout time.Duration) ([]fibstream.SinkAudit, error) {
+	if err := s.checkRouter(s.appender.State(), router); err != nil {
+		return nil, err
+	}
+	if timeout <= 0 {
+		timeout = DefaultTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return s.planes.Audit(ctx, router)
+}

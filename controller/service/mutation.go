@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"dvr/controller/fibstream"
 	"dvr/eventlog"
 	"dvr/projector"
 )
@@ -167,6 +168,8 @@ type DataPlanes interface {
 	Known(router eventlog.RouterID) bool
 	// Lookup asks the router's data plane. Errors: ErrNoDataPlane, ErrNotFound where nothing matches.
 	Lookup(ctx context.Context, router eventlog.RouterID, a netip.Addr) (Lookup, error)
+	// Audit has the router's data plane compare what its sinks keep outside of it. Errors: ErrNoDataPlane.
+	Audit(ctx context.Context, router eventlog.RouterID) ([]fibstream.SinkAudit, error)
 	// WaitInstalled waits until every data plane connected to any node that the commits from
 	// first to last concern, and each of require, has acknowledged them, or ctx
 	// ends. prefixes are those of the commits; none: any.

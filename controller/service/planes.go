@@ -58,19 +58,33 @@ func (p *planes) List() []DataPlane {
 
 func (p *planes) Lookup(ctx context.Context, router eventlog.RouterID, a netip.Addr) (Lookup, error) {
 	got, err := p.s.Lookup(ctx, router, a)
-	switch {
-	case errors.Is(err, fibstream.ErrNotFound):
-		return Lookup{Position: got.Position}, fmt.Errorf("%w: %w", ErrNotFound, err)
-	case errors.Is(err, fibstream.ErrNoDataPlane):
-		return Lookup{}, &noDataPlane{router}
-	case errors.Is(err, fibstream.ErrClosed), errors.Is(err, context.DeadlineExceeded):
-		return Lookup{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	case errors.Is(err, fibstream.ErrBusy):
-		return Lookup{}, fmt.Errorf("%w: %w", ErrOverloaded, err)
-	case err != nil:
-		return Lookup{}, err
+	if err != nil {
+		return Lookup{Position: got.Position}, asked(router, err)
 	}
 	return Lookup{Position: got.Position, Prefix: got.Prefix, Class: got.Class, NextHops: got.NextHops}, nil
+}
+
+func (p *planes) Audit(ctx context.Context, router eventlog.RouterID) ([]fibstream.SinkAudit, error) {
+	got, err := p.s.Audit(ctx, router)
+	if err != nil {
+		return nil, asked(router, err)
+	}
+	return got, nil
+}
+
+// asked is the error of a question to a router's data plane in this package's words.
+func asked(router eventlog.RouterID, err error) error {
+	switch {
+	case errors.Is(err, fibstream.ErrNotFound):
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	case errors.Is(err, fibstream.ErrNoDataPlane):
+		return &noDataPlane{router}
+	case errors.Is(err, fibstream.ErrClosed), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case errors.Is(err, fibstream.ErrBusy):
+		return fmt.Errorf("%w: %w", ErrOverloaded, err)
+	}
+	return err
 }
 
 // noDataPlane is ErrNoDataPlane of a router.

@@ -19,6 +19,7 @@ var notOfNode = map[string]bool{
 	"DVR_ENDPOINTS": true, "DVR_ACTOR": true, // of the other dvr commands
 	// of dvr-dataplane
 	"DVR_CONTROLLER": true, "DVR_ROUTER": true, "DVR_SINK": true, "DVR_STATE_DIR": true, "DVR_LISTEN": true, "DVR_TAKEOVER": true, "DVR_ADOPT": true,
+	"DVR_TABLE": true, "DVR_METRIC": true, "DVR_TUNE_KERNEL": true,
 	"DVR_BIN": true, "DVR_STRESS": true, "DVR_REQUIRE_BINARIES": true, // of the tests
 }
 

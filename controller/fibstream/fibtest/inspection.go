@@ -17,6 +17,13 @@ func (p *Plane) SetSinks(sinks ...*fibpb.SinkStatus) {
 	p.sinks = sinks
 }
 
+// SetAudits is what audits report from now on.
+func (p *Plane) SetAudits(sinks ...*fibpb.SinkAudit) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.audits = sinks
+}
+
 // Digest is the digest of the table as it stands.
 func (p *Plane) Digest() itemhash.Digest {
 	p.mu.Lock()

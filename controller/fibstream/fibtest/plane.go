@@ -27,6 +27,7 @@ type Plane struct {
 	nonce    []byte
 	partial  bool
 	sinks    []*fibpb.SinkStatus // of the next acks
+	audits   []*fibpb.SinkAudit
 	acks     int
 	fulls    int // full deltas received
 	chunks   int
@@ -141,6 +142,8 @@ func (s *Stream) Receive() (*fibpb.ControllerMessage, error) {
 		}
 	case *fibpb.ControllerMessage_Lookup:
 		return m, s.answer(k.Lookup)
+	case *fibpb.ControllerMessage_Audit:
+		return m, s.audit(k.Audit)
 	}
 	return m, nil
 }
@@ -195,6 +198,13 @@ func (s *Stream) Run() error {
 			return err
 		}
 	}
+}
+
+func (s *Stream) audit(q *fibpb.AuditRequest) error {
+	s.plane.mu.Lock()
+	r := &fibpb.AuditReport{Id: q.GetId(), Sinks: s.plane.audits}
+	s.plane.mu.Unlock()
+	return s.Send(&fibpb.DataPlaneMessage{Kind: &fibpb.DataPlaneMessage_Audit{Audit: r}})
 }
 
 func (s *Stream) answer(q *fibpb.LookupRequest) error {
