@@ -83,6 +83,7 @@ func TestRequests(t *testing.T) {
 		{"log show 8", `GET /v1/commits/8`},
 		{"dataplane list", `GET /v1/dataplanes`},
 		{"dataplane lookup 10.0.0.1 --router r1", `GET /v1/lookup?address=10.0.0.1&router=r1&source=dataplane`},
+		{"dataplane audit --router r1", `POST /v1/dataplanes/r1/audit?timeout=5s`},
 		{"kv put raft algorithm --reason seed", `PUT /kv/raft?reason=seed&timeout=5s {"value":"algorithm"}`},
 		{"kv put a/b%2F?#ü/.. <v>", `PUT /kv/a%2Fb%252F%3F%23%C3%BC%2F..?timeout=5s {"value":"\u003cv\u003e"}`},
 		{"kv put raft", `PUT /kv/raft?timeout=5s {"value":"line 1\nline 2\n"}`},

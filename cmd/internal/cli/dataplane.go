@@ -46,7 +46,7 @@ func dataplaneCommand(c *connection) *cobra.Command {
 			})
 		},
 	}
-	cmd.AddCommand(all, dataplaneLookup(c), dataplaneShow(c))
+	cmd.AddCommand(all, dataplaneLookup(c), dataplaneShow(c), dataplaneAudit(c), dataplaneCounters(c))
 	return cmd
 }
 
@@ -79,9 +79,7 @@ func dataplaneLookup(c *connection) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&router, "router", "", "router whose data plane is asked")
-	cmd.Flags().StringVar(&at, "at", at, "address of the data plane's own service, its --listen (DVR_LISTEN), asked without a node")
-	cmd.MarkFlagsMutuallyExclusive("router", "at")
+	bindPlane(cmd, &router, &at)
 	return cmd
 }
 
@@ -150,6 +148,11 @@ func (c *connection) direct(ctx context.Context, at string, fill func(*table, an
 	if err != nil {
 		return directError(at, err)
 	}
+	return c.printObject(object, fill)
+}
+
+// printObject prints what was put together here as if a node had answered it.
+func (c *connection) printObject(object map[string]any, fill func(*table, any)) error {
 	raw, err := json.Marshal(object)
 	if err != nil {
 		return err
