@@ -84,8 +84,15 @@ type plane struct {
 // startPlane runs a data plane that is in sync with its controller.
 func startPlane(t testing.TB, n *testbed.Node, router string) *plane {
 	t.Helper()
-	d, err := testbed.NewDataPlane(n.Dir, router, n.FIB)
+	return startPlaneOf(t, n, router, "memory")
+}
+
+// startPlaneOf is startPlane with a sink and arguments.
+func startPlaneOf(t testing.TB, n *testbed.Node, router, sink string, arguments ...string) *plane {
+	t.Helper()
+	d, err := testbed.NewDataPlane(n.Dir, router, n.FIB, arguments...)
 	orSkip(t, err)
+	d.Sink = sink
 	if err := d.Start(); err != nil {
 		t.Fatal(err)
 	}

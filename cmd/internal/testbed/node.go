@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -132,6 +133,7 @@ type DataPlane struct {
 	*process
 	Dir, Router, Listen string
 	Controllers         string
+	Sink                string // empty: memory
 	Arguments           []string
 	Wrapper             []string // as a Node's
 	binary              string
@@ -153,7 +155,7 @@ func NewDataPlane(dir, router, controllers string, arguments ...string) (*DataPl
 // Start runs the data plane and returns at once.
 func (d *DataPlane) Start() error {
 	args := append([]string{
-		"--controller", d.Controllers, "--router", d.Router, "--sink", "memory",
+		"--controller", d.Controllers, "--router", d.Router, "--sink", cmp.Or(d.Sink, "memory"),
 		"--state-dir", filepath.Join(d.Dir, "dataplane-"+d.Router), "--listen", d.Listen,
 	}, d.Arguments...)
 	line := slices.Concat(d.Wrapper, []string{d.binary}, args)

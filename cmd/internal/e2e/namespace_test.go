@@ -1,0 +1,78 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// inNamespace runs the rest of the test in a process of its own within an empty
+// network namespace, which goes with it: the machine's routes are never touched.
+// False in the process that only waits for that one. There, loopback is up, and
+// w0 and w1 lead outside:
+//
+//	w0  10.0.0.1/24  10.255.255.254/16  fd00::ffff/64  fd00:a::1/64
+//	w1  10.0.1.1/24  fd00:b::1/64
+func inNamespace(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv("DVR_E2E_NAMESPACE") == t.Name() {
+		for _, line := range []string{
+			"link set lo up",
+			"link add w0 type veth peer name p0", "link add w1 type veth peer name p1",
+			"link set w0 up", "link set w1 up", "link set p0 up", "link set p1 up",
+			"addr add 10.0.0.1/24 dev w0", "addr add 10.255.255.254/16 dev w0", "addr add 10.0.1.1/24 dev w1",
+			"addr add fd00::ffff/64 dev w0 nodad", "addr add fd00:a::1/64 dev w0 nodad", "addr add fd00:b::1/64 dev w1 nodad",
+		} {
+			ip(t, line)
+		}
+		return true
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("needs root for a network namespace")
+	}
+	if _, err := exec.LookPath("ip"); err != nil {
+		t.Skip("needs iproute2:", err)
+	}
+	arguments := []string{"-test.run", "^" + t.Name() + "$", "-test.v", "-test.count=1"}
+	if testing.Short() {
+		arguments = append(arguments, "-test.short")
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], arguments...)
+	cmd.Env = append(os.Environ(), "DVR_E2E_NAMESPACE="+t.Name())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGTERM}
+	out, err := cmd.CombinedOutput()
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) {
+		t.Skip("no network namespace can be made here:", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		t.Log(strings.TrimRight(line, "\n"))
+	}
+	if err != nil {
+		t.Fatal("in its network namespace:", err)
+	}
+	if bytes.Contains(out, []byte("--- SKIP: ")) {
+		t.Skip("skipped in its network namespace")
+	}
+	return false
+}
+
+// ip runs iproute2's ip, which must succeed, and gives what it prints.
+func ip(t testing.TB, line string) string {
+	t.Helper()
+	out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("ip %s: %v: %s", line, err, out)
+	}
+	return string(out)
+}
+
+// ours are the kernel's routes of a data plane, one a line, and its next hops.
+func ours(t testing.TB) string {
+	t.Helper()
+	return fmt.Sprint(ip(t, "route show proto 68"), ip(t, "-6 route show proto 68"), ip(t, "nexthop show proto 68"))
+}
