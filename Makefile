@@ -18,10 +18,10 @@ FUZZ_GO    := $(shell grep -rlE '^func Fuzz' --include=*_test.go . 2>/dev/null |
 FUZZ_DIR   := $(CURDIR)/build/fuzz-go
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster build go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress robustness bench profile lint gen clean
+.PHONY: help run cluster build go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress robustness bench bench-kernel profile lint gen clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 run: build ## build what is missing, start one node and one data plane in the foreground (Ctrl-C stops both)
 	@deploy/run.sh
@@ -87,9 +87,15 @@ robustness: build ## three nodes under load and random faults for DURATION, judg
 
 bench: build ## the figures of docs/performance.md, ratios within one run; fails where one is missed
 	@deploy/toolchain.sh bench
+	bin/dvr-bench all; failed=$$?; $(MAKE) --no-print-directory bench-kernel && exit $$failed
+
+bench-kernel: ## the kernel sink against `ip -batch` in one run, in a network namespace (a minute or two; needs root)
+	@deploy/toolchain.sh bench
+	@mkdir -p build/tables
+	@for t in prefixes4 prefixes6; do zstd -dfq --long=27 dataplane/tables/$$t.txt.zst -o build/tables/$$t.txt || exit 1; done
+	@cd dataplane && cmake --preset release >../build/cmake.log 2>&1 || { cat ../build/cmake.log; exit 1; }
 	@cmake --build build/release -j $(JOBS) --target kernel_bench -- --quiet
-	build/release/bench/kernel_bench
-	bin/dvr-bench all
+	DVR_PREFIXES4=build/tables/prefixes4.txt DVR_PREFIXES6=build/tables/prefixes6.txt build/release/bench/kernel_bench
 
 profile: go ## renew cmd/dvr/default.pgo, the profile of a node under load by which the compiler optimises bin/dvr (a minute)
 	@bin/dvr-bench profile cmd/dvr/default.pgo

@@ -1,7 +1,8 @@
 // What the kernel sink costs, beside `ip -batch` in the same run, on one million IPv4 and a
-// quarter of IPv6 prefixes of one class in a network namespace of its own. Needs root.
+// quarter of IPv6 prefixes of one class in a network namespace of its own; then the Internet's
+// table of 64 classes (DVR_PREFIXES4, DVR_PREFIXES6; else synthetic ones alike). Needs root.
 //
-//   kernel_bench [prefixes4] [prefixes6]
+//   kernel_bench [prefixes4 [prefixes6]]      with arguments the Internet's table is left out
 //
 // Prints one line a figure: name, value, unit, and what it must be; the status is 1 where one is
 // missed. The sink runs as with --tune-kernel.
@@ -10,6 +11,7 @@
 #include <cmath>
 
 #include "test/kernel/scene.h"
+#include "test/tables.h"
 
 namespace {
 
@@ -76,6 +78,31 @@ double ip_batch(std::size_t n) {
   return seconds;
 }
 
+// A table of some classes, in the order of its prefixes.
+constexpr std::uint32_t kClasses = 64;
+
+template <class P>
+void fill(Router& router, const std::vector<P>& prefixes, std::uint32_t first_class) {
+  constexpr std::size_t kChunk = 14000;
+  std::vector<typename P::Address> addresses;
+  std::vector<std::uint32_t> classes;
+  std::vector<std::uint8_t> lengths;
+  for (std::size_t i = 0; i < prefixes.size(); ++i) {
+    addresses.push_back(prefixes[i].address);
+    lengths.push_back(prefixes[i].length);
+    classes.push_back(first_class + static_cast<std::uint32_t>(i * 2654435761u >> 7) % kClasses);
+    if (addresses.size() < kChunk && i + 1 < prefixes.size()) continue;
+    if constexpr (P::kWidth == 32) {
+      EXPECT_TRUE(router.fib.set4(addresses, lengths, classes).ok());
+    } else {
+      EXPECT_TRUE(router.fib.set6(addresses, lengths, classes).ok());
+    }
+    addresses.clear();
+    lengths.clear();
+    classes.clear();
+  }
+}
+
 template <class F>
 double timed(F f) {
   const auto start = Clock::now();
@@ -104,11 +131,52 @@ void fill(Router& router, std::size_t n4, std::size_t n6) {
   }
 }
 
+// The Internet's table; then somebody flushes our routes one by one with ip, which goes on to flush
+// what is restored meanwhile until it gives up after half a minute.
+void internet(Router& router) {
+  constexpr std::uint32_t kFirst4 = 10, kFirst6 = kFirst4 + kClasses;
+  const std::vector<Prefix4> four = dvr::test::internet4();
+  const std::vector<Prefix6> six = dvr::test::internet6();
+  Controller& c = router.controller;
+  const double install = timed([&] {
+    c.begin();
+    for (std::uint32_t i = 0; i < kClasses; ++i) {
+      const std::string last = std::to_string(i + 2);
+      c.group(kFirst4 + i, {"10.0.0." + last + "%w0"});
+      c.group(kFirst6 + i, {"fd00:1::" + last + "%w1"});
+    }
+    fill(router, four, kFirst4);
+    fill(router, six, kFirst6);
+    c.end();
+  });
+  const double million = static_cast<double>(four.size() + six.size()) / 1e6;
+  print("full table", million, "M routes");
+  print("full table installed in", install, "s");
+  const auto flushed = [&](const char* what, const std::string& command) {
+    const std::uint64_t before = router.sink->report().repaired;
+    const auto start = Clock::now();
+    int status = 0;
+    const std::string said = run(command, &status);
+    const double flush = since(start);
+    eventually([&] { return router.sink->report().repaired > before && router.right(); },
+               std::chrono::minutes(2));
+    if (status != 0) std::printf("# %s: %s\n", what, said.substr(0, said.find('\n')).c_str());
+    print((std::string(what) + " took").c_str(), flush, "s");
+    print("  true again after its end", since(start) - flush, "s", Must::kAtMost, install / 0.8);
+    print("  routes restored", static_cast<double>(router.sink->report().repaired - before) / 1e6,
+          "M");
+  };
+  flushed("ip nexthop flush", "ip nexthop flush proto 68");
+  flushed("ip -6 route flush", "ip -6 route flush proto 68");
+  flushed("ip route flush", "ip -4 route flush proto 68");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::size_t n4 = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 1'000'000;
   const std::size_t n6 = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 250'000;
+  const bool internet_too = argc <= 1;
   const double million4 = static_cast<double>(n4) / 1e6, million6 = static_cast<double>(n6) / 1e6;
   const double batch = ip_batch(n4);
   if (const std::string why = enter_namespace(); !why.empty()) {
@@ -191,5 +259,6 @@ int main(int argc, char** argv) {
   print("withdraw all v4", withdraw4, "s", Must::kAtMost, 0.5);
   print("withdraw all v6", withdraw6, "s");
   c.drain();
+  if (internet_too) internet(router);
   return router.right() && !missed ? 0 : 1;
 }
