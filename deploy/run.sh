@@ -2,7 +2,7 @@
 # run.sh: starts one node and one data plane in the foreground and stops both on Ctrl-C; `make run` calls it.
 #
 # The node takes its settings from the environment as always (README), the data
-# plane too: DVR_ROUTER (r1) is its router, DVR_LISTEN its own service. Either
+# plane too: DVR_ROUTER (r1) is its router, DVR_SINK (memory) where routes go, DVR_LISTEN its own service. Either
 # one ending ends both, exit status 1. Logs are appended to, in the data directory.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -114,7 +114,7 @@ for ((i = 0; ; i++)); do
   sleep 0.1
 done
 
-bin/dvr-dataplane --controller "$fib" --router "$router" --sink memory --state-dir "$data/dataplane" --listen "$listen" >>"$dataplane_log" 2>&1 &
+bin/dvr-dataplane --controller "$fib" --router "$router" --sink "${DVR_SINK:-memory}" --state-dir "$data/dataplane" --listen "$listen" >>"$dataplane_log" 2>&1 &
 dataplane=$!
 for ((i = 0; ; i++)); do
   alive "$node" || gone node "$node" "$node_log" "$node_at"
