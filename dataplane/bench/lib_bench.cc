@@ -2,9 +2,9 @@
 #include <benchmark/benchmark.h>
 
 #include "lib/digest.h"
+#include "lib/engine.h"
 #include "lib/epoch.h"
 #include "lib/group.h"
-#include "lib/trie.h"
 #include "test/tables.h"
 
 namespace {

@@ -19,9 +19,9 @@
 #include <vector>
 
 #include "lib/digest.h"
-#include "lib/engine.h"
 #include "lib/epoch.h"
 #include "lib/group.h"
+#include "lib/hit.h"
 
 namespace dvr {
 

@@ -1,38 +1,141 @@
-// The longest-prefix-match engines' common face.
+// The longest-prefix-match engine of a family.
+//
+// Two layers. The trie (trie.h) is the truth: every place knows the id and the
+// length that cover it, so an update is local and needs no list of prefixes. The
+// flat table (flat.h) is rendered from it, the touched places at an update, in the
+// form that is fastest to read: ids without lengths, in nodes as small as
+// they can be. Forwarding asks the flat table; who wants the matched length asks the
+// trie.
+//
+// Threads. set and erase: one writer. All lookups: any threads beside it, each
+// inside an Epoch::Guard of the epoch that the engine was made with, one for as many lookups
+// as one likes. A reader sees the answer of each address before or after
+// an update, never between; the two layers change one after the other.
+//
+// The owner knows the table: erase is told which prefix covers the erased one (the longest
+// match of it in the table without it; an empty Hit: none).
 #pragma once
 
-#include <concepts>
-#include <cstddef>
-#include <cstdint>
+#include <atomic>
+#include <span>
+#include <string>
 
-#include "lib/prefix.h"
+#include "lib/epoch.h"
+#include "lib/flat.h"
+#include "lib/flat_lookup.h"
+#include "lib/hit.h"
+#include "lib/trie.h"
 
 namespace dvr {
 
-// Ids are 1..kMaxId; 0 means "nothing".
-inline constexpr std::uint32_t kMaxId = (1u << 23) - 1;
+template <class P>
+class Engine {
+ public:
+  using PrefixType = P;
+  using Address = typename P::Address;
 
-// Hit is the id and the length of the prefix that matched; id 0: none did.
-struct Hit {
-  std::uint32_t id = 0;
-  std::uint8_t length = 0;
+  // `limit` bounds the trie's memory and the flat table's, each. `epoch` must outlive the
+  // engine. Throws std::bad_alloc.
+  Engine(Epoch* epoch, std::size_t limit) : trie_(epoch, limit), flat_(&trie_, epoch, limit) {}
 
-  explicit operator bool() const { return id != 0; }
-  friend bool operator==(const Hit&, const Hit&) = default;
+  // False: memory limit reached, unchanged. Cost: that of what p covers and is not covered
+  // by a longer prefix, a default route's 4,096 stores.
+  bool set(const P& p, std::uint32_t id) {
+    if (!trie_.set(p, id)) return false;
+    if (p.length == 0) default_.store(id, std::memory_order_release);
+    flat_.update(p);
+    return true;
+  }
+
+  bool erase(const P& p, Hit cover) {
+    if (!trie_.erase(p, cover)) return false;
+    if (p.length == 0) default_.store(0, std::memory_order_release);
+    // After a restart it is not known while longer prefixes hide it everywhere.
+    if (cover && cover.length == 0) default_.store(cover.id, std::memory_order_release);
+    flat_.update(p);
+    return true;
+  }
+
+  // The id of the longest match, 0: none.
+  [[nodiscard]] std::uint32_t find(Address a) const {
+    const std::uint32_t otherwise = default_.load(std::memory_order_acquire);
+    const std::uint32_t id = flat::leaf_of(flat_.view(), a);
+    if (id == flat::kEscape) return trie_.lookup(a).id;
+    return id != 0 ? id : otherwise != 0 ? otherwise : default_.load(std::memory_order_acquire);
+  }
+
+  // One id an address; ids.size() >= addresses.size(). Fastest for 128 and more at once.
+  void find(std::span<const Address> addresses, std::span<std::uint32_t> ids) const {
+    find(flat::best_path(), addresses, ids);
+  }
+  void find(flat::Path path, std::span<const Address> addresses,
+            std::span<std::uint32_t> ids) const {
+    const std::uint32_t before = default_.load(std::memory_order_acquire);
+    bool escapes;
+    if constexpr (P::kWidth == 32) {
+      escapes =
+          flat::lookup4(path, flat_.view(), addresses.data(), ids.data(), addresses.size(), before);
+    } else {
+      escapes = flat::lookup6(path, flat::Order::kHost, flat_.view(), addresses.data(), ids.data(),
+                              addresses.size(), before);
+    }
+    finish(escapes, before, ids.first(addresses.size()),
+           [addresses](std::size_t i) { return addresses[i]; });
+  }
+  // The same for IPv6 addresses of 16 bytes each in network order, ids.size() of them.
+  void find_network(flat::Path path, const void* addresses, std::span<std::uint32_t> ids) const
+    requires(P::kWidth == 128)
+  {
+    const std::uint32_t before = default_.load(std::memory_order_acquire);
+    const bool escapes = flat::lookup6(path, flat::Order::kNetwork, flat_.view(), addresses,
+                                       ids.data(), ids.size(), before);
+    finish(escapes, before, ids, [addresses](std::size_t i) {
+      return flat::address_at<flat::Order::kNetwork>(addresses, i);
+    });
+  }
+
+  // Id and length, from the trie: a tenth of find's speed.
+  [[nodiscard]] Hit lookup(Address a) const { return trie_.lookup(a); }
+
+  // Memory of both layers, and what of it find can touch.
+  [[nodiscard]] std::size_t bytes() const { return trie_.bytes() + flat_.bytes(); }
+  [[nodiscard]] std::size_t live() const { return flat_.live(); }
+
+  // Of what save writes; an engine of another layout is filled from the table.
+  static constexpr std::uint32_t kLayout = Trie<P>::kLayout;
+
+  // A copy, for a restart; see trie.h. The flat table is rendered anew.
+  void save(std::string* out) const { trie_.save(out); }
+  template <class F>
+  [[nodiscard]] bool restore(ByteReader* in, F known) {
+    if (!trie_.restore(in, known)) return false;
+    flat_.render();
+    default_.store(trie_.default_id(), std::memory_order_release);
+    return true;
+  }
+
+ private:
+  // A default route may come while a longer prefix goes, or go while one comes: read
+  // before and after the rest, one of the two readings has it.
+  template <class At>
+  void finish(bool escapes, std::uint32_t before, std::span<std::uint32_t> ids, At at) const {
+    if (escapes) {
+      for (std::size_t i = 0; i < ids.size(); ++i) {
+        if (ids[i] == flat::kEscape) ids[i] = trie_.lookup(at(i)).id;
+      }
+    }
+    if (before != 0) return;
+    const std::uint32_t after = default_.load(std::memory_order_acquire);
+    if (after == 0) return;
+    for (std::uint32_t& id : ids) id = id == 0 ? after : id;
+  }
+
+  Trie<P> trie_;
+  FlatTable<P> flat_;
+  std::atomic<std::uint32_t> default_{0};
 };
 
-// What an engine offers. set, erase: one writer. lookup: any threads beside
-// it, each inside an Epoch::Guard of the epoch that the engine was made with.
-// An engine holds no prefix list of its own: the owner knows the table and
-// tells erase which prefix covers the erased one (the longest match of it in
-// the table without it; an empty Hit: none).
-template <class E>
-concept Engine = requires(E e, const E c, typename E::PrefixType p, std::uint32_t id, Hit cover,
-                          typename E::PrefixType::Address a) {
-  { e.set(p, id) } -> std::same_as<bool>;  // false: memory limit reached, unchanged
-  { e.erase(p, cover) } -> std::same_as<bool>;
-  { c.lookup(a) } -> std::same_as<Hit>;
-  { c.bytes() } -> std::same_as<std::size_t>;
-};
+using Engine4 = Engine<Prefix4>;
+using Engine6 = Engine<Prefix6>;
 
 }  // namespace dvr

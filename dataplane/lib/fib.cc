@@ -9,9 +9,9 @@
 
 #include "lib/bytes.h"
 #include "lib/class_directory.h"
+#include "lib/engine.h"
 #include "lib/epoch.h"
 #include "lib/table.h"
-#include "lib/trie.h"
 
 namespace dvr {
 namespace {
@@ -828,14 +828,14 @@ Hit Fib::lookup6(u128 address) const {
   return impl_->engine6.lookup(address);
 }
 
-void Fib::lookup4(std::span<const std::uint32_t> addresses, std::span<Hit> hits) const {
+void Fib::find4(std::span<const std::uint32_t> addresses, std::span<std::uint32_t> ids) const {
   const Epoch::Guard guard(impl_->epoch);
-  impl_->engine4.lookup(addresses, hits);
+  impl_->engine4.find(addresses, ids);
 }
 
-void Fib::lookup6(std::span<const u128> addresses, std::span<Hit> hits) const {
+void Fib::find6(std::span<const u128> addresses, std::span<std::uint32_t> ids) const {
   const Epoch::Guard guard(impl_->epoch);
-  impl_->engine6.lookup(addresses, hits);
+  impl_->engine6.find(addresses, ids);
 }
 
 Summary Fib::summary() const {

@@ -34,8 +34,8 @@
 #include <vector>
 
 #include "lib/digest.h"
-#include "lib/engine.h"
 #include "lib/group.h"
+#include "lib/hit.h"
 #include "lib/prefix.h"
 #include "lib/status.h"
 
@@ -207,12 +207,13 @@ class Fib {
   // --- Any thread.
 
   [[nodiscard]] std::optional<Match> lookup(const Address& address) const;
-  // Local class id and matched length only; nothing allocated.
+  // Local class id and matched length only; nothing allocated. For who wants the length.
   [[nodiscard]] Hit lookup4(std::uint32_t address) const;
   [[nodiscard]] Hit lookup6(u128 address) const;
-  // One hit an address; hits.size() >= addresses.size().
-  void lookup4(std::span<const std::uint32_t> addresses, std::span<Hit> hits) const;
-  void lookup6(std::span<const u128> addresses, std::span<Hit> hits) const;
+  // What forwarding asks: one local class id an address, 0: none; ids.size() >=
+  // addresses.size(). Fastest for 128 and more at once.
+  void find4(std::span<const std::uint32_t> addresses, std::span<std::uint32_t> ids) const;
+  void find6(std::span<const u128> addresses, std::span<std::uint32_t> ids) const;
   // A copy of what the last end or abort left. Takes a mutex for the copy.
   [[nodiscard]] Summary summary() const;
 

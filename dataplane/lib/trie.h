@@ -36,26 +36,26 @@
 
 #include "lib/arena.h"
 #include "lib/bytes.h"
-#include "lib/engine.h"
 #include "lib/epoch.h"
+#include "lib/hit.h"
 
 namespace dvr {
 
 template <class P>
-class TrieEngine {
+class Trie {
  public:
   using PrefixType = P;
   using Address = typename P::Address;
 
   // `epoch` must outlive the engine. Throws std::bad_alloc.
-  TrieEngine(Epoch* epoch, std::size_t limit)
+  Trie(Epoch* epoch, std::size_t limit)
       : epoch_(epoch),
         arena_(std::min(limit, kMaxArena)),
         root_(zeroed(std::size_t{1} << kRootBits)),
         short_(zeroed(std::size_t{1} << kShortBits)) {}
-  ~TrieEngine() { epoch_->drain(); }
-  TrieEngine(const TrieEngine&) = delete;
-  TrieEngine& operator=(const TrieEngine&) = delete;
+  ~Trie() { epoch_->drain(); }
+  Trie(const Trie&) = delete;
+  Trie& operator=(const Trie&) = delete;
 
   bool set(const P& p, std::uint32_t id) { return apply({p, value(p.length, id), false}); }
 
@@ -105,6 +105,78 @@ class TrieEngine {
       for (std::size_t k = 0; k < kBatch; ++k) hits[i + k] = hit(word[k], a[k]);
     }
     for (; i < addresses.size(); ++i) hits[i] = lookup(addresses[i]);
+  }
+
+  // Tells f(start, id) of every run of addresses of one answer within the place of the first
+  // `depth` bits of `at`, in order, the first at the place's start; a default route counts
+  // as no answer. Writer only; kShortBits <= depth. Cost: of what is in the place.
+  template <class F>
+  void runs(Address at, int depth, F f) const {
+    std::uint32_t rest = load(short_[bits_of(at, 0, kShortBits)]);
+    rest = length_of(rest) == 0 ? 0 : rest & kMaxId;
+    std::uint32_t last = kNoRun;
+    const auto emit = [&](Address start, std::uint32_t v) {
+      const std::uint32_t id = v == 0 ? rest : v & kMaxId;
+      if (id != last) f(start, id);
+      last = id;
+    };
+    const std::size_t first = bits_of(at, 0, kRootBits);
+    if (depth < kRootBits) {
+      for (std::size_t i = 0; i < std::size_t{1} << (kRootBits - depth); ++i) {
+        const Address start = static_cast<Address>(first + i) << (kWidth - kRootBits);
+        walk(load(root_[first + i]), kRootBits, start, emit);
+      }
+      return;
+    }
+    std::uint32_t w = load(root_[first]);
+    for (int d = kRootBits; d < depth && is_pointer(w);) {
+      const Word* b = block(w);
+      if (is_skip(w)) {
+        const auto length = static_cast<int>(load(b[kLengthAt]));
+        const int common = std::min(length, depth);
+        if ((at ^ path_of(b)) >> (kWidth - common) != 0) {
+          w = load(b[kFallbackAt]);
+        } else if (length > depth) {
+          break;  // the place has the skip in it
+        } else {
+          w = load(b[kTargetAt]);
+        }
+        d = length;
+      } else {
+        const int below = d + stride_of(w);
+        if (below > depth) {
+          const std::size_t from = bits_of(at, d, stride_of(w));
+          for (std::size_t i = 0; i < std::size_t{1} << (below - depth); ++i) {
+            walk(load(b[from + i]), below, at + (static_cast<Address>(i) << (kWidth - below)),
+                 emit);
+          }
+          return;
+        }
+        w = load(b[bits_of(at, d, stride_of(w))]);
+        d = below;
+      }
+    }
+    walk(w, depth, at, emit);
+  }
+
+  // The default route's id where anything still falls to it, else 0.
+  [[nodiscard]] std::uint32_t default_id() const {
+    for (std::size_t i = 0; i < std::size_t{1} << kShortBits; ++i) {
+      const std::uint32_t v = load(short_[i]);
+      if (v != 0 && length_of(v) == 0) return v & kMaxId;
+    }
+    return 0;
+  }
+
+  // One prefix or none covers the whole place of the first `depth` <= kRootBits bits of `at`.
+  [[nodiscard]] bool plain(Address at, int depth) const {
+    const std::size_t first = bits_of(at, 0, kRootBits);
+    const std::uint32_t w = load(root_[first]);
+    if (is_pointer(w)) return false;
+    for (std::size_t i = 1; i < std::size_t{1} << (kRootBits - depth); ++i) {
+      if (load(root_[first + i]) != w) return false;
+    }
+    return true;
   }
 
   [[nodiscard]] std::size_t bytes() const {
@@ -268,6 +340,32 @@ class TrieEngine {
       if (!sound(load(block(w)[i]), below, in_place, known)) return false;
     }
     return true;
+  }
+
+  static constexpr std::uint32_t kNoRun = ~std::uint32_t{0};
+
+  // Every value below word w, which holds for the place (at, depth), in order.
+  template <class Emit>
+  void walk(std::uint32_t w, int depth, Address at, Emit& emit) const {
+    if (!is_pointer(w)) {
+      emit(at, w);
+      return;
+    }
+    const Word* b = block(w);
+    if (is_skip(w)) {
+      const auto length = static_cast<int>(load(b[kLengthAt]));
+      const std::uint32_t fallback = load(b[kFallbackAt]);
+      const Address start = path_of(b) & mask_of<Address>(length);
+      const Address last = start | static_cast<Address>(~mask_of<Address>(length));
+      if (start != at) emit(at, fallback);
+      walk(load(b[kTargetAt]), length, start, emit);
+      if (last != (at | static_cast<Address>(~mask_of<Address>(depth)))) emit(last + 1, fallback);
+      return;
+    }
+    const int below = depth + stride_of(w);
+    for (std::size_t i = 0; i < std::size_t{1} << stride_of(w); ++i) {
+      walk(load(b[i]), below, at | static_cast<Address>(i) << (kWidth - below), emit);
+    }
   }
 
   // From pointer w at `depth` to the word behind it.
@@ -506,8 +604,8 @@ class TrieEngine {
   void retire(std::uint32_t w, int bits) {
     epoch_->retire(
         [](void* self, std::uint64_t block) {
-          static_cast<TrieEngine*>(self)->arena_.release(static_cast<std::uint32_t>(block),
-                                                         static_cast<int>(block >> 32));
+          static_cast<Trie*>(self)->arena_.release(static_cast<std::uint32_t>(block),
+                                                   static_cast<int>(block >> 32));
         },
         this, static_cast<std::uint64_t>(bits) << 32 | (w & kHandle));
   }
@@ -517,9 +615,5 @@ class TrieEngine {
   Words root_;
   Words short_;
 };
-
-using Engine4 = TrieEngine<Prefix4>;
-using Engine6 = TrieEngine<Prefix6>;
-static_assert(Engine<Engine4> && Engine<Engine6>);
 
 }  // namespace dvr

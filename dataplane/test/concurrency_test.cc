@@ -53,13 +53,13 @@ TEST(Concurrency, EveryAnswerIsWhole) {
     readers.emplace_back([&, t] {
       Random r(100 + t);
       std::vector<std::uint32_t> keys(40);
-      std::vector<Hit> hits(40);
+      std::vector<std::uint32_t> ids(40);
       while (!stop.load(std::memory_order_relaxed)) {
         check(random_prefix(r).address);
         for (auto& k : keys) k = random_prefix(r).address.as_v4() & 0x0affffff;
-        fib.lookup4(keys, hits);
-        for (const Hit& h : hits) {
-          if (!h) wrong.fetch_add(1, std::memory_order_relaxed);
+        fib.find4(keys, ids);
+        for (const std::uint32_t id : ids) {
+          if (id == 0) wrong.fetch_add(1, std::memory_order_relaxed);
         }
         if (fib.summary().digest == Digest{}) wrong.fetch_add(1, std::memory_order_relaxed);
       }

@@ -1,10 +1,11 @@
 // The engines against the slow model.
+#include "lib/engine.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <set>
 
-#include "lib/trie.h"
 #include "test/tables.h"
 
 namespace dvr::test {
@@ -28,6 +29,7 @@ class EngineTest : public testing::Test {
     const Hit want = model_.lookup(a), got = engine_.lookup(a);
     ASSERT_EQ(got.id, want.id) << to_string(cut<FixturePrefix>(a, FixturePrefix::kWidth));
     ASSERT_EQ(got.length, want.length) << to_string(cut<FixturePrefix>(a, FixturePrefix::kWidth));
+    ASSERT_EQ(engine_.find(a), want.id) << to_string(cut<FixturePrefix>(a, FixturePrefix::kWidth));
   }
   void check_edges(const FixturePrefix& p) {
     for (const FixtureAddress a : edges(p)) check(a);
@@ -198,9 +200,19 @@ TYPED_TEST(EngineTest, BatchesEqualSingles) {
     keys.push_back(random_address<A>(r));
   }
   keys.pop_back();  // an odd number: a tail behind the last whole batch
-  std::vector<Hit> hits(keys.size());
-  this->engine_.lookup(keys, hits);
-  for (std::size_t i = 0; i < keys.size(); ++i) ASSERT_EQ(hits[i], this->model_.lookup(keys[i]));
+  std::vector<std::uint32_t> ids(keys.size());
+  for (const flat::Path path : flat::kPaths) {
+    if (!flat::supported(path)) continue;
+    // Every size of a tail, and the whole.
+    for (std::size_t n = 0; n < 400; ++n) {
+      this->engine_.find(path, std::span(keys).first(n), ids);
+      for (std::size_t i = 0; i < n; ++i) ASSERT_EQ(ids[i], this->model_.lookup(keys[i]).id);
+    }
+    this->engine_.find(path, keys, ids);
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      ASSERT_EQ(ids[i], this->model_.lookup(keys[i]).id) << flat::name_of(path);
+    }
+  }
 }
 
 // The size and shape of the Internet's table, against the model at random addresses.

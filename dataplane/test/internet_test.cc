@@ -119,6 +119,14 @@ class InternetTest : public testing::Test {
     ASSERT_EQ(got.has_value(), number != kClasses) << to_string(a);
     const Hit hit = a.family == 4 ? fib_.lookup4(a.as_v4()) : fib_.lookup6(a.bits);
     ASSERT_EQ(static_cast<bool>(hit), got.has_value()) << to_string(a);
+    std::uint32_t id = 0;
+    if (a.family == 4) {
+      const std::uint32_t key = a.as_v4();
+      fib_.find4({&key, 1}, {&id, 1});
+    } else {
+      fib_.find6({&a.bits, 1}, {&id, 1});
+    }
+    ASSERT_EQ(id, hit.id) << to_string(a);
     if (!got) return;
     ASSERT_EQ(got->prefix, prefix) << to_string(a) << " " << to_string(got->prefix);
     ASSERT_EQ(numbers_.at(got->class_id), number) << to_string(a);

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "lib/engine.h"
+#include "lib/hit.h"
 #include "lib/prefix.h"
 
 namespace dvr::test {

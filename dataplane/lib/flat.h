@@ -1,0 +1,332 @@
+// The flat table: what the trie says, in the form in which it is found fastest.
+//
+// The trie is the truth; the flat table is rendered from it, the places that an
+// update touches at a time, and can be thrown away and rendered anew. Its form
+// is in flat_format.h.
+//
+// Strides. A node whose content needs no more than a cache line, or little
+// memory for each of its runs, is one block of ids that ends the lookup. Above
+// that, a node of words takes as many bits as keep kSpread slots a run. IPv4's
+// places of 18 bits are always one block of up to 64 ids, unless something is
+// longer than /24: two loads.
+//
+// Updates. A place that is a leaf or a block of ids is rendered as a whole: in
+// place where its form stays, slot by slot, else as a new node that one store
+// publishes. What was replaced is retired to the epoch. Nodes of words keep their
+// stride while what is below them changes; a root slot that has changed as often as it
+// has runs is rendered anew, so strides follow the content at O(1) an update.
+//
+// Where memory runs out a leaf says kEscape and the answer is the trie's.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "lib/epoch.h"
+#include "lib/flat_arena.h"
+#include "lib/flat_format.h"
+#include "lib/pages.h"
+#include "lib/trie.h"
+
+namespace dvr {
+
+template <class P>
+class FlatTable {
+ public:
+  using Address = typename P::Address;
+
+  // `trie` and `epoch` must outlive the table. Throws std::bad_alloc.
+  FlatTable(const Trie<P>* trie, Epoch* epoch, std::size_t limit)
+      : trie_(trie),
+        epoch_(epoch),
+        arena_(std::min(limit, flat::kMaxArena)),
+        root_(kRootSlots * sizeof(std::uint32_t)),
+        patience_(kRootSlots * sizeof(std::uint16_t)) {}
+  ~FlatTable() { epoch_->drain(); }
+  FlatTable(const FlatTable&) = delete;
+  FlatTable& operator=(const FlatTable&) = delete;
+
+  // The trie's answers within p have changed. A default route is no matter of the table.
+  void update(const P& p) {
+    if (p.length == 0) return;
+    const auto first = static_cast<std::size_t>(p.address >> (kWidth - kRoot));
+    const std::size_t count = p.length >= kRoot ? 1 : std::size_t{1} << (kRoot - p.length);
+    for (std::size_t i = first; i < first + count; ++i) update_slot(i, p);
+  }
+
+  // Renders everything. Before there are readers, or beside them.
+  void render() {
+    for (std::size_t i = 0; i < kRootSlots; ++i) refresh(&roots()[i], place(i), kRoot);
+  }
+
+  // Of the place that view.h explains.
+  [[nodiscard]] flat::View view() const { return {roots(), arena_.data()}; }
+
+  // Bytes that lookups can touch, of the root what is not a single answer for all.
+  [[nodiscard]] std::size_t live() const { return arena_.live() + root_live(); }
+  [[nodiscard]] std::size_t bytes() const { return arena_.used() + root_live(); }
+
+ private:
+  static constexpr int kWidth = P::kWidth;
+  static constexpr int kRoot = flat::kRootBits<P>;
+  static constexpr std::size_t kRootSlots = std::size_t{1} << kRoot;
+  static constexpr int kFarDepth = 64;
+  static constexpr int kFirst = kWidth == 32 ? 6 : 0;  // bits of IPv4's first node
+
+  static constexpr std::size_t kSpread = 16;      // slots of words a run
+  static constexpr std::size_t kRoomy = 32;       // bytes of ids a run
+  static constexpr std::size_t kAlwaysFine = 64;  // bytes of ids, whatever is in them
+
+  struct Run {
+    Address start;
+    std::uint32_t id;
+  };
+
+  static Address place(std::size_t slot) {
+    return static_cast<Address>(static_cast<Address>(slot) << (kWidth - kRoot));
+  }
+  std::uint32_t* roots() const { return static_cast<std::uint32_t*>(root_.data()); }
+  std::uint16_t& patience(std::size_t slot) {
+    return static_cast<std::uint16_t*>(patience_.data())[slot];
+  }
+  std::uint8_t* block(std::uint32_t w) const { return arena_.data() + flat::offset_of(w); }
+
+  // IPv4's root is touched all over; of IPv6's only where there are prefixes or lookups.
+  [[nodiscard]] std::size_t root_live() const {
+    return kWidth == 32 ? kRootSlots * sizeof(std::uint32_t) : kRootSlots / 8 * 4;
+  }
+
+  static std::uint32_t load(const std::uint32_t* at) {
+    return __atomic_load_n(at, __ATOMIC_RELAXED);
+  }
+  static void publish(std::uint32_t* at, std::uint32_t w) {
+    __atomic_store_n(at, w, __ATOMIC_RELEASE);
+  }
+  static bool words_below(std::uint32_t w) {
+    return (w & flat::kNode) != 0 && flat::kind_of(w) >= flat::kWords;
+  }
+
+  void update_slot(std::size_t slot, const P& p) {
+    std::uint32_t* at = &roots()[slot];
+    if (!words_below(load(at))) {
+      refresh(at, place(slot), kRoot);
+      if (words_below(load(at))) patience(slot) = patience_for(runs_.size());
+      return;
+    }
+    if (patience(slot) == 0 || --patience(slot) == 0 || trie_->plain(place(slot), kRoot)) {
+      replace(at, build_place(place(slot), kRoot));
+      patience(slot) = patience_for(runs_.size());
+      return;
+    }
+    update_below(at, place(slot), kRoot, p);
+  }
+
+  static std::uint16_t patience_for(std::size_t runs) {
+    return static_cast<std::uint16_t>(std::min<std::size_t>(16 + runs / 2, 65535));
+  }
+
+  // The place and p meet.
+  void update_below(std::uint32_t* at, Address start, int depth, const P& p) {
+    const std::uint32_t w = load(at);
+    if (!words_below(w)) {
+      refresh(at, start, depth);
+      return;
+    }
+    auto* slots = reinterpret_cast<std::uint32_t*>(block(w));
+    if (flat::kind_of(w) == flat::kFar) {
+      far_ = true;
+      update_below(slots, start, depth, p);
+      far_ = false;
+      return;
+    }
+    const int stride = flat::stride_of(w), below = depth + stride;
+    std::size_t first = 0, count = std::size_t{1} << stride;
+    if (p.length > depth) {
+      first = slot_in(p.address, depth, stride);
+      count = p.length >= below ? 1 : std::size_t{1} << (below - p.length);
+    }
+    for (std::size_t i = first; i < first + count; ++i) {
+      update_below(&slots[i], start | static_cast<Address>(i) << (kWidth - below), below, p);
+    }
+  }
+
+  static std::size_t slot_in(Address a, int depth, int stride) {
+    return static_cast<std::size_t>(static_cast<Address>(a << depth) >> (kWidth - stride));
+  }
+
+  void collect(Address start, int depth) {
+    runs_.clear();
+    trie_->runs(start, depth, [this](Address a, std::uint32_t id) { runs_.push_back({a, id}); });
+  }
+
+  std::uint32_t build_place(Address start, int depth) {
+    collect(start, depth);
+    return build(0, runs_.size(), start, depth);
+  }
+
+  // Renders a place that is no node of words.
+  void refresh(std::uint32_t* at, Address start, int depth) {
+    collect(start, depth);
+    const std::uint32_t w = load(at);
+    if (runs_.size() == 1) {
+      if (w != runs_[0].id) replace(at, runs_[0].id);
+      return;
+    }
+    if ((w & flat::kNode) != 0 && bits_needed(0, runs_.size(), depth) == flat::stride_of(w) &&
+        kind_for(0, runs_.size()) == flat::kind_of(w)) {
+      fill(w, 0, runs_.size(), start, depth);
+      return;
+    }
+    replace(at, build(0, runs_.size(), start, depth));
+  }
+
+  void replace(std::uint32_t* at, std::uint32_t w) {
+    const std::uint32_t old = load(at);
+    publish(at, w);
+    retire(old);
+  }
+
+  // Bits behind `depth` after which nothing changes any more.
+  int bits_needed(std::size_t from, std::size_t to, int depth) const {
+    Address all = 0;
+    for (std::size_t i = from + 1; i < to; ++i) all |= runs_[i].start;
+    return kWidth - trailing_zeros(all) - depth;
+  }
+  static int trailing_zeros(Address a) {
+    if constexpr (kWidth == 32) {
+      return std::countr_zero(a);
+    } else {
+      const auto low = static_cast<std::uint64_t>(a);
+      return low != 0 ? std::countr_zero(low)
+                      : 64 + std::countr_zero(static_cast<std::uint64_t>(a >> 64));
+    }
+  }
+  [[nodiscard]] std::uint32_t kind_for(std::size_t from, std::size_t to) const {
+    std::uint32_t most = 0;
+    for (std::size_t i = from; i < to; ++i) most |= runs_[i].id;
+    return most <= 0xff ? flat::kBytes : most <= 0xffff ? flat::kHalves : flat::kWords;
+  }
+
+  // The word of a place whose runs are [from, to); the first may begin before it.
+  std::uint32_t build(std::size_t from, std::size_t to, Address start, int depth) {
+    if (to - from == 1) return runs_[from].id;
+    if (kWidth > kFarDepth && depth == kFarDepth && !far_) return build_far(from, to, start);
+    int most = std::min(flat::kMaxStride, kWidth - depth);
+    if (kWidth > kFarDepth && depth < kFarDepth) most = std::min(most, kFarDepth - depth);
+    const int needed = bits_needed(from, to, depth);
+    const std::uint32_t kind = kind_for(from, to);
+    if (needed <= most) {
+      const std::size_t bytes = std::size_t{1} << needed << kind;
+      if ((kFirst != 0 && depth == kRoot && needed <= kFirst) ||
+          bytes <= std::max(kAlwaysFine, kRoomy * (to - from))) {
+        return build_ids(from, to, start, depth, needed, kind);
+      }
+    }
+    const int stride = kFirst != 0 && depth == kRoot ? kFirst : stride_for(from, to, depth, most);
+    const int order = FlatArena::order_of(sizeof(std::uint32_t) << stride);
+    const std::uint32_t at = arena_.allocate(order);
+    if (at == FlatArena::kNone) return flat::kEscape;
+    const std::uint32_t w = flat::node_word(flat::kWords, stride, at);
+    const int below = depth + stride;
+    std::size_t r = from;
+    for (std::size_t i = 0; i < std::size_t{1} << stride; ++i) {
+      const Address first = start | static_cast<Address>(i) << (kWidth - below);
+      const Address last = first | static_cast<Address>(~mask_of<Address>(below));
+      while (r + 1 < to && runs_[r + 1].start <= first) ++r;
+      std::size_t end = r + 1;
+      while (end < to && runs_[end].start <= last) ++end;
+      flat::store_slot(block(w), flat::kWords, i, build(r, end, first, below));
+      r = end - 1;
+    }
+    return w;
+  }
+
+  std::uint32_t build_far(std::size_t from, std::size_t to, Address start) {
+    const std::uint32_t at = arena_.allocate(0);
+    if (at == FlatArena::kNone) return flat::kEscape;
+    far_ = true;
+    const std::uint32_t w = build(from, to, start, kFarDepth);
+    far_ = false;
+    const std::uint32_t far = flat::node_word(flat::kFar, 0, at);
+    flat::store_slot(block(far), flat::kWords, 0, w);
+    return far;
+  }
+
+  std::uint32_t build_ids(std::size_t from, std::size_t to, Address start, int depth, int stride,
+                          std::uint32_t kind) {
+    const std::uint32_t at = arena_.allocate(FlatArena::order_of(std::size_t{1} << stride << kind));
+    if (at == FlatArena::kNone) return flat::kEscape;
+    const std::uint32_t w = flat::node_word(kind, stride, at);
+    fill(w, from, to, start, depth);
+    return w;
+  }
+
+  // Stores the ids of runs [from, to) that a node of ids does not have yet.
+  void fill(std::uint32_t w, std::size_t from, std::size_t to, Address start, int depth) {
+    const std::uint32_t kind = flat::kind_of(w);
+    const int below = depth + flat::stride_of(w);
+    const std::size_t n = std::size_t{1} << flat::stride_of(w);
+    std::size_t i = 0;
+    for (std::size_t r = from; r < to; ++r) {
+      const std::size_t end =
+          r + 1 == to ? n
+                      : static_cast<std::size_t>((runs_[r + 1].start - start) >> (kWidth - below));
+      const std::uint32_t id = runs_[r].id;
+      for (; i < end; ++i) {
+        // Readers keep lines that do not change.
+        if (flat::load_slot(block(w), kind, i) != id) flat::store_slot(block(w), kind, i, id);
+      }
+    }
+  }
+
+  // The most bits that keep kSpread slots or fewer for each run there.
+  int stride_for(std::size_t from, std::size_t to, int depth, int most) const {
+    int best = 1;
+    for (int s = 2; s <= most && (std::size_t{1} << s) <= kSpread * (to - from); ++s) {
+      std::size_t runs = 1;
+      Address before = runs_[from].start >> (kWidth - depth - s);
+      for (std::size_t i = from + 1; i < to; ++i) {
+        const Address slot = runs_[i].start >> (kWidth - depth - s);
+        runs += slot != before ? 1 : 0;
+        before = slot;
+      }
+      if ((std::size_t{1} << s) <= kSpread * runs) best = s;
+    }
+    return best;
+  }
+
+  static std::size_t size_of(std::uint32_t w) {
+    if (flat::kind_of(w) == flat::kFar) return sizeof(std::uint32_t);
+    return std::size_t{1} << flat::stride_of(w) << flat::kind_of(w);
+  }
+
+  // A node and all below it.
+  void retire(std::uint32_t w) {
+    if ((w & flat::kNode) == 0) return;
+    if (words_below(w)) {
+      const std::size_t n = size_of(w) / sizeof(std::uint32_t);
+      for (std::size_t i = 0; i < n; ++i) retire(flat::load_slot(block(w), flat::kWords, i));
+    }
+    epoch_->retire(
+        [](void* self, std::uint64_t word) {
+          const auto node = static_cast<std::uint32_t>(word);
+          static_cast<FlatTable*>(self)->arena_.release(node & flat::kBlockMask,
+                                                        FlatArena::order_of(size_of(node)));
+        },
+        this, w);
+  }
+
+  const Trie<P>* trie_;
+  Epoch* epoch_;
+  FlatArena arena_;
+  Pages root_;
+  Pages patience_;  // by root slot that is a node of words: changes until it is rendered anew
+  std::vector<Run> runs_;
+  bool far_ = false;
+};
+
+}  // namespace dvr

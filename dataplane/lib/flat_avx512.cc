@@ -1,0 +1,189 @@
+// The path of AVX-512: sixteen addresses a vector, eight vectors side by side, level by level.
+//
+// One gather at a time is slower than scalar code; eight that do not depend on
+// each other keep the memory busy. Vectors read whole words where a slot is a
+// byte, across what other slots say, and cut: each byte is one of the values it had.
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include "lib/flat_lookup.h"
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC's own headers (PR 105593)
+#endif
+
+#define DVR_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
+#define DVR_AVX512_INLINE DVR_AVX512 __attribute__((always_inline)) inline
+
+namespace dvr::flat {
+namespace {
+
+constexpr std::size_t kLanes = 16;
+
+DVR_AVX512_INLINE __m512i all(std::uint32_t v) { return _mm512_set1_epi32(static_cast<int>(v)); }
+
+// Nodes that vectors go on with: all but kFar.
+DVR_AVX512_INLINE __mmask16 open(__m512i w) {
+  return _mm512_cmplt_epi32_mask(w, all(kNode | kFar << kKindShift));
+}
+
+// From the words w, at addresses whose next bits are the first of h, to the words
+// behind those in `m`.
+DVR_AVX512_INLINE __m512i step(const View& view, __m512i w, __m512i h, __m512i stride,
+                               __mmask16 m) {
+  const __m512i kind = _mm512_and_si512(_mm512_srli_epi32(w, kKindShift), all(3));
+  const __m512i i = _mm512_srlv_epi32(h, _mm512_sub_epi32(all(32), stride));
+  const __m512i at = _mm512_add_epi32(_mm512_slli_epi32(_mm512_and_si512(w, all(kBlockMask)), 2),
+                                      _mm512_sllv_epi32(i, kind));
+  const __m512i got = _mm512_mask_i32gather_epi32(w, m, at, view.nodes, 1);
+  const __m512i keep = _mm512_permutexvar_epi32(
+      kind, _mm512_setr_epi32(0xff, 0xffff, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
+  return _mm512_mask_and_epi32(w, m, got, keep);
+}
+
+DVR_AVX512_INLINE __m512i strides(__m512i w) {
+  return _mm512_and_si512(_mm512_srli_epi32(w, kStrideShift), all(15));
+}
+
+DVR_AVX512_INLINE __mmask16 put(std::uint32_t* out, __m512i w, __m512i fallback) {
+  const __mmask16 none = _mm512_testn_epi32_mask(w, w);
+  _mm512_storeu_si512(out, _mm512_mask_mov_epi32(w, none, fallback));
+  return _mm512_cmpeq_epi32_mask(w, all(kEscape));
+}
+
+// Whole blocks of kVectors vectors; how many addresses they were.
+template <std::size_t kVectors>
+DVR_AVX512_INLINE std::size_t blocks4(const View& view, const std::uint32_t* a, std::uint32_t* out,
+                                      std::size_t n, __m512i otherwise, std::uint32_t* escapes) {
+  constexpr int kRoot = kRootBits<Prefix4>;
+  constexpr std::size_t kBlock = kLanes * kVectors;
+  std::size_t i = 0;
+  for (; i + kBlock <= n; i += kBlock) {
+    __m512i w[kVectors];
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      const __m512i key = _mm512_loadu_si512(a + i + v * kLanes);
+      w[v] = _mm512_i32gather_epi32(_mm512_srli_epi32(key, 32 - kRoot), view.root, 4);
+    }
+    std::uint32_t more = 0;
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      const __m512i key = _mm512_loadu_si512(a + i + v * kLanes);
+      w[v] = step(view, w[v], _mm512_slli_epi32(key, kRoot), strides(w[v]), open(w[v]));
+      more |= open(w[v]);
+      *escapes |= put(out + i + v * kLanes, w[v], otherwise);
+    }
+    if (more == 0) continue;
+    // Something is longer than the first node: the rest of the way, for what stands there.
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      const __m512i key = _mm512_loadu_si512(a + i + v * kLanes);
+      __m512i depth = all(24);
+      for (__mmask16 m = open(w[v]); m != 0; m = open(w[v])) {
+        const __m512i stride = strides(w[v]);
+        w[v] = step(view, w[v], _mm512_sllv_epi32(key, depth), stride, m);
+        depth = _mm512_add_epi32(depth, stride);
+      }
+      *escapes |= put(out + i + v * kLanes, w[v], otherwise);
+    }
+  }
+  return i;
+}
+
+}  // namespace
+
+DVR_AVX512 bool avx512::lookup4(const View& view, const std::uint32_t* a, std::uint32_t* out,
+                                std::size_t n, std::uint32_t fallback) {
+  const __m512i otherwise = all(fallback);
+  std::uint32_t escapes = 0;
+  std::size_t i = blocks4<8>(view, a, out, n, otherwise, &escapes);
+  if (i < n) i += blocks4<4>(view, a + i, out + i, n - i, otherwise, &escapes);
+  if (i < n) i += blocks4<1>(view, a + i, out + i, n - i, otherwise, &escapes);
+  return rest4(view, a + i, out + i, n - i, fallback) || escapes != 0;
+}
+
+namespace {
+
+// The first 32 bits of sixteen addresses, and the next.
+template <Order kOrder>
+DVR_AVX512_INLINE void load6(const void* a, __m512i* h, __m512i* l) {
+  const char* p = static_cast<const char*>(a);
+  const __m512i pick =
+      kOrder == Order::kHost
+          ? _mm512_setr_epi32(3, 7, 11, 15, 19, 23, 27, 31, 2, 6, 10, 14, 18, 22, 26, 30)
+          : _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 1, 5, 9, 13, 17, 21, 25, 29);
+  __m512i x = _mm512_permutex2var_epi32(_mm512_loadu_si512(p), pick, _mm512_loadu_si512(p + 64));
+  __m512i y =
+      _mm512_permutex2var_epi32(_mm512_loadu_si512(p + 128), pick, _mm512_loadu_si512(p + 192));
+  if constexpr (kOrder == Order::kNetwork) {
+    const __m512i swap = _mm512_set4_epi32(0x0c0d0e0f, 0x08090a0b, 0x04050607, 0x00010203);
+    x = _mm512_shuffle_epi8(x, swap);
+    y = _mm512_shuffle_epi8(y, swap);
+  }
+  *h = _mm512_shuffle_i64x2(x, y, 0x44);
+  *l = _mm512_shuffle_i64x2(x, y, 0xee);
+}
+
+template <Order kOrder, std::size_t kVectors>
+DVR_AVX512_INLINE std::size_t blocks6(const View& view, const char* keys, std::uint32_t* out,
+                                      std::size_t n, std::uint32_t fallback,
+                                      std::uint32_t* escapes) {
+  constexpr int kRoot = kRootBits<Prefix6>;
+  constexpr std::size_t kBlock = kLanes * kVectors;
+  const __m512i otherwise = all(fallback);
+  std::size_t i = 0;
+  for (; i + kBlock <= n; i += kBlock) {
+    __m512i w[kVectors], h[kVectors], l[kVectors];
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      load6<kOrder>(keys + (i + v * kLanes) * 16, &h[v], &l[v]);
+      w[v] = _mm512_i32gather_epi32(_mm512_srli_epi32(h[v], 32 - kRoot), view.root, 4);
+      h[v] = _mm512_or_si512(_mm512_slli_epi32(h[v], kRoot), _mm512_srli_epi32(l[v], 32 - kRoot));
+      l[v] = _mm512_slli_epi32(l[v], kRoot);
+    }
+    std::uint32_t more = 1;
+    while (more != 0) {
+      more = 0;
+      for (std::size_t v = 0; v < kVectors; ++v) {
+        const __mmask16 m = open(w[v]);
+        if (m == 0) continue;
+        const __m512i stride = strides(w[v]);
+        w[v] = step(view, w[v], h[v], stride, m);
+        h[v] = _mm512_or_si512(_mm512_sllv_epi32(h[v], stride),
+                               _mm512_srlv_epi32(l[v], _mm512_sub_epi32(all(32), stride)));
+        l[v] = _mm512_sllv_epi32(l[v], stride);
+        more |= open(w[v]);
+      }
+    }
+    std::uint32_t far = 0;
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      *escapes |= put(out + i + v * kLanes, w[v], otherwise);
+      far |= _mm512_movepi32_mask(w[v]);
+    }
+    for (std::size_t k = i; far != 0 && k < i + kBlock; ++k) {
+      if ((out[k] & kNode) != 0)
+        *escapes |= rest6<kOrder>(view, keys + k * 16, out + k, 1, fallback);
+    }
+  }
+  return i;
+}
+
+template <Order kOrder>
+DVR_AVX512 bool lookup6_in(const View& view, const void* a, std::uint32_t* out, std::size_t n,
+                           std::uint32_t fallback) {
+  const char* keys = static_cast<const char*>(a);
+  std::uint32_t escapes = 0;
+  std::size_t i = blocks6<kOrder, 8>(view, keys, out, n, fallback, &escapes);
+  if (i < n) i += blocks6<kOrder, 4>(view, keys + i * 16, out + i, n - i, fallback, &escapes);
+  if (i < n) i += blocks6<kOrder, 1>(view, keys + i * 16, out + i, n - i, fallback, &escapes);
+  return rest6<kOrder>(view, keys + i * 16, out + i, n - i, fallback) || escapes != 0;
+}
+
+}  // namespace
+
+bool avx512::lookup6(Order order, const View& view, const void* a, std::uint32_t* out,
+                     std::size_t n, std::uint32_t fallback) {
+  return order == Order::kHost ? lookup6_in<Order::kHost>(view, a, out, n, fallback)
+                               : lookup6_in<Order::kNetwork>(view, a, out, n, fallback);
+}
+
+}  // namespace dvr::flat
+
+#endif
