@@ -232,16 +232,7 @@ class Fib::Impl {
   // The longest prefix that covers p and is not about to leave.
   template <class P>
   Hit cover_of(const P& p) {
-    auto& t = table<P>();
-    for (int length = p.length - 1; length >= 0; --length) {
-      if (t.count(length) == 0) continue;
-      const P c{static_cast<typename P::Address>(p.address & mask_of<typename P::Address>(length)),
-                static_cast<std::uint8_t>(length)};
-      const std::size_t slot = t.find(c);
-      if (slot == t.kNone || classes.at(t.id(slot)).withdrawn) continue;
-      return {t.id(slot), c.length};
-    }
-    return {};
+    return table<P>().cover(p, [this](std::uint32_t id) { return !classes.at(id).withdrawn; });
   }
 
   template <class P>

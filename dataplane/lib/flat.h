@@ -60,10 +60,15 @@ class FlatTable {
 
   // Renders everything. Before there are readers, or beside them.
   void render() {
-    for (std::size_t i = 0; i < kRootSlots; ++i) refresh(&roots()[i], place(i), kRoot);
+    for (std::size_t i = 0; i < kRootSlots; ++i) {
+      std::uint32_t* at = &roots()[i];
+      if (plain(i, at)) continue;
+      refresh(at, place(i), kRoot);
+      patience(i) = patience_for(runs_.size());
+    }
   }
 
-  // Of the place that view.h explains.
+  // For lookups inside a guard of the epoch.
   [[nodiscard]] flat::View view() const { return {roots(), arena_.data()}; }
 
   // Bytes that lookups can touch, of the root what is not a single answer for all.
@@ -80,6 +85,8 @@ class FlatTable {
   static constexpr std::size_t kSpread = 16;      // slots of words a run
   static constexpr std::size_t kRoomy = 32;       // bytes of ids a run
   static constexpr std::size_t kAlwaysFine = 64;  // bytes of ids, whatever is in them
+
+  static constexpr std::size_t kLargest = 4096;  // bytes of ids
 
   struct Run {
     Address start;
@@ -110,48 +117,78 @@ class FlatTable {
     return (w & flat::kNode) != 0 && flat::kind_of(w) >= flat::kWords;
   }
 
+  // Renders a root slot that has one answer; false: it has more.
+  bool plain(std::size_t slot, std::uint32_t* at) {
+    std::uint32_t id;
+    if (!trie_->plain(place(slot), kRoot, &id)) return false;
+    if (load(at) != id) replace(at, id);
+    return true;
+  }
+
   void update_slot(std::size_t slot, const P& p) {
     std::uint32_t* at = &roots()[slot];
-    if (!words_below(load(at))) {
-      refresh(at, place(slot), kRoot);
-      if (words_below(load(at))) patience(slot) = patience_for(runs_.size());
+    if (plain(slot, at)) return;
+    const Address start = place(slot);
+    if (words_below(load(at)) && (patience(slot) == 0 || --patience(slot) == 0)) {
+      collect(start, kRoot);
+      replace(at, build(0, runs_.size(), start, kRoot));
+    } else if (p.length > kRoot) {
+      update_within(at, p);
       return;
+    } else {
+      refresh(at, start, kRoot);
     }
-    if (patience(slot) == 0 || --patience(slot) == 0 || trie_->plain(place(slot), kRoot)) {
-      replace(at, build_place(place(slot), kRoot));
-      patience(slot) = patience_for(runs_.size());
-      return;
-    }
-    update_below(at, place(slot), kRoot, p);
+    patience(slot) = patience_for(runs_.size());
   }
 
   static std::uint16_t patience_for(std::size_t runs) {
     return static_cast<std::uint16_t>(std::min<std::size_t>(16 + runs / 2, 65535));
   }
 
-  // The place and p meet.
-  void update_below(std::uint32_t* at, Address start, int depth, const P& p) {
-    const std::uint32_t w = load(at);
-    if (!words_below(w)) {
+  // p is longer than the root slot at `at`.
+  void update_within(std::uint32_t* at, const P& p) {
+    int depth = kRoot;
+    std::uint32_t w = load(at);
+    for (; words_below(w); w = load(at)) {
+      auto* slots = reinterpret_cast<std::uint32_t*>(block(w));
+      if (flat::kind_of(w) == flat::kFar) {
+        far_ = true;
+        at = slots;
+        continue;
+      }
+      const int below = depth + flat::stride_of(w);
+      if (p.length < below) break;
+      at = &slots[slot_in(p.address, depth, flat::stride_of(w))];
+      depth = below;
+    }
+    const Address start = p.address & mask_of<Address>(depth);
+    if ((w & flat::kNode) == 0 || p.length <= depth) {
       refresh(at, start, depth);
-      return;
+    } else {
+      collect(p.address, p.length);
+      adjust_slots(at, p, start, depth);
     }
-    auto* slots = reinterpret_cast<std::uint32_t*>(block(w));
-    if (flat::kind_of(w) == flat::kFar) {
-      far_ = true;
-      update_below(slots, start, depth, p);
-      far_ = false;
-      return;
-    }
+    far_ = false;
+  }
+
+  // The runs are those of p, which is within the node at `at`.
+  void adjust_slots(std::uint32_t* at, const P& p, Address start, int depth) {
+    const std::uint32_t w = load(at);
     const int stride = flat::stride_of(w), below = depth + stride;
-    std::size_t first = 0, count = std::size_t{1} << stride;
-    if (p.length > depth) {
-      first = slot_in(p.address, depth, stride);
-      count = p.length >= below ? 1 : std::size_t{1} << (below - p.length);
+    const std::uint32_t kind = flat::kind_of(w);
+    if (words_below(w)) {
+      adjust_words(w, slot_in(p.address, depth, stride), std::size_t{1} << (below - p.length), 0,
+                   runs_.size(), start, depth);
+      return;
     }
-    for (std::size_t i = first; i < first + count; ++i) {
-      update_below(&slots[i], start | static_cast<Address>(i) << (kWidth - below), below, p);
+    const bool one = runs_.size() == 1;
+    if (p.length <= below && kind_for(0, runs_.size()) <= kind &&
+        bits_needed(0, runs_.size(), depth) <= stride) {
+      const std::size_t first = slot_in(p.address, depth, stride);
+      fill(w, 0, runs_.size(), first, first + (std::size_t{1} << (below - p.length)), start, depth);
+      if (!one || !halves_equal(w)) return;
     }
+    refresh(at, start, depth);
   }
 
   static std::size_t slot_in(Address a, int depth, int stride) {
@@ -163,25 +200,65 @@ class FlatTable {
     trie_->runs(start, depth, [this](Address a, std::uint32_t id) { runs_.push_back({a, id}); });
   }
 
-  std::uint32_t build_place(Address start, int depth) {
-    collect(start, depth);
-    return build(0, runs_.size(), start, depth);
-  }
-
-  // Renders a place that is no node of words.
+  // Renders a whole place.
   void refresh(std::uint32_t* at, Address start, int depth) {
     collect(start, depth);
+    adjust(at, 0, runs_.size(), start, depth);
+  }
+
+  // Makes a place what its runs [from, to) are, and keeps of its form what can be kept.
+  void adjust(std::uint32_t* at, std::size_t from, std::size_t to, Address start, int depth) {
     const std::uint32_t w = load(at);
-    if (runs_.size() == 1) {
-      if (w != runs_[0].id) replace(at, runs_[0].id);
-      return;
+    if (to - from == 1) {
+      if (w != runs_[from].id) replace(at, runs_[from].id);
+    } else if (words_below(w)) {
+      if (flat::kind_of(w) == flat::kFar) {
+        far_ = true;
+        adjust(reinterpret_cast<std::uint32_t*>(block(w)), from, to, start, depth);
+        far_ = false;
+      } else {
+        adjust_words(w, 0, std::size_t{1} << flat::stride_of(w), from, to, start, depth);
+      }
+    } else if ((w & flat::kNode) != 0 && bits_needed(from, to, depth) == flat::stride_of(w) &&
+               kind_for(from, to) == flat::kind_of(w)) {
+      fill(w, from, to, 0, std::size_t{1} << flat::stride_of(w), start, depth);
+    } else {
+      replace(at, build(from, to, start, depth));
     }
-    if ((w & flat::kNode) != 0 && bits_needed(0, runs_.size(), depth) == flat::stride_of(w) &&
-        kind_for(0, runs_.size()) == flat::kind_of(w)) {
-      fill(w, 0, runs_.size(), start, depth);
-      return;
+  }
+
+  // The same for `count` slots of a node of words.
+  void adjust_words(std::uint32_t w, std::size_t first, std::size_t count, std::size_t from,
+                    std::size_t to, Address start, int depth) {
+    auto* slots = reinterpret_cast<std::uint32_t*>(block(w));
+    const int below = depth + flat::stride_of(w);
+    std::size_t r = from;
+    for (std::size_t i = first; i < first + count; ++i) {
+      const Address slot = start | static_cast<Address>(i) << (kWidth - below);
+      const std::size_t end = runs_within(&r, to, slot, below);
+      adjust(&slots[i], r, end, slot, below);
+      r = end - 1;
     }
-    replace(at, build(0, runs_.size(), start, depth));
+  }
+
+  // The runs that a place has: [*r, the result), where *r is at or before its first.
+  std::size_t runs_within(std::size_t* r, std::size_t to, Address start, int depth) const {
+    const Address last = start | static_cast<Address>(~mask_of<Address>(depth));
+    while (*r + 1 < to && runs_[*r + 1].start <= start) ++*r;
+    std::size_t end = *r + 1;
+    while (end < to && runs_[end].start <= last) ++end;
+    return end;
+  }
+
+  // Each two slots of a node of ids are equal: it could have one bit less.
+  [[nodiscard]] bool halves_equal(std::uint32_t w) const {
+    const std::uint32_t kind = flat::kind_of(w);
+    for (std::size_t i = 0; i < std::size_t{1} << flat::stride_of(w); i += 2) {
+      if (flat::load_slot(block(w), kind, i) != flat::load_slot(block(w), kind, i + 1)) {
+        return false;
+      }
+    }
+    return true;
   }
 
   void replace(std::uint32_t* at, std::uint32_t w) {
@@ -222,7 +299,7 @@ class FlatTable {
     if (needed <= most) {
       const std::size_t bytes = std::size_t{1} << needed << kind;
       if ((kFirst != 0 && depth == kRoot && needed <= kFirst) ||
-          bytes <= std::max(kAlwaysFine, kRoomy * (to - from))) {
+          bytes <= std::max(kAlwaysFine, std::min(kRoomy * (to - from), kLargest))) {
         return build_ids(from, to, start, depth, needed, kind);
       }
     }
@@ -234,12 +311,9 @@ class FlatTable {
     const int below = depth + stride;
     std::size_t r = from;
     for (std::size_t i = 0; i < std::size_t{1} << stride; ++i) {
-      const Address first = start | static_cast<Address>(i) << (kWidth - below);
-      const Address last = first | static_cast<Address>(~mask_of<Address>(below));
-      while (r + 1 < to && runs_[r + 1].start <= first) ++r;
-      std::size_t end = r + 1;
-      while (end < to && runs_[end].start <= last) ++end;
-      flat::store_slot(block(w), flat::kWords, i, build(r, end, first, below));
+      const Address slot = start | static_cast<Address>(i) << (kWidth - below);
+      const std::size_t end = runs_within(&r, to, slot, below);
+      flat::store_slot(block(w), flat::kWords, i, build(r, end, slot, below));
       r = end - 1;
     }
     return w;
@@ -261,22 +335,22 @@ class FlatTable {
     const std::uint32_t at = arena_.allocate(FlatArena::order_of(std::size_t{1} << stride << kind));
     if (at == FlatArena::kNone) return flat::kEscape;
     const std::uint32_t w = flat::node_word(kind, stride, at);
-    fill(w, from, to, start, depth);
+    fill(w, from, to, 0, std::size_t{1} << stride, start, depth);
     return w;
   }
 
-  // Stores the ids of runs [from, to) that a node of ids does not have yet.
-  void fill(std::uint32_t w, std::size_t from, std::size_t to, Address start, int depth) {
+  // Makes the slots [first, end) of a node of ids what runs [from, to) are.
+  void fill(std::uint32_t w, std::size_t from, std::size_t to, std::size_t first, std::size_t end,
+            Address start, int depth) {
     const std::uint32_t kind = flat::kind_of(w);
     const int below = depth + flat::stride_of(w);
-    const std::size_t n = std::size_t{1} << flat::stride_of(w);
-    std::size_t i = 0;
+    std::size_t i = first;
     for (std::size_t r = from; r < to; ++r) {
-      const std::size_t end =
-          r + 1 == to ? n
+      const std::size_t stop =
+          r + 1 == to ? end
                       : static_cast<std::size_t>((runs_[r + 1].start - start) >> (kWidth - below));
       const std::uint32_t id = runs_[r].id;
-      for (; i < end; ++i) {
+      for (; i < stop; ++i) {
         // Readers keep lines that do not change.
         if (flat::load_slot(block(w), kind, i) != id) flat::store_slot(block(w), kind, i, id);
       }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "lib/bytes.h"
+#include "lib/hit.h"
 #include "lib/prefix.h"
 
 namespace dvr {
@@ -54,6 +55,32 @@ class PrefixTable {
       if (meta_[i] == 0) return kNone;
       if (keys_[i] == key && meta_[i] >> kLengthShift == p.length) return i;
     }
+  }
+
+  // The longest prefix that covers p, is shorter, and whose id usable(id) admits; an
+  // empty Hit: none. Cost: a probe for each length that any prefix has; their cache
+  // misses overlap.
+  template <class F>
+  [[nodiscard]] Hit cover(const P& p, F usable) const {
+    constexpr int kAhead = 8;
+    std::array<P, kAhead> next;
+    int length = p.length - 1;
+    while (length >= 0) {
+      int n = 0;
+      for (; length >= 0 && n < kAhead; --length) {
+        if (lengths_[static_cast<std::size_t>(length)] == 0) continue;
+        const P c{static_cast<Address>(p.address & mask_of<Address>(length)),
+                  static_cast<std::uint8_t>(length)};
+        __builtin_prefetch(&meta_[home(c)]);
+        next[static_cast<std::size_t>(n++)] = c;
+      }
+      for (int i = 0; i < n; ++i) {
+        const P& c = next[static_cast<std::size_t>(i)];
+        const std::size_t slot = find(c);
+        if (slot != kNone && usable(id(slot))) return {id(slot), c.length};
+      }
+    }
+    return {};
   }
 
   // p must not be there; id >= 1. Slots move when the table grows.

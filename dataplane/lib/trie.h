@@ -112,8 +112,7 @@ class Trie {
   // as no answer. Writer only; kShortBits <= depth. Cost: of what is in the place.
   template <class F>
   void runs(Address at, int depth, F f) const {
-    std::uint32_t rest = load(short_[bits_of(at, 0, kShortBits)]);
-    rest = length_of(rest) == 0 ? 0 : rest & kMaxId;
+    const std::uint32_t rest = short_id(at);
     std::uint32_t last = kNoRun;
     const auto emit = [&](Address start, std::uint32_t v) {
       const std::uint32_t id = v == 0 ? rest : v & kMaxId;
@@ -168,14 +167,16 @@ class Trie {
     return 0;
   }
 
-  // One prefix or none covers the whole place of the first `depth` <= kRootBits bits of `at`.
-  [[nodiscard]] bool plain(Address at, int depth) const {
+  // Whether one answer holds for the whole place of the first `depth` bits of `at`, as
+  // far as the root says, and which, as runs tells it; kShortBits <= depth <= kRootBits.
+  [[nodiscard]] bool plain(Address at, int depth, std::uint32_t* id) const {
     const std::size_t first = bits_of(at, 0, kRootBits);
     const std::uint32_t w = load(root_[first]);
     if (is_pointer(w)) return false;
     for (std::size_t i = 1; i < std::size_t{1} << (kRootBits - depth); ++i) {
       if (load(root_[first + i]) != w) return false;
     }
+    *id = w == 0 ? short_id(at) : w & kMaxId;
     return true;
   }
 
@@ -343,6 +344,12 @@ class Trie {
   }
 
   static constexpr std::uint32_t kNoRun = ~std::uint32_t{0};
+
+  // What is found where the trie has nothing, the default route left out.
+  [[nodiscard]] std::uint32_t short_id(Address at) const {
+    const std::uint32_t v = load(short_[bits_of(at, 0, kShortBits)]);
+    return length_of(v) == 0 ? 0 : v & kMaxId;
+  }
 
   // Every value below word w, which holds for the place (at, depth), in order.
   template <class Emit>
