@@ -1,7 +1,7 @@
 // The prefix table: every prefix of a family and its class.
 //
-// Open addressing with linear probing in two columns (key; id, length and
-// mark in one word): 8 bytes a slot for IPv4, 20 for IPv6, at most 4/5 full.
+// Open addressing with linear probing; a slot is the key and a word of id, length and
+// mark: 8 bytes for IPv4, 20 for IPv6, at most 4/5 full.
 // Removal shifts back, so there are no tombstones. Writer's thread only.
 #pragma once
 
@@ -29,31 +29,31 @@ class PrefixTable {
   PrefixTable() { resize(kSmallest); }
 
   [[nodiscard]] std::size_t size() const { return size_; }
-  [[nodiscard]] std::size_t slots() const { return meta_.size(); }
-  [[nodiscard]] std::size_t bytes() const {
-    return slots() * (sizeof(Key) + sizeof(std::uint32_t));
-  }
-  [[nodiscard]] bool occupied(std::size_t slot) const { return meta_[slot] != 0; }
-  [[nodiscard]] std::uint32_t id(std::size_t slot) const { return meta_[slot] & kId; }
-  [[nodiscard]] bool mark(std::size_t slot) const { return (meta_[slot] & kMark) != 0; }
+  [[nodiscard]] std::size_t slots() const { return slots_.size(); }
+  [[nodiscard]] std::size_t bytes() const { return slots() * sizeof(Slot); }
+  [[nodiscard]] bool occupied(std::size_t slot) const { return slots_[slot].meta != 0; }
+  [[nodiscard]] std::uint32_t id(std::size_t slot) const { return slots_[slot].meta & kId; }
+  [[nodiscard]] bool mark(std::size_t slot) const { return (slots_[slot].meta & kMark) != 0; }
   [[nodiscard]] P prefix(std::size_t slot) const {
-    return {unpack(keys_[slot]), static_cast<std::uint8_t>(meta_[slot] >> kLengthShift)};
+    return {unpack(slots_[slot].key), static_cast<std::uint8_t>(slots_[slot].meta >> kLengthShift)};
   }
   // How many prefixes have this length.
   [[nodiscard]] std::size_t count(int length) const {
     return lengths_[static_cast<std::size_t>(length)];
   }
 
-  void set_id(std::size_t slot, std::uint32_t id) { meta_[slot] = (meta_[slot] & ~kId) | id; }
+  void set_id(std::size_t slot, std::uint32_t id) {
+    slots_[slot].meta = (slots_[slot].meta & ~kId) | id;
+  }
   void set_mark(std::size_t slot, bool mark) {
-    meta_[slot] = (meta_[slot] & ~kMark) | (mark ? kMark : 0);
+    slots_[slot].meta = (slots_[slot].meta & ~kMark) | (mark ? kMark : 0);
   }
 
   [[nodiscard]] std::size_t find(const P& p) const {
     const Key key = pack(p.address);
     for (std::size_t i = home(p);; i = (i + 1) & mask()) {
-      if (meta_[i] == 0) return kNone;
-      if (keys_[i] == key && meta_[i] >> kLengthShift == p.length) return i;
+      if (slots_[i].meta == 0) return kNone;
+      if (slots_[i].key == key && slots_[i].meta >> kLengthShift == p.length) return i;
     }
   }
 
@@ -71,7 +71,7 @@ class PrefixTable {
         if (lengths_[static_cast<std::size_t>(length)] == 0) continue;
         const P c{static_cast<Address>(p.address & mask_of<Address>(length)),
                   static_cast<std::uint8_t>(length)};
-        __builtin_prefetch(&meta_[home(c)]);
+        __builtin_prefetch(&slots_[home(c)]);
         next[static_cast<std::size_t>(n++)] = c;
       }
       for (int i = 0; i < n; ++i) {
@@ -94,17 +94,16 @@ class PrefixTable {
   // Frees a slot; an element of a later slot may move into it.
   void erase(std::size_t slot) {
     --size_;
-    --lengths_[meta_[slot] >> kLengthShift];
+    --lengths_[slots_[slot].meta >> kLengthShift];
     std::size_t hole = slot;
-    for (std::size_t i = (hole + 1) & mask(); meta_[i] != 0; i = (i + 1) & mask()) {
+    for (std::size_t i = (hole + 1) & mask(); slots_[i].meta != 0; i = (i + 1) & mask()) {
       const std::size_t from_home = (i - home(prefix(i))) & mask();
       if (from_home >= ((i - hole) & mask())) {
-        keys_[hole] = keys_[i];
-        meta_[hole] = meta_[i];
+        slots_[hole] = slots_[i];
         hole = i;
       }
     }
-    meta_[hole] = 0;
+    slots_[hole].meta = 0;
   }
 
   void reserve(std::size_t n) {
@@ -129,9 +128,9 @@ class PrefixTable {
     }
     w.raw(bitmap);
     w.words(size_ * kKeyWords, [this, &at](std::size_t i) {
-      return key_word(keys_[at[i / kKeyWords]], i % kKeyWords);
+      return key_word(slots_[at[i / kKeyWords]].key, i % kKeyWords);
     });
-    w.words(size_, [this, &at](std::size_t i) { return meta_[at[i]] & ~kMark; });
+    w.words(size_, [this, &at](std::size_t i) { return slots_[at[i]].meta & ~kMark; });
   }
 
   // Takes it into an empty table of at most `limit` prefixes, and tells f(prefix, id) of each;
@@ -159,8 +158,8 @@ class PrefixTable {
       if ((static_cast<unsigned char>(bitmap[i / 8]) >> (i % 8) & 1u) == 0) continue;
       const std::uint32_t meta = word_at(metas, k);
       if ((meta & kId) == 0 || (meta & kMark) != 0) return false;
-      keys_[i] = key_of(keys, k++);
-      meta_[i] = meta;
+      slots_[i].key = key_of(keys, k++);
+      slots_[i].meta = meta;
     }
     for (std::size_t i = 0; i < n; ++i) {
       if (!occupied(i)) continue;
@@ -177,30 +176,37 @@ class PrefixTable {
   static constexpr std::uint32_t kMark = 1u << 23;
   static constexpr int kLengthShift = 24;
 
-  // IPv6 keys are packed as two halves, which need no padding to 16-byte alignment.
-  using Key = std::conditional_t<P::kWidth == 32, std::uint32_t, std::array<std::uint64_t, 2>>;
+  // IPv6 keys are packed as words, the least first, which need no padding.
+  using Key = std::conditional_t<P::kWidth == 32, std::uint32_t, std::array<std::uint32_t, 4>>;
+  struct Slot {
+    Key key;
+    std::uint32_t meta = 0;  // 0: empty
+  };
 
   static Key pack(Address a) {
     if constexpr (P::kWidth == 32) {
       return a;
     } else {
-      return {static_cast<std::uint64_t>(a >> 64), static_cast<std::uint64_t>(a)};
+      return {static_cast<std::uint32_t>(a), static_cast<std::uint32_t>(a >> 32),
+              static_cast<std::uint32_t>(a >> 64), static_cast<std::uint32_t>(a >> 96)};
     }
   }
   static Address unpack(const Key& k) {
     if constexpr (P::kWidth == 32) {
       return k;
     } else {
-      return static_cast<Address>(k[0]) << 64 | k[1];
+      return static_cast<Address>(std::uint64_t{k[3]} << 32 | k[2]) << 64 |
+             (std::uint64_t{k[1]} << 32 | k[0]);
     }
   }
 
+  // In a copy the more significant half of an IPv6 key comes first.
   static constexpr std::size_t kKeyWords = P::kWidth / 32;
   static std::uint32_t key_word(const Key& k, std::size_t i) {
     if constexpr (P::kWidth == 32) {
       return k;
     } else {
-      return static_cast<std::uint32_t>(k[i / 2] >> (i % 2 * 32));
+      return k[i ^ 2];
     }
   }
   static Key key_of(std::string_view words, std::size_t k) {
@@ -208,15 +214,12 @@ class PrefixTable {
       return word_at(words, k);
     } else {
       Key key;
-      for (std::size_t i = 0; i < 2; ++i) {
-        key[i] =
-            std::uint64_t{word_at(words, k * 4 + i * 2 + 1)} << 32 | word_at(words, k * 4 + i * 2);
-      }
+      for (std::size_t i = 0; i < kKeyWords; ++i) key[i ^ 2] = word_at(words, k * kKeyWords + i);
       return key;
     }
   }
 
-  [[nodiscard]] std::size_t mask() const { return meta_.size() - 1; }
+  [[nodiscard]] std::size_t mask() const { return slots_.size() - 1; }
 
   [[nodiscard]] std::size_t home(const P& p) const {
     std::uint64_t h;
@@ -236,26 +239,22 @@ class PrefixTable {
 
   void place(const P& p, std::uint32_t meta) {
     std::size_t i = home(p);
-    while (meta_[i] != 0) i = (i + 1) & mask();
-    keys_[i] = pack(p.address);
-    meta_[i] = meta;
+    while (slots_[i].meta != 0) i = (i + 1) & mask();
+    slots_[i].key = pack(p.address);
+    slots_[i].meta = meta;
   }
 
   void resize(std::size_t n) {
-    std::vector<Key> keys(n);
-    std::vector<std::uint32_t> meta(n);
-    keys.swap(keys_);
-    meta.swap(meta_);
+    std::vector<Slot> old(n);
+    old.swap(slots_);
     shift_ = 64 - std::countr_zero(n);
-    for (std::size_t i = 0; i < meta.size(); ++i) {
-      if (meta[i] != 0) {
-        place({unpack(keys[i]), static_cast<std::uint8_t>(meta[i] >> kLengthShift)}, meta[i]);
-      }
+    for (const Slot& s : old) {
+      if (s.meta == 0) continue;
+      place({unpack(s.key), static_cast<std::uint8_t>(s.meta >> kLengthShift)}, s.meta);
     }
   }
 
-  std::vector<Key> keys_;
-  std::vector<std::uint32_t> meta_;  // 0: empty
+  std::vector<Slot> slots_;
   std::array<std::size_t, P::kWidth + 1> lengths_{};
   std::size_t size_ = 0;
   int shift_ = 0;
