@@ -1,34 +1,21 @@
 #include "lib/arena.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <new>
 
 namespace dvr {
-namespace {
-
-constexpr std::size_t kStep = (std::size_t{1} << 20) / sizeof(WordArena::Word);
-
-}  // namespace
 
 WordArena::WordArena(std::size_t limit)
-    : limit_(std::max(limit / sizeof(Word), kStep) / kStep * kStep) {
+    : limit_(std::max(limit / sizeof(Word) / kLine, std::size_t{2}) * kLine),
+      // Zero pages are valid atomics of value 0.
+      pages_(limit_ * sizeof(Word), Pages::Huge::kAsk) {
   static_assert(sizeof(Word) == 4 && Word::is_always_lock_free);
-  void* p = mmap(nullptr, limit_ * sizeof(Word), PROT_NONE,
-                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (p == MAP_FAILED) throw std::bad_alloc();
-  // Zero pages are valid atomics of value 0.
-  words_ = static_cast<Word*>(p);
 }
 
-WordArena::~WordArena() { munmap(words_, limit_ * sizeof(Word)); }
-
-bool WordArena::grow() {
-  if (usable_ + kStep > limit_) return false;
-  if (mprotect(words_ + usable_, kStep * sizeof(Word), PROT_READ | PROT_WRITE) != 0) return false;
-  if (usable_ == 0) used_ = kLine;  // the first line stays unused: handle 0 means none
-  usable_ += kStep;
+bool WordArena::grow(std::size_t words) {
+  // The first line stays unused: handle 0 means none.
+  const std::size_t used = std::max(used_, kLine) + words;
+  if (used > limit_) return false;
+  used_ = used;
   return true;
 }
 
@@ -40,9 +27,8 @@ std::uint32_t WordArena::allocate(int bits) {
       line = lines_.back();
       lines_.pop_back();
     } else {
-      if (used_ + kLine > usable_ && !grow()) return 0;
-      line = static_cast<std::uint32_t>(used_ / 2);
-      used_ += kLine;
+      if (!grow(kLine)) return 0;
+      line = static_cast<std::uint32_t>((used_ - kLine) / 2);
     }
     const std::uint32_t units = 1u << (bits - 1);
     for (std::uint32_t at = kLine / 2; at > 0; at -= units) list.push_back(line + at - units);
@@ -61,19 +47,16 @@ void WordArena::save(std::string* out) const {
   ByteWriter w(out);
   w.u64(count);
   w.words(count,
-          [this](std::size_t i) { return words_[kLine + i].load(std::memory_order_relaxed); });
+          [this](std::size_t i) { return words()[kLine + i].load(std::memory_order_relaxed); });
 }
 
 bool WordArena::restore(ByteReader* in) {
   const std::uint64_t count = in->u64();
-  const std::string_view words = in->words(count);
+  const std::string_view content = in->words(count);
   if (!in->ok() || used_ != 0 || count % kLine != 0) return false;
-  while (usable_ < kLine + count) {
-    if (!grow()) return false;
-  }
-  used_ = kLine + count;
+  if (!grow(count)) return false;
   for (std::size_t i = 0; i < count; ++i) {
-    words_[kLine + i].store(word_at(words, i), std::memory_order_relaxed);
+    words()[kLine + i].store(word_at(content, i), std::memory_order_relaxed);
   }
   claimed_.resize(used_ / kLine);
   return true;

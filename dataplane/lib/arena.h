@@ -1,6 +1,6 @@
 // A growing array of 32-bit words that never moves, cut into small blocks.
 //
-// The address space for the limit is reserved once and made usable as it
+// The address space for the limit is reserved once and becomes resident as it
 // fills, so readers index it with a plain base pointer. Blocks have 2, 4, 8 or
 // 16 words and do not cross a cache line. Freed blocks are given again by size.
 // One thread allocates and frees; contents are atomics for the readers.
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "lib/bytes.h"
+#include "lib/pages.h"
 
 namespace dvr {
 
@@ -23,7 +24,6 @@ class WordArena {
 
   // Reserves `limit` bytes of address space. Throws std::bad_alloc when refused.
   explicit WordArena(std::size_t limit);
-  ~WordArena();
   WordArena(const WordArena&) = delete;
   WordArena& operator=(const WordArena&) = delete;
 
@@ -32,7 +32,7 @@ class WordArena {
   std::uint32_t allocate(int bits);
   void release(std::uint32_t handle, int bits);
 
-  [[nodiscard]] Word* at(std::uint32_t handle) const { return words_ + std::size_t{handle} * 2; }
+  [[nodiscard]] Word* at(std::uint32_t handle) const { return words() + std::size_t{handle} * 2; }
   // Bytes in use by blocks, free ones included.
   [[nodiscard]] std::size_t bytes() const { return used_ * sizeof(Word); }
 
@@ -57,12 +57,13 @@ class WordArena {
     std::uint8_t units = 0;
   };
 
-  bool grow();
+  Word* words() const { return static_cast<Word*>(pages_.data()); }
+  // Takes so many words into use.
+  bool grow(std::size_t words);
 
-  Word* words_ = nullptr;
-  std::size_t limit_ = 0;   // words
-  std::size_t usable_ = 0;  // words
-  std::size_t used_ = 0;    // words
+  std::size_t limit_;  // words
+  Pages pages_;
+  std::size_t used_ = 0;  // words
   std::array<std::vector<std::uint32_t>, 5> free_;
   std::vector<std::uint32_t> lines_;  // free ones below used_, of no size yet
   std::vector<Claimed> claimed_;      // by line

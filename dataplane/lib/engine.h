@@ -38,6 +38,12 @@ class Engine {
   // engine. Throws std::bad_alloc.
   Engine(Epoch* epoch, std::size_t limit) : trie_(epoch, limit), flat_(&trie_, epoch, limit) {}
 
+  // Says that p will be set or erased soon: its cache misses begin.
+  void expect(const P& p) const {
+    trie_.expect(p);
+    flat_.expect(p);
+  }
+
   // False: memory limit reached, unchanged. Cost: that of what p covers and is not covered
   // by a longer prefix, a default route's 4,096 stores.
   bool set(const P& p, std::uint32_t id) {
@@ -54,6 +60,12 @@ class Engine {
     if (cover && cover.length == 0) default_.store(cover.id, std::memory_order_release);
     flat_.update(p);
     return true;
+  }
+
+  // The same a step later, when what expect asked for has come.
+  void expect_node(const P& p) const {
+    trie_.expect_node(p);
+    flat_.expect_node(p);
   }
 
   // The id of the longest match, 0: none.

@@ -208,6 +208,7 @@ class Fib::Impl {
   template <class P>
   Status put(const P& p, std::uint32_t local) {
     auto& t = table<P>();
+    engine<P>().expect(p);
     const std::size_t slot = t.find(p);
     std::uint32_t old = 0;
     if (slot != t.kNone) {
@@ -217,6 +218,7 @@ class Fib::Impl {
     } else if (t.size() >= limit<P>()) {
       return {Code::kTooLarge, "more than " + std::to_string(limit<P>()) + " prefixes"};
     }
+    engine<P>().expect_node(p);
     if (!engine<P>().set(p, local)) return {Code::kTooLarge, "the lookup engine is full"};
     if (old != 0) {
       t.set_id(slot, local);
@@ -240,6 +242,7 @@ class Fib::Impl {
     auto& t = table<P>();
     const P p = t.prefix(slot);
     const std::uint32_t local = t.id(slot);
+    engine<P>().expect_node(p);
     if (!engine<P>().erase(p, cover_of(p))) return {Code::kTooLarge, "the lookup engine is full"};
     t.erase(slot);
     for (FibListener* l : listeners) l->prefix_removed(Prefix::of(p));

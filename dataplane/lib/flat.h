@@ -44,7 +44,7 @@ class FlatTable {
       : trie_(trie),
         epoch_(epoch),
         arena_(std::min(limit, flat::kMaxArena)),
-        root_(kRootSlots * sizeof(std::uint32_t)),
+        root_(kRootSlots * sizeof(std::uint32_t), Pages::Huge::kAsk),
         patience_(kRootSlots * sizeof(std::uint16_t)) {}
   ~FlatTable() { epoch_->drain(); }
   FlatTable(const FlatTable&) = delete;
@@ -56,6 +56,15 @@ class FlatTable {
     const auto first = static_cast<std::size_t>(p.address >> (kWidth - kRoot));
     const std::size_t count = p.length >= kRoot ? 1 : std::size_t{1} << (kRoot - p.length);
     for (std::size_t i = first; i < first + count; ++i) update_slot(i, p);
+  }
+
+  // As the trie's.
+  void expect(const P& p) const { __builtin_prefetch(&roots()[p.address >> (kWidth - kRoot)]); }
+  void expect_node(const P& p) const {
+    const std::uint32_t w = load(&roots()[p.address >> (kWidth - kRoot)]);
+    if ((w & flat::kNode) == 0) return;
+    __builtin_prefetch(block(w) +
+                       (slot_in(p.address, kRoot, flat::stride_of(w)) << flat::kind_of(w)));
   }
 
   // Renders everything. Before there are readers, or beside them.

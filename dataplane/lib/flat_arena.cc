@@ -1,36 +1,13 @@
 #include "lib/flat_arena.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <bit>
-#include <new>
 
 namespace dvr {
-namespace {
 
-constexpr std::size_t kLargest = FlatArena::kUnit << (FlatArena::kOrders - 1);
-constexpr std::size_t kHuge = std::size_t{2} << 20;
-
-}  // namespace
-
-FlatArena::FlatArena(std::size_t limit) {
-  limit = std::max(limit / kLargest, std::size_t{1}) * kLargest;
-  limit_ = limit / kUnit;
-  mapped_ = limit + 2 * kHuge;
-  void* p = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE,
-                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (p == MAP_FAILED) throw std::bad_alloc();
-  // Aligned to a huge page, so that the first node has one.
-  const auto at = reinterpret_cast<std::uintptr_t>(p);
-  const std::size_t skip = (kHuge - at % kHuge) % kHuge;
-  munmap(p, skip);
-  mapped_ -= skip;
-  data_ = static_cast<std::uint8_t*>(p) + skip;
-  madvise(data_, limit, MADV_HUGEPAGE);  // where the kernel has none, small pages do
-}
-
-FlatArena::~FlatArena() { munmap(data_, mapped_); }
+FlatArena::FlatArena(std::size_t limit)
+    : limit_(std::max(limit / kLargest, std::size_t{1}) * kLargest),
+      pages_(limit_ + sizeof(std::uint32_t), Pages::Huge::kAsk) {}
 
 int FlatArena::order_of(std::size_t bytes) {
   const std::size_t units = (bytes + kUnit - 1) / kUnit;
@@ -80,7 +57,7 @@ std::uint32_t FlatArena::allocate(int order) {
   while (from < kOrders && (block = pop(from)) == kNone) ++from;
   if (block == kNone) {
     from = kOrders - 1;
-    if (used_ + (kLargest / kUnit) > limit_) return kNone;
+    if (used() + kLargest > limit_) return kNone;
     block = static_cast<std::uint32_t>(used_);
     used_ += kLargest / kUnit;
   }

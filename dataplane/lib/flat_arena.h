@@ -12,6 +12,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "lib/pages.h"
+
 namespace dvr {
 
 class FlatArena {
@@ -22,7 +24,6 @@ class FlatArena {
 
   // Reserves at most `limit` bytes. Throws std::bad_alloc when refused.
   explicit FlatArena(std::size_t limit);
-  ~FlatArena();
   FlatArena(const FlatArena&) = delete;
   FlatArena& operator=(const FlatArena&) = delete;
 
@@ -34,7 +35,7 @@ class FlatArena {
   void release(std::uint32_t block, int order);
 
   // Four bytes behind the last block are readable.
-  [[nodiscard]] std::uint8_t* data() const { return data_; }
+  [[nodiscard]] std::uint8_t* data() const { return static_cast<std::uint8_t*>(pages_.data()); }
   // Bytes of the blocks that are given out.
   [[nodiscard]] std::size_t live() const { return live_; }
   // Bytes that blocks were ever cut from: the most that is resident.
@@ -56,11 +57,12 @@ class FlatArena {
   void take(std::uint32_t block, int order);
   std::uint32_t pop(int order);
 
-  std::uint8_t* data_ = nullptr;
-  std::size_t mapped_ = 0;  // bytes
-  std::size_t limit_ = 0;   // units
-  std::size_t used_ = 0;    // units
-  std::size_t live_ = 0;    // bytes
+  static constexpr std::size_t kLargest = kUnit << (kOrders - 1);
+
+  std::size_t limit_;  // bytes
+  Pages pages_;
+  std::size_t used_ = 0;  // units
+  std::size_t live_ = 0;  // bytes
   std::array<Order, kOrders> orders_;
 };
 

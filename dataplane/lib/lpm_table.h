@@ -17,8 +17,10 @@ class LpmTable {
   // False: no memory, or an id that is not 1..kMaxId, or host bits set; unchanged.
   bool set(const P& p, std::uint32_t id) {
     if (id == 0 || id > kMaxId || !p.canonical()) return false;
+    engine_.expect(p);
     const std::size_t slot = prefixes_.find(p);
     if (slot != prefixes_.kNone && prefixes_.id(slot) == id) return true;
+    engine_.expect_node(p);
     if (!engine_.set(p, id)) return false;
     if (slot != prefixes_.kNone) {
       prefixes_.set_id(slot, id);
@@ -30,8 +32,11 @@ class LpmTable {
 
   // False: it was not there, or no memory; unchanged.
   bool erase(const P& p) {
-    const std::size_t slot = p.canonical() ? prefixes_.find(p) : prefixes_.kNone;
+    if (!p.canonical()) return false;
+    engine_.expect(p);
+    const std::size_t slot = prefixes_.find(p);
     if (slot == prefixes_.kNone) return false;
+    engine_.expect_node(p);
     if (!engine_.erase(p, prefixes_.cover(p, [](std::uint32_t) { return true; }))) return false;
     prefixes_.erase(slot);
     return true;

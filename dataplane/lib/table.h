@@ -16,6 +16,7 @@
 
 #include "lib/bytes.h"
 #include "lib/hit.h"
+#include "lib/pages.h"
 #include "lib/prefix.h"
 
 namespace dvr {
@@ -182,6 +183,7 @@ class PrefixTable {
     Key key;
     std::uint32_t meta = 0;  // 0: empty
   };
+  using Slots = std::vector<Slot, PageAllocator<Slot>>;
 
   static Key pack(Address a) {
     if constexpr (P::kWidth == 32) {
@@ -245,7 +247,7 @@ class PrefixTable {
   }
 
   void resize(std::size_t n) {
-    std::vector<Slot> old(n);
+    Slots old(n);
     old.swap(slots_);
     shift_ = 64 - std::countr_zero(n);
     for (const Slot& s : old) {
@@ -254,7 +256,7 @@ class PrefixTable {
     }
   }
 
-  std::vector<Slot> slots_;
+  Slots slots_;
   std::array<std::size_t, P::kWidth + 1> lengths_{};
   std::size_t size_ = 0;
   int shift_ = 0;

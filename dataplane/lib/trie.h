@@ -27,10 +27,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
-#include <new>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -38,6 +34,7 @@
 #include "lib/bytes.h"
 #include "lib/epoch.h"
 #include "lib/hit.h"
+#include "lib/pages.h"
 
 namespace dvr {
 
@@ -51,8 +48,8 @@ class Trie {
   Trie(Epoch* epoch, std::size_t limit)
       : epoch_(epoch),
         arena_(std::min(limit, kMaxArena)),
-        root_(zeroed(std::size_t{1} << kRootBits)),
-        short_(zeroed(std::size_t{1} << kShortBits)) {}
+        root_(std::size_t{1} << kRootBits),
+        short_(std::size_t{1} << kShortBits) {}
   ~Trie() { epoch_->drain(); }
   Trie(const Trie&) = delete;
   Trie& operator=(const Trie&) = delete;
@@ -72,39 +69,13 @@ class Trie {
     return hit(resolve(a, root_[bits_of(a, 0, kRootBits)].load(std::memory_order_acquire)), a);
   }
 
-  // Several lookups whose cache misses overlap.
-  void lookup(std::span<const Address> addresses, std::span<Hit> hits) const {
-    constexpr std::size_t kBatch = 32;
-    std::size_t i = 0;
-    for (; i + kBatch <= addresses.size(); i += kBatch) {
-      const Address* a = &addresses[i];
-      std::uint32_t word[kBatch];
-      int depth[kBatch];
-      std::uint8_t open[kBatch];  // the lookups that still stand at a pointer
-      std::size_t n = 0;
-      for (std::size_t k = 0; k < kBatch; ++k) {
-        word[k] = root_[bits_of(a[k], 0, kRootBits)].load(std::memory_order_acquire);
-        depth[k] = kRootBits;
-      }
-      for (std::size_t k = 0; k < kBatch; ++k) {
-        open[n] = static_cast<std::uint8_t>(k);
-        n += word[k] >> 31;
-        __builtin_prefetch(block(word[k] & (0u - (word[k] >> 31))));
-      }
-      while (n > 0) {
-        std::size_t left = 0;
-        for (std::size_t m = 0; m < n; ++m) {
-          const std::size_t k = open[m];
-          word[k] = follow(a[k], word[k], &depth[k]);
-          open[left] = static_cast<std::uint8_t>(k);
-          left += word[k] >> 31;
-          __builtin_prefetch(block(word[k] & (0u - (word[k] >> 31))));
-        }
-        n = left;
-      }
-      for (std::size_t k = 0; k < kBatch; ++k) hits[i + k] = hit(word[k], a[k]);
-    }
-    for (; i < addresses.size(); ++i) hits[i] = lookup(addresses[i]);
+  // Asks for what an update of p meets first, then, when that is there, next.
+  void expect(const P& p) const {
+    __builtin_prefetch(&root_[bits_of(p.address, 0, kRootBits)]);
+  }
+  void expect_node(const P& p) const {
+    const std::uint32_t w = load(root_[bits_of(p.address, 0, kRootBits)]);
+    if (is_pointer(w)) __builtin_prefetch(block(w));
   }
 
   // Tells f(start, id) of every run of addresses of one answer within the place of the first
@@ -236,10 +207,19 @@ class Trie {
   static constexpr int kSkipBits = kWidth == 32 ? 2 : 3;
   static_assert(kPathAt + kPathWords <= (std::size_t{1} << kSkipBits));
 
-  struct Free {
-    void operator()(Word* w) const { std::free(w); }
+  // Zeroed words. Pages become resident when they are touched: most of an IPv6 root never
+  // is, while all of an IPv4 root is met at random.
+  class Words {
+   public:
+    explicit Words(std::size_t n)
+        : pages_(n * sizeof(Word), kWidth == 32 && n * sizeof(Word) >= kHugePage
+                                       ? Pages::Huge::kAsk
+                                       : Pages::Huge::kNo) {}
+    Word& operator[](std::size_t i) const { return static_cast<Word*>(pages_.data())[i]; }
+
+   private:
+    Pages pages_;
   };
-  using Words = std::unique_ptr<Word[], Free>;
 
   // Paint `to` over the region of `prefix` where `exact` matches.
   struct Job {
@@ -251,13 +231,6 @@ class Trie {
       return erase ? v != 0 && length_of(v) == prefix.length : length_of(v) <= prefix.length;
     }
   };
-
-  // calloc gives pages that become resident when touched: most of an IPv6 root never is.
-  static Words zeroed(std::size_t n) {
-    void* p = std::calloc(n, sizeof(Word));
-    if (p == nullptr) throw std::bad_alloc();
-    return Words(static_cast<Word*>(p));
-  }
 
   static constexpr std::uint32_t value(unsigned length, std::uint32_t id) {
     return length << 23 | id;
