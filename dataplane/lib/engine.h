@@ -38,30 +38,39 @@ class Engine {
   // engine. Throws std::bad_alloc.
   Engine(Epoch* epoch, std::size_t limit) : trie_(epoch, limit), flat_(&trie_, epoch, limit) {}
 
+  // False: memory limit reached, unchanged. Cost: that of what p covers and is not covered
+  // by a longer prefix; a default route's is 4,096 stores.
+  bool set(const P& p, std::uint32_t id) {
+    if (!set_later(p, id)) return false;
+    flush();
+    return true;
+  }
+  bool erase(const P& p, Hit cover) {
+    if (!erase_later(p, cover)) return false;
+    flush();
+    return true;
+  }
+
+  // The same for many at once, which is cheaper; find has them no later than flush.
+  bool set_later(const P& p, std::uint32_t id) {
+    if (!trie_.set(p, id)) return false;
+    if (p.length == 0) default_.store(id, std::memory_order_release);
+    flat_.changed(p);
+    return true;
+  }
+  bool erase_later(const P& p, Hit cover) {
+    if (!trie_.erase(p, cover)) return false;
+    note_default(p, cover);
+    flat_.changed(p);
+    return true;
+  }
+  void flush() { flat_.flush(); }
+
   // Says that p will be set or erased soon: its cache misses begin.
   void expect(const P& p) const {
     trie_.expect(p);
     flat_.expect(p);
   }
-
-  // False: memory limit reached, unchanged. Cost: that of what p covers and is not covered
-  // by a longer prefix, a default route's 4,096 stores.
-  bool set(const P& p, std::uint32_t id) {
-    if (!trie_.set(p, id)) return false;
-    if (p.length == 0) default_.store(id, std::memory_order_release);
-    flat_.update(p);
-    return true;
-  }
-
-  bool erase(const P& p, Hit cover) {
-    if (!trie_.erase(p, cover)) return false;
-    if (p.length == 0) default_.store(0, std::memory_order_release);
-    // After a restart it is not known while longer prefixes hide it everywhere.
-    if (cover && cover.length == 0) default_.store(cover.id, std::memory_order_release);
-    flat_.update(p);
-    return true;
-  }
-
   // The same a step later, when what expect asked for has come.
   void expect_node(const P& p) const {
     trie_.expect_node(p);
@@ -127,6 +136,12 @@ class Engine {
   }
 
  private:
+  void note_default(const P& erased, Hit cover) {
+    if (erased.length == 0) default_.store(0, std::memory_order_release);
+    // After a restart it is not known while longer prefixes hide it everywhere.
+    if (cover && cover.length == 0) default_.store(cover.id, std::memory_order_release);
+  }
+
   // A default route may come while a longer prefix goes, or go while one comes: read
   // before and after the rest, one of the two readings has it.
   template <class At>

@@ -199,7 +199,14 @@ class Fib::Impl {
     if (last_of_withdrawn) release_class(local);
   }
 
+  // Lookups find what the tables have.
+  void flush() {
+    engine4.flush();
+    engine6.flush();
+  }
+
   void release_class(std::uint32_t local) {
+    flush();  // no lookup that begins now finds the id
     const ClassId id = classes.at(local).class_id;
     for (FibListener* l : listeners) l->class_released(local, id);
     classes.release(local);
@@ -219,7 +226,7 @@ class Fib::Impl {
       return {Code::kTooLarge, "more than " + std::to_string(limit<P>()) + " prefixes"};
     }
     engine<P>().expect_node(p);
-    if (!engine<P>().set(p, local)) return {Code::kTooLarge, "the lookup engine is full"};
+    if (!engine<P>().set_later(p, local)) return {Code::kTooLarge, "the lookup engine is full"};
     if (old != 0) {
       t.set_id(slot, local);
     } else {
@@ -243,7 +250,8 @@ class Fib::Impl {
     const P p = t.prefix(slot);
     const std::uint32_t local = t.id(slot);
     engine<P>().expect_node(p);
-    if (!engine<P>().erase(p, cover_of(p))) return {Code::kTooLarge, "the lookup engine is full"};
+    if (!engine<P>().erase_later(p, cover_of(p)))
+      return {Code::kTooLarge, "the lookup engine is full"};
     t.erase(slot);
     for (FibListener* l : listeners) l->prefix_removed(Prefix::of(p));
     leave(local, prefix_item(p, classes.at(local).class_id));
@@ -350,6 +358,7 @@ class Fib::Impl {
   }
 
   void over() {
+    flush();
     delta = false;
     limited.reset();
     index.clear();
@@ -372,6 +381,7 @@ class Fib::Impl {
 
   // Ends a call inside a delta: an error cuts the delta.
   Status finish(Status s) {
+    flush();
     if (!s.ok()) cut();
     return s;
   }
@@ -444,8 +454,9 @@ class Fib::Impl {
   bool fill_engine() {
     auto& t = table<P>();
     for (std::size_t i = 0; i < t.slots(); ++i) {
-      if (t.occupied(i) && !engine<P>().set(t.prefix(i), t.id(i))) return false;
+      if (t.occupied(i) && !engine<P>().set_later(t.prefix(i), t.id(i))) return false;
     }
+    engine<P>().flush();
     return true;
   }
 
@@ -711,6 +722,7 @@ bool Fib::step(std::size_t max) {
   std::size_t budget = max;
   f.step_table<Prefix4>(0, &budget);
   f.step_table<Prefix6>(f.table4.slots(), &budget);
+  f.flush();
   // Removals of others may have moved a prefix behind the cursor: go round. A
   // whole round that removed nothing met a full engine: more of them would not help.
   bool stuck = false;

@@ -3,8 +3,8 @@
 // Fib is the state of a data plane: which position of the log it is at, every
 // prefix with its class, every class with its next-hop group, and the digests
 // that prove it equal to the controller's. Deltas (decision 2) are applied to
-// it chunk by chunk and are visible at once, prefix by prefix; there is no
-// second copy of a table. A FULL delta reconciles: what is equal is not
+// it chunk by chunk; a call's prefixes are visible, one by one, when it returns. There
+// is no second copy of a table. A FULL delta reconciles: what is equal is not
 // touched, what it does not name is swept away at its end.
 //
 // Threads. One thread, the writer, calls everything that is not marked "any

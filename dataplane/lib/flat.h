@@ -58,6 +58,37 @@ class FlatTable {
     for (std::size_t i = first; i < first + count; ++i) update_slot(i, p);
   }
 
+  // The same for many at once, which is cheaper where they are near each other. What
+  // `changed` has lies until flush, which changes nothing else.
+  void changed(const P& p) {
+    if (p.length <= kRoot) {
+      update(p);
+    } else {
+      waiting_.push_back(p);
+      if (waiting_.size() >= kMostWaiting) flush();
+    }
+  }
+  void flush() {
+    if (waiting_.empty()) return;
+    const auto slot_of = [](const P& p) {
+      return static_cast<std::size_t>(p.address >> (kWidth - kRoot));
+    };
+    const auto before = [&](const P& a, const P& b) { return slot_of(a) < slot_of(b); };
+    if (!std::is_sorted(waiting_.begin(), waiting_.end(), before)) {
+      std::sort(waiting_.begin(), waiting_.end(), before);
+    }
+    for (std::size_t i = 0; i < waiting_.size();) {
+      const std::size_t slot = slot_of(waiting_[i]), first = i;
+      while (i < waiting_.size() && slot_of(waiting_[i]) == slot) ++i;
+      if (i - first > kMany) {
+        rebuild(slot);
+      } else {
+        for (std::size_t k = first; k < i; ++k) update_slot(slot, waiting_[k]);
+      }
+    }
+    waiting_.clear();
+  }
+
   // As the trie's.
   void expect(const P& p) const { __builtin_prefetch(&roots()[p.address >> (kWidth - kRoot)]); }
   void expect_node(const P& p) const {
@@ -69,12 +100,7 @@ class FlatTable {
 
   // Renders everything. Before there are readers, or beside them.
   void render() {
-    for (std::size_t i = 0; i < kRootSlots; ++i) {
-      std::uint32_t* at = &roots()[i];
-      if (plain(i, at)) continue;
-      refresh(at, place(i), kRoot);
-      patience(i) = patience_for(runs_.size());
-    }
+    for (std::size_t i = 0; i < kRootSlots; ++i) rebuild(i);
   }
 
   // For lookups inside a guard of the epoch.
@@ -96,6 +122,10 @@ class FlatTable {
   static constexpr std::size_t kAlwaysFine = 64;  // bytes of ids, whatever is in them
 
   static constexpr std::size_t kLargest = 4096;  // bytes of ids
+
+  static constexpr std::size_t kMany = 3;  // changes after which a root slot is rendered whole
+
+  static constexpr std::size_t kMostWaiting = std::size_t{1} << 16;
 
   struct Run {
     Address start;
@@ -134,20 +164,29 @@ class FlatTable {
     return true;
   }
 
+  // Renders a root slot, with the strides that suit it now.
+  void rebuild(std::size_t slot) {
+    std::uint32_t* at = &roots()[slot];
+    if (plain(slot, at)) return;
+    collect(place(slot), kRoot);
+    if (words_below(load(at))) {
+      replace(at, build(0, runs_.size(), place(slot), kRoot));
+    } else {
+      adjust(at, 0, runs_.size(), place(slot), kRoot);
+    }
+    patience(slot) = patience_for(runs_.size());
+  }
+
   void update_slot(std::size_t slot, const P& p) {
     std::uint32_t* at = &roots()[slot];
     if (plain(slot, at)) return;
-    const Address start = place(slot);
     if (words_below(load(at)) && (patience(slot) == 0 || --patience(slot) == 0)) {
-      collect(start, kRoot);
-      replace(at, build(0, runs_.size(), start, kRoot));
+      rebuild(slot);
     } else if (p.length > kRoot) {
       update_within(at, p);
-      return;
     } else {
-      refresh(at, start, kRoot);
+      refresh(at, place(slot), kRoot);
     }
-    patience(slot) = patience_for(runs_.size());
   }
 
   static std::uint16_t patience_for(std::size_t runs) {
@@ -409,6 +448,7 @@ class FlatTable {
   Pages root_;
   Pages patience_;  // by root slot that is a node of words: changes until it is rendered anew
   std::vector<Run> runs_;
+  std::vector<P> waiting_;  // changed, not yet rendered
   bool far_ = false;
 };
 
