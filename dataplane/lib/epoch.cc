@@ -1,38 +1,64 @@
 #include "lib/epoch.h"
 
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <limits>
-#include <thread>
 
 namespace dvr {
 namespace {
 
 constexpr std::size_t kReclaimEvery = 512;
 
-std::size_t first_slot() {
-  static std::atomic<std::size_t> next{0};
-  thread_local const std::size_t mine = next.fetch_add(1, std::memory_order_relaxed);
-  return mine;
+bool have_barriers() {
+#if defined(__SANITIZE_THREAD__)
+  return false;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+  return false;
+#endif
+#endif
+  return syscall(__NR_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
 
 }  // namespace
 
+std::atomic<std::uint64_t> Epoch::now_{1};
+std::atomic<Epoch::Reader*> Epoch::readers_{nullptr};
+const bool Epoch::barriers_ = have_barriers();
+thread_local Epoch::Reader* Epoch::mine_ = nullptr;
+
+// Gives the record back when the thread ends.
+struct Epoch::Registration {
+  ~Registration() {
+    Reader* const r = mine_;
+    mine_ = nullptr;
+    if (r != nullptr) r->taken.store(false, std::memory_order_release);
+  }
+};
+
+Epoch::Reader* Epoch::register_reader() {
+  thread_local const Registration registration;
+  for (Reader* r = readers_.load(std::memory_order_acquire); r != nullptr; r = r->next) {
+    bool taken = false;
+    if (!r->taken.load(std::memory_order_relaxed) &&
+        r->taken.compare_exchange_strong(taken, true, std::memory_order_acq_rel)) {
+      return mine_ = r;
+    }
+  }
+  // Records are never freed: there are as many as there were threads at once.
+  auto* const r = new Reader;
+  r->next = readers_.load(std::memory_order_relaxed);
+  while (!readers_.compare_exchange_weak(r->next, r, std::memory_order_acq_rel)) {
+  }
+  return mine_ = r;
+}
+
 void Epoch::drain() {
   for (const Item& item : retired_) item.release(item.context, item.argument);
   retired_.clear();
-}
-
-std::atomic<std::uint64_t>& Epoch::enter() const {
-  for (std::size_t i = first_slot();; ++i) {
-    std::atomic<std::uint64_t>& slot = slots_[i % kSlots].epoch;
-    std::uint64_t free = 0;
-    const std::uint64_t now = now_.load(std::memory_order_acquire);
-    if (slot.load(std::memory_order_relaxed) == 0 &&
-        slot.compare_exchange_strong(free, now, std::memory_order_acq_rel)) {
-      return slot;
-    }
-    if (i % kSlots == kSlots - 1) std::this_thread::yield();
-  }
 }
 
 void Epoch::retire(Release release, void* context, std::uint64_t argument) {
@@ -40,16 +66,23 @@ void Epoch::retire(Release release, void* context, std::uint64_t argument) {
   if (++since_ >= kReclaimEvery) reclaim();
 }
 
+std::uint64_t Epoch::oldest() {
+  if (barriers_) syscall(__NR_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+  std::uint64_t oldest = std::numeric_limits<std::uint64_t>::max();
+  for (Reader* r = readers_.load(std::memory_order_acquire); r != nullptr; r = r->next) {
+    const std::uint64_t since = barriers_ ? r->since.load(std::memory_order_acquire)
+                                          : r->since.fetch_add(0, std::memory_order_acq_rel);
+    if (since != 0) oldest = std::min(oldest, since);
+  }
+  return oldest;
+}
+
 void Epoch::reclaim() {
   since_ = 0;
   if (retired_.empty()) return;
   now_.fetch_add(1, std::memory_order_acq_rel);
-  std::uint64_t oldest = std::numeric_limits<std::uint64_t>::max();
-  for (Slot& slot : slots_) {
-    const std::uint64_t e = slot.epoch.fetch_add(0, std::memory_order_acq_rel);
-    if (e != 0) oldest = std::min(oldest, e);
-  }
-  while (!retired_.empty() && retired_.front().stamp < oldest) {
+  const std::uint64_t until = oldest();
+  while (!retired_.empty() && retired_.front().stamp < until) {
     const Item item = retired_.front();
     retired_.pop_front();
     item.release(item.context, item.argument);

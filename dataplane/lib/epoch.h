@@ -1,19 +1,23 @@
-// Epoch-based reclamation: one writer, many readers.
+// Epoch-based reclamation: writers that unlink, any number of readers that never wait.
 //
 // A reader holds a Guard while it follows pointers into a shared structure. The
 // writer unlinks first and retires after; what was retired is released once
 // every Guard that could have seen it has ended. Readers never wait for the writer.
 //
-// Why it is right: a Guard claims a slot by a read-modify-write that stores the
-// epoch it read. The writer stamps what it retires with the epoch, then raises
-// the epoch, then visits every slot by a read-modify-write. Either the visit
-// sees the claim and keeps what the Guard may hold (stamp >= its epoch), or the
-// claim comes later in the slot's modification order, reads from the visit and
-// so sees everything unlinked before it. Only acquire and release are needed,
-// no fences, which ThreadSanitizer cannot see.
+// Readers. A thread registers itself on its first Guard; its record is found by
+// thread-local storage, is given to another thread after it has ended, and
+// says since which epoch it reads. A Guard costs two plain stores.
+//
+// Why it is right: a Guard stores the epoch it read, then reads pointers. The
+// writer stamps what it retires with the epoch, raises the epoch, then puts a
+// barrier into every thread (membarrier) and visits every record. Either the visit sees
+// the record's epoch and keeps what the Guard may hold (stamp >= its epoch), or
+// the store came after the barrier, and so did the reading of pointers: it sees everything
+// unlinked before. Where the kernel has no membarrier, and under ThreadSanitizer, which
+// cannot see it, both sides use read-modify-writes of the record instead: then either the visit
+// sees the claim, or the claim reads from the visit and sees what came before it.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -22,21 +26,29 @@
 namespace dvr {
 
 class Epoch {
- public:
-  // More concurrent guards than this make the next reader spin until one ends.
-  static constexpr std::size_t kSlots = 64;
+  // A thread that reads, or one that has ended and whose record is free.
+  struct alignas(64) Reader {
+    std::atomic<std::uint64_t> since{0};  // the epoch of its outermost guard; 0: none
+    std::uint32_t depth = 0;              // its own
+    std::atomic<bool> taken{true};
+    Reader* next = nullptr;
+  };
 
-  // Guard: any thread; nests (each takes a slot). About 10 ns. Not for holding across blocking
-  // calls: memory is not given back while one lives.
+ public:
+  // Guard: any thread; nests: what the outermost could see is held until the last one
+  // ends, in whatever order they end. Not for holding across blocking calls: nothing is given
+  // back while one lives, of no Epoch of the process.
   class Guard {
    public:
-    explicit Guard(const Epoch& epoch) : slot_(epoch.enter()) {}
-    ~Guard() { slot_.store(0, std::memory_order_release); }
+    explicit Guard(const Epoch& /*epoch*/) : reader_(enter()) {}
+    ~Guard() {
+      if (--reader_->depth == 0) reader_->since.store(0, std::memory_order_release);
+    }
     Guard(const Guard&) = delete;
     Guard& operator=(const Guard&) = delete;
 
    private:
-    std::atomic<std::uint64_t>& slot_;
+    Reader* reader_;
   };
 
   using Release = void (*)(void* context, std::uint64_t argument);
@@ -46,7 +58,7 @@ class Epoch {
   Epoch(const Epoch&) = delete;
   Epoch& operator=(const Epoch&) = delete;
 
-  // Writer only. Calls release(context, argument) when no reader can hold it.
+  // One writer. Calls release(context, argument) when no reader can hold it.
   void retire(Release release, void* context, std::uint64_t argument);
   // Releases what can be; called by retire itself now and then.
   void reclaim();
@@ -55,9 +67,6 @@ class Epoch {
   [[nodiscard]] std::size_t retired() const { return retired_.size(); }
 
  private:
-  struct alignas(64) Slot {
-    std::atomic<std::uint64_t> epoch{0};  // 0: free
-  };
   struct Item {
     std::uint64_t stamp;
     Release release;
@@ -65,10 +74,32 @@ class Epoch {
     std::uint64_t argument;
   };
 
-  std::atomic<std::uint64_t>& enter() const;
+  // Of all Epochs of the process: the number, the readers, and this thread's.
+  static std::atomic<std::uint64_t> now_;
+  static std::atomic<Reader*> readers_;
+  static const bool barriers_;  // the kernel puts them into other threads
+#if defined(__x86_64__) && defined(__linux__)
+  [[gnu::tls_model("initial-exec")]]
+#endif
+  static thread_local Reader* mine_;
 
-  mutable std::array<Slot, kSlots> slots_;
-  alignas(64) std::atomic<std::uint64_t> now_{1};
+  struct Registration;
+  static Reader* register_reader();
+  static Reader* enter() {
+    Reader* const r = mine_ != nullptr ? mine_ : register_reader();
+    if (r->depth++ > 0) return r;
+    const std::uint64_t now = now_.load(std::memory_order_acquire);
+    if (barriers_) {
+      r->since.store(now, std::memory_order_relaxed);
+      std::atomic_signal_fence(std::memory_order_seq_cst);
+    } else {
+      r->since.exchange(now, std::memory_order_acq_rel);
+    }
+    return r;
+  }
+  // The oldest epoch that a reader may still read in.
+  static std::uint64_t oldest();
+
   std::deque<Item> retired_;
   std::size_t since_ = 0;
 };
