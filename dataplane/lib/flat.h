@@ -117,7 +117,7 @@ class FlatTable {
   static constexpr int kFarDepth = 64;
   static constexpr int kFirst = kWidth == 32 ? 6 : 0;  // bits of IPv4's first node
 
-  static constexpr std::size_t kSpread = 16;      // slots of words a run
+  static constexpr std::size_t kSpread = 8;      // slots of words a run
   static constexpr std::size_t kRoomy = 32;       // bytes of ids a run
   static constexpr std::size_t kAlwaysFine = 64;  // bytes of ids, whatever is in them
 
