@@ -54,13 +54,13 @@ class Engine {
   // The same for many at once, which is cheaper; find has them no later than flush.
   bool set_later(const P& p, std::uint32_t id) {
     if (!trie_.set(p, id)) return false;
-    if (p.length == 0) default_.store(id, std::memory_order_release);
+    note_rest(p, {p.length == 0 ? id : 0, 0});
     flat_.changed(p);
     return true;
   }
   bool erase_later(const P& p, Hit cover) {
     if (!trie_.erase(p, cover)) return false;
-    note_default(p, cover);
+    note_rest(p, cover);
     flat_.changed(p);
     return true;
   }
@@ -79,10 +79,11 @@ class Engine {
 
   // The id of the longest match, 0: none.
   [[nodiscard]] std::uint32_t find(Address a) const {
-    const std::uint32_t otherwise = default_.load(std::memory_order_acquire);
+    const Rest before = rest();
     const std::uint32_t id = flat::leaf_of(flat_.view(), a);
-    if (id == flat::kEscape) return trie_.lookup(a).id;
-    return id != 0 ? id : otherwise != 0 ? otherwise : default_.load(std::memory_order_acquire);
+    const Rest after = rest();
+    if (id == flat::kEscape || before.shorts || after.shorts) return late(id, a);
+    return id != 0 ? id : before.id != 0 ? before.id : after.id;
   }
 
   // One id an address; ids.size() >= addresses.size(). Fastest for 128 and more at once.
@@ -91,14 +92,14 @@ class Engine {
   }
   void find(flat::Path path, std::span<const Address> addresses,
             std::span<std::uint32_t> ids) const {
-    const std::uint32_t before = default_.load(std::memory_order_acquire);
+    const Rest before = rest();
     bool escapes;
     if constexpr (P::kWidth == 32) {
-      escapes =
-          flat::lookup4(path, flat_.view(), addresses.data(), ids.data(), addresses.size(), before);
+      escapes = flat::lookup4(path, flat_.view(), addresses.data(), ids.data(), addresses.size(),
+                              before.fallback());
     } else {
       escapes = flat::lookup6(path, flat::Order::kHost, flat_.view(), addresses.data(), ids.data(),
-                              addresses.size(), before);
+                              addresses.size(), before.fallback());
     }
     finish(escapes, before, ids.first(addresses.size()),
            [addresses](std::size_t i) { return addresses[i]; });
@@ -107,9 +108,9 @@ class Engine {
   void find_network(flat::Path path, const void* addresses, std::span<std::uint32_t> ids) const
     requires(P::kWidth == 128)
   {
-    const std::uint32_t before = default_.load(std::memory_order_acquire);
+    const Rest before = rest();
     const bool escapes = flat::lookup6(path, flat::Order::kNetwork, flat_.view(), addresses,
-                                       ids.data(), ids.size(), before);
+                                       ids.data(), ids.size(), before.fallback());
     finish(escapes, before, ids, [addresses](std::size_t i) {
       return flat::address_at<flat::Order::kNetwork>(addresses, i);
     });
@@ -131,35 +132,68 @@ class Engine {
   [[nodiscard]] bool restore(ByteReader* in, F known) {
     if (!trie_.restore(in, known)) return false;
     flat_.render();
-    default_.store(trie_.default_id(), std::memory_order_release);
+    std::uint32_t rest = 0;
+    trie_.shorts([&rest](Hit hit) {
+      rest |= hit.length == 0 ? hit.id : FlatTable<P>::kShortApart ? kShorts : 0;
+    });
+    rest_.store(rest, std::memory_order_release);
     return true;
   }
 
  private:
-  void note_default(const P& erased, Hit cover) {
-    if (erased.length == 0) default_.store(0, std::memory_order_release);
-    // After a restart it is not known while longer prefixes hide it everywhere.
-    if (cover && cover.length == 0) default_.store(cover.id, std::memory_order_release);
+  // What is for addresses whose leaf is 0: the default route's id, or, where there are
+  // prefixes that the flat table leaves to the trie, the trie.
+  struct Rest {
+    std::uint32_t id;
+    bool shorts;
+
+    [[nodiscard]] std::uint32_t fallback() const { return shorts ? 0 : id; }
+  };
+  [[nodiscard]] Rest rest() const {
+    const std::uint32_t v = rest_.load(std::memory_order_acquire);
+    return {v & kMaxId, (v & kShorts) != 0};
+  }
+  // After a prefix below kShortBits has changed.
+  void note_rest(const P& p, Hit now) {
+    const bool news = now && now.length == 0 && now.id != rest().id;
+    if (p.length >= Trie<P>::kShortBits && !news) return;
+    // After a restart the default route is not known while longer prefixes hide it everywhere.
+    const std::uint32_t id = p.length == 0 || news ? now.id : rest().id;
+    std::uint32_t shorts = 0;
+    if (FlatTable<P>::kShortApart) {
+      trie_.shorts([&](Hit hit) { shorts = hit.length > 0 ? kShorts : shorts; });
+    }
+    rest_.store(id | shorts, std::memory_order_release);
   }
 
-  // A default route may come while a longer prefix goes, or go while one comes: read
-  // before and after the rest, one of the two readings has it.
-  template <class At>
-  void finish(bool escapes, std::uint32_t before, std::span<std::uint32_t> ids, At at) const {
-    if (escapes) {
-      for (std::size_t i = 0; i < ids.size(); ++i) {
-        if (ids[i] == flat::kEscape) ids[i] = trie_.lookup(at(i)).id;
-      }
-    }
-    if (before != 0) return;
-    const std::uint32_t after = default_.load(std::memory_order_acquire);
-    if (after == 0) return;
-    for (std::uint32_t& id : ids) id = id == 0 ? after : id;
+  // The answer where the leaf does not have it.
+  [[nodiscard]] std::uint32_t late(std::uint32_t id, Address a) const {
+    if (id != flat::kEscape && id != 0) return id;
+    const Hit hit = id == 0 ? trie_.short_hit(a) : Hit{};
+    return hit ? hit.id : trie_.lookup(a).id;
   }
+
+  // A short prefix may come while a longer one goes, or go while one comes: read
+  // before and after what is longer, one of the two readings has it.
+  template <class At>
+  void finish(bool escapes, Rest before, std::span<std::uint32_t> ids, At at) const {
+    const Rest after = rest();
+    if (escapes || before.shorts || after.shorts) {
+      // Where `after` alone has them, what the default route answered may be theirs.
+      const bool all = after.shorts && !before.shorts;
+      for (std::size_t i = 0; i < ids.size(); ++i) {
+        ids[i] = all ? trie_.lookup(at(i)).id : late(ids[i], at(i));
+      }
+    } else if (before.id == 0 && after.id != 0) {
+      for (std::uint32_t& id : ids) id = id == 0 ? after.id : id;
+    }
+  }
+
+  static constexpr std::uint32_t kShorts = 1u << 31;
 
   Trie<P> trie_;
   FlatTable<P> flat_;
-  std::atomic<std::uint32_t> default_{0};
+  std::atomic<std::uint32_t> rest_{0};  // Rest in one word: shorts, id
 };
 
 using Engine4 = Engine<Prefix4>;

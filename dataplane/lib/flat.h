@@ -50,9 +50,13 @@ class FlatTable {
   FlatTable(const FlatTable&) = delete;
   FlatTable& operator=(const FlatTable&) = delete;
 
+  // IPv6 prefixes below /12, of which the Internet has none and which would cover very much,
+  // are left to the trie: a leaf is 0 there.
+  static constexpr bool kShortApart = P::kWidth == 128;
+
   // The trie's answers within p have changed. A default route is no matter of the table.
   void update(const P& p) {
-    if (p.length == 0) return;
+    if (p.length == 0 || (kShortApart && p.length < Trie<P>::kShortBits)) return;
     const auto first = static_cast<std::size_t>(p.address >> (kWidth - kRoot));
     const std::size_t count = p.length >= kRoot ? 1 : std::size_t{1} << (kRoot - p.length);
     for (std::size_t i = first; i < first + count; ++i) update_slot(i, p);
@@ -117,7 +121,7 @@ class FlatTable {
   static constexpr int kFarDepth = 64;
   static constexpr int kFirst = kWidth == 32 ? 6 : 0;  // bits of IPv4's first node
 
-  static constexpr std::size_t kSpread = 8;      // slots of words a run
+  static constexpr std::size_t kSpread = 8;       // slots of words a run
   static constexpr std::size_t kRoomy = 32;       // bytes of ids a run
   static constexpr std::size_t kAlwaysFine = 64;  // bytes of ids, whatever is in them
 
@@ -159,7 +163,7 @@ class FlatTable {
   // Renders a root slot that has one answer; false: it has more.
   bool plain(std::size_t slot, std::uint32_t* at) {
     std::uint32_t id;
-    if (!trie_->plain(place(slot), kRoot, &id)) return false;
+    if (!trie_->plain(place(slot), kRoot, rest(place(slot)), &id)) return false;
     if (load(at) != id) replace(at, id);
     return true;
   }
@@ -243,9 +247,17 @@ class FlatTable {
     return static_cast<std::size_t>(static_cast<Address>(a << depth) >> (kWidth - stride));
   }
 
+  // Where nothing else is: of IPv4 what the short prefixes say but the default route.
+  [[nodiscard]] std::uint32_t rest(Address start) const {
+    if constexpr (kShortApart) return 0;
+    const Hit hit = trie_->short_hit(start);
+    return hit.length == 0 ? 0 : hit.id;
+  }
+
   void collect(Address start, int depth) {
     runs_.clear();
-    trie_->runs(start, depth, [this](Address a, std::uint32_t id) { runs_.push_back({a, id}); });
+    trie_->runs(start, depth, rest(start),
+                [this](Address a, std::uint32_t id) { runs_.push_back({a, id}); });
   }
 
   // Renders a whole place.

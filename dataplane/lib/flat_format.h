@@ -122,8 +122,27 @@ template <class A>
 inline std::uint32_t leaf_of(const View& view, A a) {
   constexpr int kWidth = static_cast<int>(sizeof(A) * 8);
   constexpr int kRoot = kRootBits<BasicPrefix<A>>;
-  const auto i = static_cast<std::size_t>(a >> (kWidth - kRoot));
-  return descend(view, a, __atomic_load_n(view.root + i, __ATOMIC_ACQUIRE), kRoot);
+  const std::uint32_t* const root = view.root + static_cast<std::size_t>(a >> (kWidth - kRoot));
+  const std::uint32_t w = __atomic_load_n(root, __ATOMIC_ACQUIRE);
+#if !defined(DVR_FLAT_EXACT)
+  if constexpr (kWidth == 32) {
+    // Leaf or node is a coin's toss for the branch predictor: a leaf is read again
+    // instead, and every address takes the same two loads.
+    const std::uint32_t is_node = 0u - (w >> 31);
+    const std::uint32_t kind = kind_of(w) & is_node;
+    const int stride = stride_of(w);
+    const std::size_t slot = static_cast<std::size_t>(a << kRoot >> ((32 - stride) & 31)) << kind;
+    const auto leaf = reinterpret_cast<std::uintptr_t>(root);
+    const auto node = reinterpret_cast<std::uintptr_t>(view.nodes + offset_of(w) + slot);
+    const std::uintptr_t pick = 0 - static_cast<std::uintptr_t>(w >> 31);
+    std::uint32_t v;
+    std::memcpy(&v, reinterpret_cast<const void*>(leaf ^ ((leaf ^ node) & pick)), sizeof v);
+    v &= (~std::uint32_t{0} >> (32 - (8u << kind))) | ~is_node;
+    if ((v & kNode) == 0) return v;
+    return descend(view, a, v, kRoot + (stride & static_cast<int>(is_node)));
+  }
+#endif
+  return descend(view, a, w, kRoot);
 }
 
 }  // namespace flat

@@ -44,6 +44,8 @@ class Trie {
   using PrefixType = P;
   using Address = typename P::Address;
 
+  static constexpr int kShortBits = 12;
+
   // `epoch` must outlive the engine. Throws std::bad_alloc.
   Trie(Epoch* epoch, std::size_t limit)
       : epoch_(epoch),
@@ -70,20 +72,18 @@ class Trie {
   }
 
   // Asks for what an update of p meets first, then, when that is there, next.
-  void expect(const P& p) const {
-    __builtin_prefetch(&root_[bits_of(p.address, 0, kRootBits)]);
-  }
+  void expect(const P& p) const { __builtin_prefetch(&root_[bits_of(p.address, 0, kRootBits)]); }
   void expect_node(const P& p) const {
     const std::uint32_t w = load(root_[bits_of(p.address, 0, kRootBits)]);
     if (is_pointer(w)) __builtin_prefetch(block(w));
   }
 
   // Tells f(start, id) of every run of addresses of one answer within the place of the first
-  // `depth` bits of `at`, in order, the first at the place's start; a default route counts
-  // as no answer. Writer only; kShortBits <= depth. Cost: of what is in the place.
+  // `depth` bits of `at`, in order, the first at the place's start; `rest` where nothing of
+  // kShortBits or more covers it. Writer only; kShortBits <= depth. Cost: of what is in the
+  // place.
   template <class F>
-  void runs(Address at, int depth, F f) const {
-    const std::uint32_t rest = short_id(at);
+  void runs(Address at, int depth, std::uint32_t rest, F f) const {
     std::uint32_t last = kNoRun;
     const auto emit = [&](Address start, std::uint32_t v) {
       const std::uint32_t id = v == 0 ? rest : v & kMaxId;
@@ -129,25 +129,32 @@ class Trie {
     walk(w, depth, at, emit);
   }
 
-  // The default route's id where anything still falls to it, else 0.
-  [[nodiscard]] std::uint32_t default_id() const {
+  // What covers `at` of the prefixes below kShortBits, an empty Hit: none. Any thread.
+  [[nodiscard]] Hit short_hit(Address at) const {
+    const std::uint32_t v = short_[bits_of(at, 0, kShortBits)].load(std::memory_order_acquire);
+    return {v & kMaxId, static_cast<std::uint8_t>(length_of(v))};
+  }
+  // Calls f with each of them that others do not hide, perhaps more than once.
+  template <class F>
+  void shorts(F f) const {
+    std::uint32_t last = 0;
     for (std::size_t i = 0; i < std::size_t{1} << kShortBits; ++i) {
       const std::uint32_t v = load(short_[i]);
-      if (v != 0 && length_of(v) == 0) return v & kMaxId;
+      if (v != 0 && v != last) f(Hit{v & kMaxId, static_cast<std::uint8_t>(length_of(v))});
+      last = v;
     }
-    return 0;
   }
 
   // Whether one answer holds for the whole place of the first `depth` bits of `at`, as
   // far as the root says, and which, as runs tells it; kShortBits <= depth <= kRootBits.
-  [[nodiscard]] bool plain(Address at, int depth, std::uint32_t* id) const {
+  [[nodiscard]] bool plain(Address at, int depth, std::uint32_t rest, std::uint32_t* id) const {
     const std::size_t first = bits_of(at, 0, kRootBits);
     const std::uint32_t w = load(root_[first]);
     if (is_pointer(w)) return false;
     for (std::size_t i = 1; i < std::size_t{1} << (kRootBits - depth); ++i) {
       if (load(root_[first + i]) != w) return false;
     }
-    *id = w == 0 ? short_id(at) : w & kMaxId;
+    *id = w == 0 ? rest : w & kMaxId;
     return true;
   }
 
@@ -192,7 +199,6 @@ class Trie {
 
   static constexpr int kWidth = P::kWidth;
   static constexpr int kRootBits = 20;
-  static constexpr int kShortBits = 12;
   static constexpr int kStride = 4;
   static constexpr std::size_t kMaxArena = std::size_t{2} << 30;  // what 28 bits of handle reach
 
@@ -317,12 +323,6 @@ class Trie {
   }
 
   static constexpr std::uint32_t kNoRun = ~std::uint32_t{0};
-
-  // What is found where the trie has nothing, the default route left out.
-  [[nodiscard]] std::uint32_t short_id(Address at) const {
-    const std::uint32_t v = load(short_[bits_of(at, 0, kShortBits)]);
-    return length_of(v) == 0 ? 0 : v & kMaxId;
-  }
 
   // Every value below word w, which holds for the place (at, depth), in order.
   template <class Emit>
