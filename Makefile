@@ -18,10 +18,10 @@ FUZZ_GO    := $(shell grep -rlE '^func Fuzz' --include=*_test.go . 2>/dev/null |
 FUZZ_DIR   := $(CURDIR)/build/fuzz-go
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster build go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress robustness bench bench-kernel profile lint gen clean
+.PHONY: help run cluster build go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress stress-engine robustness bench bench-kernel bench-lpm profile lint gen clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 run: build ## build what is missing, start one node and one data plane in the foreground (Ctrl-C stops both)
 	@deploy/run.sh
@@ -35,13 +35,13 @@ go: ## bin/dvr, bin/dvr-bench, with Go alone
 	@echo "building bin/dvr, bin/dvr-bench (minutes the first time)"
 	@go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/dvr ./cmd/dvr-bench
 
-cpp: ## bin/dvr-dataplane
+cpp: ## bin/dvr-dataplane, bin/libdvrlpm.so
 	@deploy/toolchain.sh
 	@mkdir -p build bin
 	@echo "building bin/dvr-dataplane (minutes the first time)"
 	@cd dataplane && cmake --preset release -DDVR_VERSION=$(VERSION) >../build/cmake.log 2>&1 || { cat ../build/cmake.log; exit 1; }
-	@cmake --build build/release -j $(JOBS) --target dvr-dataplane -- --quiet
-	@install -m 755 build/release/cmd/dvr-dataplane bin/
+	@cmake --build build/release -j $(JOBS) --target dvr-dataplane dvrlpm -- --quiet
+	@install -m 755 build/release/cmd/dvr-dataplane build/release/lib/libdvrlpm.so bin/
 
 # The tests, and what they build themselves, are compiled as bin/dvr is, with its profile: each package once.
 test: export GOFLAGS := $(GOFLAGS) -trimpath '-pgo=$(CURDIR)/cmd/dvr/default.pgo'
@@ -78,8 +78,15 @@ fuzz-cpp:
 	@cmake --build build/fuzz -j $(JOBS) --target $(addprefix fuzz_,$(FUZZ_CPP)) -- --quiet
 	@for f in $(FUZZ_CPP); do echo "== fuzz_$$f"; (cd build/fuzz && fuzz/fuzz_$$f -max_total_time=$(call SECONDS_OF,$(DURATION)) -verbosity=0) || exit 1; done
 
-stress: build ## kill -9 of node, data plane and external etcd under load for DURATION (10s) each; the full table on both stores
+stress: build stress-engine ## the engine beside readers; kill -9 of node, data plane and external etcd under load for DURATION (10s) each; the full table on both stores
 	DVR_REQUIRE_BINARIES=1 DVR_STRESS=$(DURATION) go test -count=1 -timeout 24h -run 'Stress|FullTable' ./cmd/internal/e2e
+
+stress-engine: # DURATION for each of six mixtures, 10M random updates on each real table and number of ids
+	@deploy/toolchain.sh test
+	@cd dataplane && cmake --preset release >../build/cmake.log 2>&1 || { cat ../build/cmake.log; exit 1; }
+	@cmake --build build/release -j $(JOBS) --target engine_stress_test -- --quiet
+	@mkdir -p build/tables && for t in prefixes4 prefixes6 churn; do zstd -dfq --long=27 dataplane/tables/$$t.txt.zst -o build/tables/$$t.txt || exit 1; done
+	DVR_TABLES=build/tables DVR_STRESS=$(call SECONDS_OF,$(DURATION)) DVR_UPDATES=10000000 build/release/test/engine_stress_test --gtest_brief=1
 
 robustness: build ## three nodes under load and random faults for DURATION, judged from outside; then broken nodes, which must be caught
 	@deploy/toolchain.sh robustness
@@ -87,7 +94,16 @@ robustness: build ## three nodes under load and random faults for DURATION, judg
 
 bench: build ## the figures of docs/performance.md, ratios within one run; fails where one is missed
 	@deploy/toolchain.sh bench
-	bin/dvr-bench all; failed=$$?; $(MAKE) --no-print-directory bench-kernel && exit $$failed
+	bin/dvr-bench all; failed=$$?; for part in bench-lpm bench-kernel; do $(MAKE) --no-print-directory $$part || failed=1; done; exit $$failed
+
+bench-lpm: ## lookups and updates of the engine against DPDK's rte_fib, in one run
+	@deploy/toolchain.sh bench
+	@mkdir -p build/tables
+	@for t in prefixes4 prefixes6 churn; do zstd -dfq --long=27 dataplane/tables/$$t.txt.zst -o build/tables/$$t.txt || exit 1; done
+	@cd dataplane && cmake --preset release >../build/cmake.log 2>&1 || { cat ../build/cmake.log; exit 1; }
+	@cmake --build build/release -j $(JOBS) --target lpm_bench -- --quiet
+	build/release/bench/lpm_bench build/tables
+
 
 bench-kernel: ## the kernel sink against `ip -batch` in one run, in a network namespace (a minute or two; needs root)
 	@deploy/toolchain.sh bench

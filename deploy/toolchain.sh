@@ -6,7 +6,7 @@
 #   build  the C++ data plane: compiler, CMake, gRPC, protobuf, spdlog, CLI11, GoogleTest, benchmark
 #   test   the second compiler with its sanitizers and libFuzzer, and the tools that the tests call
 #   robustness  namespaces, packet filters and strace, which make the faults
-#   bench  strace, which slows fdatasync down; iproute2, which the kernel sink is measured against; zstd for the tables
+#   bench  strace, which slows fdatasync down; DPDK, whose rte_fib is the lookup engine's peer; iproute2, the kernel sink's; zstd for the tables
 #   lint   the second compiler and clang-format
 #
 # Idempotent: where everything is installed it asks dpkg only and prints nothing. Otherwise it needs root, a Debian 12
@@ -22,7 +22,7 @@ build=(
 )
 test=(clang-19 etcd-client iproute2 iptables libclang-rt-19-dev nftables procps zstd)
 robustness=(iproute2 iptables nftables strace)
-bench=(iproute2 strace zstd)
+bench=(iproute2 libdpdk-dev pkg-config strace zstd)
 lint=(clang-19 clang-format-19)
 
 wanted=("${build[@]}")

@@ -30,7 +30,19 @@ void run(const unsigned char* data, std::size_t size) {
       if (!engine->set(p, data[4])) std::abort();
       model.set(p, data[4]);
     }
-    for (const A a : test::edges(p)) {
+    const std::vector<A> keys = test::edges(p);
+    for (const flat::Path path : flat::kPaths) {
+      if (!flat::supported(path)) continue;
+      // A whole block of each path: 128 addresses.
+      std::vector<A> block;
+      while (block.size() < 130) block.insert(block.end(), keys.begin(), keys.end());
+      std::vector<std::uint32_t> ids(block.size());
+      engine->find(path, block, ids);
+      for (std::size_t i = 0; i < block.size(); ++i) {
+        if (ids[i] != model.lookup(block[i]).id) std::abort();
+      }
+    }
+    for (const A a : keys) {
       const Hit want = model.lookup(a);
       if (!(engine->lookup(a) == want) || engine->find(a) != want.id) std::abort();
     }

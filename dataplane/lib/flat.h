@@ -214,11 +214,15 @@ class FlatTable {
       depth = below;
     }
     const Address start = p.address & mask_of<Address>(depth);
-    if ((w & flat::kNode) == 0 || p.length <= depth) {
+    if (p.length <= depth) {
       refresh(at, start, depth);
     } else {
       collect(p.address, p.length);
-      adjust_slots(at, p, start, depth);
+      if ((w & flat::kNode) != 0) {
+        adjust_slots(at, p, start, depth);
+      } else if (runs_.size() > 1 || runs_[0].id != w) {
+        refresh(at, start, depth);
+      }
     }
     far_ = false;
   }
@@ -356,14 +360,18 @@ class FlatTable {
     if (kWidth > kFarDepth && depth < kFarDepth) most = std::min(most, kFarDepth - depth);
     const int needed = bits_needed(from, to, depth);
     const std::uint32_t kind = kind_for(from, to);
-    if (needed <= most) {
+    const bool first = kFirst != 0 && depth == kRoot;
+    if (first && kind == flat::kWords) {
+      // Vector code counts on nodes of words to have all of IPv4's first bits.
+      if (needed <= kFirst) return build_ids(from, to, start, depth, kFirst, kind);
+    } else if (needed <= most) {
       const std::size_t bytes = std::size_t{1} << needed << kind;
-      if ((kFirst != 0 && depth == kRoot && needed <= kFirst) ||
-          bytes <= std::max(kAlwaysFine, std::min(kRoomy * (to - from), kLargest))) {
+      const std::size_t roomy = std::min(kRoomy * (to - from), kLargest);
+      if ((first && needed <= kFirst) || bytes <= std::max(kAlwaysFine, roomy)) {
         return build_ids(from, to, start, depth, needed, kind);
       }
     }
-    const int stride = kFirst != 0 && depth == kRoot ? kFirst : stride_for(from, to, depth, most);
+    const int stride = first ? kFirst : stride_for(from, to, depth, most);
     const int order = FlatArena::order_of(sizeof(std::uint32_t) << stride);
     const std::uint32_t at = arena_.allocate(order);
     if (at == FlatArena::kNone) return flat::kEscape;

@@ -99,7 +99,7 @@ TEST(Lpm, ReadersRegisterThemselves) {
     });
   }
   Random r(9);
-  for (int i = 0; i < 40000 || batches.load() < 100; ++i) {
+  for (int i = 0; i < 5000 || batches.load() < 100; ++i) {
     const auto p = cut<Prefix4>(0x0a000000u | static_cast<std::uint32_t>(below(r, 1u << 20)),
                                 12 + static_cast<int>(below(r, 21)));
     if (below(r, 2) == 0) {
