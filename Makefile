@@ -104,7 +104,6 @@ bench-lpm: ## lookups and updates of the engine against DPDK's rte_fib, in one r
 	@cmake --build build/release -j $(JOBS) --target lpm_bench -- --quiet
 	build/release/bench/lpm_bench build/tables
 
-
 bench-kernel: ## the kernel sink against `ip -batch` in one run, in a network namespace (a minute or two; needs root)
 	@deploy/toolchain.sh bench
 	@mkdir -p build/tables
