@@ -116,7 +116,7 @@ class Lookups {
   Lookups(const std::string& directory, const NextHops& hops)
       : routes_(read_routes<P>(directory, hops)) {
     for (const auto& r : routes_) {
-      if (!table_.set(r.prefix, r.id) || !peer_.set(r.prefix, r.id)) std::abort();
+      if (!table_.set(r.prefix, r.id) || !peer_.set(r.prefix, r.id)) std::exit(2);
     }
     std::printf("\n%s, %zu routes, %u next hops %s; live %.2f MiB; best path %s; peer %s\n",
                 family<P>(), routes_.size(), hops.count, hops.by_origin ? "by origin" : "at random",

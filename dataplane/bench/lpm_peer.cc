@@ -100,7 +100,7 @@ Peer<P>::Peer() : state_(std::make_unique<State>()) {
     c.dir24_8.nh_sz = RTE_FIB_DIR24_8_2B;
     c.dir24_8.num_tbl8 = (1 << 15) - 1;
     state_->fib4 = rte_fib_create(name.c_str(), -1, &c);
-    if (state_->fib4 == nullptr) std::abort();
+    if (state_->fib4 == nullptr) std::exit(2);  // DPDK has said why
     state_->vectorized =
         rte_fib_select_lookup(state_->fib4, RTE_FIB_LOOKUP_DIR24_8_VECTOR_AVX512) == 0;
   } else {
@@ -110,7 +110,7 @@ Peer<P>::Peer() : state_(std::make_unique<State>()) {
     c.trie.nh_sz = RTE_FIB6_TRIE_4B;
     c.trie.num_tbl8 = 200000;
     state_->fib6 = rte_fib6_create(name.c_str(), -1, &c);
-    if (state_->fib6 == nullptr) std::abort();
+    if (state_->fib6 == nullptr) std::exit(2);
     state_->vectorized =
         rte_fib6_select_lookup(state_->fib6, RTE_FIB6_LOOKUP_TRIE_VECTOR_AVX512) == 0;
   }
