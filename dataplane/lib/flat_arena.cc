@@ -26,7 +26,8 @@ void FlatArena::put(std::uint32_t block, int order) {
     o.stack.clear();
     for (std::size_t word = o.free.size(); word-- > 0;) {
       for (std::uint64_t bits = o.free[word]; bits != 0; bits &= bits - 1) {
-        o.stack.push_back(static_cast<std::uint32_t>(word * 64 + std::countr_zero(bits)));
+        o.stack.push_back(static_cast<std::uint32_t>(word * 64) +
+                          static_cast<std::uint32_t>(std::countr_zero(bits)));
       }
     }
   }
