@@ -5,6 +5,7 @@
 // Removal shifts back, so there are no tombstones. Writer's thread only.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -31,7 +32,9 @@ class PrefixTable {
 
   [[nodiscard]] std::size_t size() const { return size_; }
   [[nodiscard]] std::size_t slots() const { return slots_.size(); }
-  [[nodiscard]] std::size_t bytes() const { return slots() * sizeof(Slot); }
+  [[nodiscard]] std::size_t bytes() const {
+    return slots() * sizeof(Slot) + blocks_.size() * sizeof(Lengths);
+  }
   [[nodiscard]] bool occupied(std::size_t slot) const { return slots_[slot].meta != 0; }
   [[nodiscard]] std::uint32_t id(std::size_t slot) const { return slots_[slot].meta & kId; }
   [[nodiscard]] bool mark(std::size_t slot) const { return (slots_[slot].meta & kMark) != 0; }
@@ -59,17 +62,18 @@ class PrefixTable {
   }
 
   // The longest prefix that covers p, is shorter, and whose id usable(id) admits; an
-  // empty Hit: none. Cost: a probe for each length that any prefix has; their cache
-  // misses overlap.
+  // empty Hit: none. Cost: a probe for each length that prefixes near p have or had; their
+  // cache misses overlap.
   template <class F>
   [[nodiscard]] Hit cover(const P& p, F usable) const {
     constexpr int kAhead = 8;
+    const Near near = lengths_near(p.address);
     std::array<P, kAhead> next;
     int length = p.length - 1;
     while (length >= 0) {
       int n = 0;
       for (; length >= 0 && n < kAhead; --length) {
-        if (lengths_[static_cast<std::size_t>(length)] == 0) continue;
+        if (lengths_[static_cast<std::size_t>(length)] == 0 || !near.has(length)) continue;
         const P c{static_cast<Address>(p.address & mask_of<Address>(length)),
                   static_cast<std::uint8_t>(length)};
         __builtin_prefetch(&slots_[home(c)]);
@@ -88,6 +92,7 @@ class PrefixTable {
   void insert(const P& p, std::uint32_t id, bool mark) {
     if ((size_ + 1) * 5 > slots() * 4) resize(slots() * 2);
     place(p, std::uint32_t{p.length} << kLengthShift | (mark ? kMark : 0) | id);
+    note(p);
     ++size_;
     ++lengths_[p.length];
   }
@@ -166,6 +171,7 @@ class PrefixTable {
       if (!occupied(i)) continue;
       const P p = prefix(i);
       if (!p.canonical() || find(p) != i || !f(p, id(i))) return false;
+      note(p);
       ++lengths_[p.length];
     }
     return true;
@@ -239,6 +245,47 @@ class PrefixTable {
     return static_cast<std::size_t>(h >> shift_);
   }
 
+  // Which lengths the prefixes of a block of addresses have: those from kFine on in blocks
+  // of kFine bits, those from kCoarse on in blocks of kCoarse. A bit stays when its last prefix
+  // goes, until the table grows; blocks of IPv6 may share one. Small tables have none.
+  using Lengths = std::conditional_t<P::kWidth == 32, std::uint32_t, std::uint64_t>;
+  static constexpr int kFine = P::kWidth == 32 ? 16 : 32;
+  static constexpr int kCoarse = P::kWidth == 32 ? 8 : 20;
+  static constexpr int kFineBits = P::kWidth == 32 ? 16 : 15;  // of the number of blocks
+  static constexpr int kCoarseBits = P::kWidth == 32 ? 8 : 12;
+  static constexpr std::size_t kFineBlocks = std::size_t{1} << kFineBits;
+  static constexpr std::size_t kWithBlocks = std::size_t{1} << 16;  // slots
+
+  // Of one address.
+  struct Near {
+    Lengths fine = ~Lengths{0}, coarse = ~Lengths{0};
+
+    [[nodiscard]] bool has(int length) const {
+      if (length < kCoarse) return true;
+      return ((length < kFine ? coarse : fine) >> bit(length) & 1u) != 0;
+    }
+  };
+  // The longest lengths share the last bit.
+  static constexpr int bit(int length) {
+    return length < kFine ? length - kCoarse
+                          : std::min(length - kFine, static_cast<int>(sizeof(Lengths)) * 8 - 1);
+  }
+  static std::size_t block_of(Address a, int bits, int of) {
+    const auto first = static_cast<std::uint32_t>(a >> (P::kWidth - bits));
+    if constexpr (P::kWidth == 32) return first;
+    return first * 0x9e3779b1u >> (32 - of);
+  }
+  static std::size_t fine(Address a) { return block_of(a, kFine, kFineBits); }
+  static std::size_t coarse(Address a) { return kFineBlocks + block_of(a, kCoarse, kCoarseBits); }
+
+  [[nodiscard]] Near lengths_near(Address a) const {
+    return blocks_.empty() ? Near{} : Near{blocks_[fine(a)], blocks_[coarse(a)]};
+  }
+  void note(const P& p) {
+    if (blocks_.empty() || p.length < kCoarse) return;
+    blocks_[p.length < kFine ? coarse(p.address) : fine(p.address)] |= Lengths{1} << bit(p.length);
+  }
+
   void place(const P& p, std::uint32_t meta) {
     std::size_t i = home(p);
     while (slots_[i].meta != 0) i = (i + 1) & mask();
@@ -250,13 +297,17 @@ class PrefixTable {
     Slots old(n);
     old.swap(slots_);
     shift_ = 64 - std::countr_zero(n);
+    if (n >= kWithBlocks) blocks_.assign(kFineBlocks + (std::size_t{1} << kCoarseBits), 0);
     for (const Slot& s : old) {
       if (s.meta == 0) continue;
-      place({unpack(s.key), static_cast<std::uint8_t>(s.meta >> kLengthShift)}, s.meta);
+      const P p{unpack(s.key), static_cast<std::uint8_t>(s.meta >> kLengthShift)};
+      place(p, s.meta);
+      note(p);
     }
   }
 
   Slots slots_;
+  std::vector<Lengths> blocks_;
   std::array<std::size_t, P::kWidth + 1> lengths_{};
   std::size_t size_ = 0;
   int shift_ = 0;

@@ -68,6 +68,53 @@ TYPED_TEST(TableTest, ChurnEqualsAMap) {
   expect_equal(t, model);
 }
 
+// Large enough for the lengths by block, before and after it grows and shrinks.
+TYPED_TEST(TableTest, CoverEqualsAMap) {
+  using P = TypeParam;
+  using A = typename P::Address;
+  Random r(2);
+  PrefixTable<P> t;
+  std::map<P, std::uint32_t> model;
+  const auto random_prefix = [&r] {
+    // Of all lengths, near each other at the first bits and far apart at the last.
+    const A a = static_cast<A>(random_address<A>(r) & ~(mask_of<A>(20) & ~mask_of<A>(4))) |
+                static_cast<A>(static_cast<A>(r() % 64) << (P::kWidth - 12));
+    return cut<P>(a, static_cast<int>(below(r, P::kWidth + 1)));
+  };
+  const auto check = [&] {
+    std::size_t found = 0;
+    for (int i = 0; i < 5000; ++i) {
+      const P p = random_prefix();
+      Hit want;
+      for (int length = p.length - 1; length >= 0 && !want; --length) {
+        const auto it = model.find(cut<P>(p.address, length));
+        if (it != model.end() && it->second % 3 != 0) {
+          want = {it->second, static_cast<std::uint8_t>(length)};
+        }
+      }
+      found += want ? 1 : 0;
+      ASSERT_EQ(t.cover(p, [](std::uint32_t id) { return id % 3 != 0; }), want);
+    }
+    ASSERT_GT(found, 1000u);
+  };
+  for (std::uint32_t i = 1; i < 150000; ++i) {
+    const P p = random_prefix();
+    if (!model.emplace(p, i).second) continue;
+    t.insert(p, i, false);
+    if (i % 15000 == 0) check();
+  }
+  ASSERT_GE(t.slots(), 1u << 16);
+  for (auto it = model.begin(); it != model.end();) {
+    if (below(r, 3) == 0) {
+      ++it;
+      continue;
+    }
+    t.erase(t.find(it->first));
+    it = model.erase(it);
+  }
+  check();
+}
+
 TYPED_TEST(TableTest, ReserveKeepsWhatIsThere) {
   using P = TypeParam;
   PrefixTable<P> t;
