@@ -13,8 +13,8 @@
 // Updates. A place that is a leaf or a block of ids is rendered as a whole: in
 // place where its form stays, slot by slot, else as a new node that one store
 // publishes. What was replaced is retired to the epoch. Nodes of words keep their
-// stride while what is below them changes; a root slot that has changed as often as it
-// has runs is rendered anew, so strides follow the content at O(1) an update.
+// stride while what is below them changes; a root slot that has changed twice as often as
+// it has runs is rendered anew, so strides follow the content at O(1) an update.
 //
 // Where memory runs out a leaf says kEscape and the answer is the trie's.
 #pragma once
@@ -194,7 +194,7 @@ class FlatTable {
   }
 
   static std::uint16_t patience_for(std::size_t runs) {
-    return static_cast<std::uint16_t>(std::min<std::size_t>(16 + runs / 2, 65535));
+    return static_cast<std::uint16_t>(std::min<std::size_t>(16 + 2 * runs, 65535));
   }
 
   // p is longer than the root slot at `at`.
