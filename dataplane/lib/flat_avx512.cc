@@ -122,6 +122,39 @@ DVR_AVX512_INLINE void load6(const void* a, __m512i* h, __m512i* l) {
   *l = _mm512_shuffle_i64x2(x, y, 0xee);
 }
 
+// Addresses on their way: words, and the next 64 bits behind each word's depth.
+struct Lanes {
+  __m512i w, h, l;
+};
+
+DVR_AVX512_INLINE void advance(const View& view, Lanes* x, __mmask16 m) {
+  const __m512i stride = strides(x->w);
+  x->w = step(view, x->w, x->h, stride, m);
+  x->h = _mm512_or_si512(_mm512_sllv_epi32(x->h, stride),
+                         _mm512_srlv_epi32(x->l, _mm512_sub_epi32(all(32), stride)));
+  x->l = _mm512_sllv_epi32(x->l, stride);
+}
+
+// Those that have not arrived, moved together; `at` says which address each is.
+template <std::size_t kBlock>
+struct Open {
+  alignas(64) std::uint32_t w[kBlock + kLanes], h[kBlock + kLanes], l[kBlock + kLanes],
+      at[kBlock + kLanes];
+  std::size_t n = 0;
+
+  DVR_AVX512_INLINE void add(const Lanes& x, __m512i i, __mmask16 m) {
+    _mm512_storeu_si512(w + n, _mm512_maskz_compress_epi32(m, x.w));
+    _mm512_storeu_si512(h + n, _mm512_maskz_compress_epi32(m, x.h));
+    _mm512_storeu_si512(l + n, _mm512_maskz_compress_epi32(m, x.l));
+    _mm512_storeu_si512(at + n, _mm512_maskz_compress_epi32(m, i));
+    n += static_cast<std::size_t>(__builtin_popcount(m));
+  }
+};
+
+// The deepest of sixteen IPv6 addresses needs twice the nodes of their mean: after every
+// kTogether nodes those that have not arrived are moved together.
+constexpr int kTogether = 2;
+
 template <Order kOrder, std::size_t kVectors>
 DVR_AVX512_INLINE std::size_t blocks6(const View& view, const char* keys, std::uint32_t* out,
                                       std::size_t n, std::uint32_t fallback,
@@ -129,37 +162,59 @@ DVR_AVX512_INLINE std::size_t blocks6(const View& view, const char* keys, std::u
   constexpr int kRoot = kRootBits<Prefix6>;
   constexpr std::size_t kBlock = kLanes * kVectors;
   const __m512i otherwise = all(fallback);
+  const __m512i count = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   std::size_t i = 0;
   for (; i + kBlock <= n; i += kBlock) {
-    __m512i w[kVectors], h[kVectors], l[kVectors];
+    Lanes x[kVectors];
     for (std::size_t v = 0; v < kVectors; ++v) {
-      load6<kOrder>(keys + (i + v * kLanes) * 16, &h[v], &l[v]);
-      w[v] = _mm512_i32gather_epi32(_mm512_srli_epi32(h[v], 32 - kRoot), view.root, 4);
-      h[v] = _mm512_or_si512(_mm512_slli_epi32(h[v], kRoot), _mm512_srli_epi32(l[v], 32 - kRoot));
-      l[v] = _mm512_slli_epi32(l[v], kRoot);
+      load6<kOrder>(keys + (i + v * kLanes) * 16, &x[v].h, &x[v].l);
+      x[v].w = _mm512_i32gather_epi32(_mm512_srli_epi32(x[v].h, 32 - kRoot), view.root, 4);
+      x[v].h =
+          _mm512_or_si512(_mm512_slli_epi32(x[v].h, kRoot), _mm512_srli_epi32(x[v].l, 32 - kRoot));
+      x[v].l = _mm512_slli_epi32(x[v].l, kRoot);
     }
-    std::uint32_t more = 1;
-    while (more != 0) {
-      more = 0;
-      for (std::size_t v = 0; v < kVectors; ++v) {
-        const __mmask16 m = open(w[v]);
-        if (m == 0) continue;
-        const __m512i stride = strides(w[v]);
-        w[v] = step(view, w[v], h[v], stride, m);
-        h[v] = _mm512_or_si512(_mm512_sllv_epi32(h[v], stride),
-                               _mm512_srlv_epi32(l[v], _mm512_sub_epi32(all(32), stride)));
-        l[v] = _mm512_sllv_epi32(l[v], stride);
-        more |= open(w[v]);
+    std::uint32_t more = 0;
+    for (std::size_t v = 0; v < kVectors; ++v) more |= open(x[v].w);
+    for (int s = 0; more != 0 && s < kTogether; ++s) {
+      for (std::size_t v = 0; v < kVectors; ++v) advance(view, &x[v], open(x[v].w));
+    }
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      *escapes |= put(out + i + v * kLanes, x[v].w, otherwise);
+    }
+    if (more == 0) continue;
+    Open<kBlock> left;
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      left.add(x[v], _mm512_add_epi32(count, all(static_cast<std::uint32_t>(v * kLanes))),
+               _mm512_movepi32_mask(x[v].w));
+    }
+    while (left.n > 0) {
+      const std::size_t vectors = (left.n + kLanes - 1) / kLanes;
+      const auto last = static_cast<__mmask16>(0xffffu >> (vectors * kLanes - left.n));
+      for (std::size_t v = 0; v < vectors; ++v) {
+        x[v] = {_mm512_load_si512(left.w + v * kLanes), _mm512_load_si512(left.h + v * kLanes),
+                _mm512_load_si512(left.l + v * kLanes)};
+        if (v + 1 == vectors) x[v].w = _mm512_maskz_mov_epi32(last, x[v].w);
       }
-    }
-    std::uint32_t far = 0;
-    for (std::size_t v = 0; v < kVectors; ++v) {
-      *escapes |= put(out + i + v * kLanes, w[v], otherwise);
-      far |= _mm512_movepi32_mask(w[v]);
-    }
-    for (std::size_t k = i; far != 0 && k < i + kBlock; ++k) {
-      if ((out[k] & kNode) != 0)
-        *escapes |= rest6<kOrder>(view, keys + k * 16, out + k, 1, fallback);
+      for (int s = 0; s < kTogether; ++s) {
+        for (std::size_t v = 0; v < vectors; ++v) advance(view, &x[v], open(x[v].w));
+      }
+      // All are put in their places, and what has not arrived again when it has.
+      std::uint32_t far = 0;
+      alignas(64) std::uint32_t words[kBlock];
+      for (std::size_t v = 0; v < vectors; ++v) {
+        *escapes |= put(words + v * kLanes, x[v].w, otherwise);
+        far |= static_cast<std::uint32_t>(_mm512_movepi32_mask(x[v].w) & ~open(x[v].w));
+      }
+      for (std::size_t k = 0; k < left.n; ++k) out[i + left.at[k]] = words[k];
+      for (std::size_t k = 0; far != 0 && k < left.n; ++k) {
+        if (words[k] < (kNode | kFar << kKindShift)) continue;
+        const std::size_t at = i + left.at[k];
+        *escapes |= rest6<kOrder>(view, keys + at * 16, out + at, 1, fallback);
+      }
+      left.n = 0;
+      for (std::size_t v = 0; v < vectors; ++v) {
+        left.add(x[v], _mm512_load_si512(left.at + v * kLanes), open(x[v].w));
+      }
     }
   }
   return i;
