@@ -20,9 +20,9 @@ Roofline::Roofline(std::size_t bytes, std::size_t loads)
   for (std::uint32_t& i : at_) i = static_cast<std::uint32_t>(random() % words_.size());
 }
 
-std::uint32_t Roofline::scalar() const {
+std::uint32_t Roofline::scalar(std::size_t first, std::size_t end) const {
   std::uint32_t a = 0, b = 0, c = 0, d = 0;
-  for (std::size_t i = 0; i < at_.size(); i += 4) {
+  for (std::size_t i = first; i < end; i += 4) {
     a += words_[at_[i]];
     b += words_[at_[i + 1]];
     c += words_[at_[i + 2]];
@@ -50,14 +50,16 @@ __attribute__((target("avx512f"))) std::uint32_t gathered(const std::uint32_t* w
 
 }  // namespace
 
-std::uint32_t Roofline::gather() const {
-  if (!__builtin_cpu_supports("avx512f")) return scalar();
-  return gathered(words_.data(), at_.data(), at_.size());
+std::uint32_t Roofline::gather(std::size_t first, std::size_t end) const {
+  if (!__builtin_cpu_supports("avx512f")) return scalar(first, end);
+  return gathered(words_.data(), at_.data() + first, end - first);
 }
 
 #else
 
-std::uint32_t Roofline::gather() const { return scalar(); }
+std::uint32_t Roofline::gather(std::size_t first, std::size_t end) const {
+  return scalar(first, end);
+}
 
 #endif
 

@@ -13,9 +13,10 @@ class Roofline {
  public:
   Roofline(std::size_t bytes, std::size_t loads);
 
-  // Does all loads; the sum keeps them from being left out.
-  [[nodiscard]] std::uint32_t scalar() const;
-  [[nodiscard]] std::uint32_t gather() const;  // as scalar() where there is no AVX-512
+  // Does loads [first, end), whole 64s; the sum keeps them from being left out.
+  [[nodiscard]] std::uint32_t scalar(std::size_t first, std::size_t end) const;
+  // As scalar where there is no AVX-512.
+  [[nodiscard]] std::uint32_t gather(std::size_t first, std::size_t end) const;
 
  private:
   std::vector<std::uint32_t, PageAllocator<std::uint32_t>> words_;
