@@ -118,11 +118,14 @@ func (c *Cluster) Leader(ctx context.Context) *Seat {
 	return nil
 }
 
-// Restore starts what does not run, and resumes what is paused.
+// Restore resumes what is paused, also what another fault has taken out of the
+// cluster meanwhile, and starts the members that do not run.
 func (c *Cluster) Restore() error {
+	for _, s := range c.Seats {
+		s.Resume()
+	}
 	var errs []error
 	for _, s := range c.Members() {
-		s.Resume()
 		if !s.Running() {
 			errs = append(errs, s.Start())
 		}
@@ -193,9 +196,12 @@ func (c *Cluster) Remove(ctx context.Context, s *Seat) error {
 			code, err := o.ask(bounded, http.MethodDelete, "/v1/cluster/members/"+s.Name, nil)
 			cancel()
 			if err == nil || code == http.StatusNotFound {
-				_, err := s.Ended(ctx)
+				log, err := s.Ended(ctx)
 				s.Kill()
-				return err
+				if err != nil {
+					return fmt.Errorf("%w\n%s", err, log)
+				}
+				return nil
 			}
 			last = err
 		}
