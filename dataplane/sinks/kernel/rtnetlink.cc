@@ -5,10 +5,22 @@
 #include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 
+#include <cstddef>
 #include <cstring>
 
 namespace dvr::kernel {
 namespace {
+
+// GroupLine is struct nexthop_grp of <linux/nexthop.h>, in which the upper half
+// of the weight has had a name only since Linux 6.12.
+struct GroupLine {
+  std::uint32_t id;
+  std::uint8_t weight;  // less one
+  std::uint8_t weight_high;
+  std::uint16_t reserved;
+};
+static_assert(sizeof(GroupLine) == sizeof(nexthop_grp));
+static_assert(offsetof(GroupLine, weight) == offsetof(nexthop_grp, weight));
 
 constexpr std::uint8_t kUniverse = RT_SCOPE_UNIVERSE;
 
@@ -91,14 +103,14 @@ nlmsghdr* put_group(void* at, std::uint32_t id, std::span<const GroupEntry> entr
   h->nh_family = AF_UNSPEC;
   h->nh_protocol = kProtocol;
   mnl_attr_put_u32(m, NHA_ID, id);
-  std::vector<nexthop_grp> group(entries.size());
+  std::vector<GroupLine> group(entries.size());
   for (std::size_t i = 0; i < entries.size(); ++i) {
     group[i].id = entries[i].member;
     const unsigned weight = entries[i].weight - 1u;
     group[i].weight = static_cast<std::uint8_t>(weight);
-    group[i].resvd1 = static_cast<std::uint8_t>(weight >> 8);  // weight_high since Linux 6.12
+    group[i].weight_high = static_cast<std::uint8_t>(weight >> 8);
   }
-  mnl_attr_put(m, NHA_GROUP, group.size() * sizeof(nexthop_grp), group.data());
+  mnl_attr_put(m, NHA_GROUP, group.size() * sizeof(GroupLine), group.data());
   return m;
 }
 
@@ -246,12 +258,12 @@ std::optional<NexthopFact> read_nexthop(const nlmsghdr* m) {
       }
       case NHA_GROUP: {
         fact.group = true;
-        const std::size_t n = mnl_attr_get_payload_len(a) / sizeof(nexthop_grp);
+        const std::size_t n = mnl_attr_get_payload_len(a) / sizeof(GroupLine);
         const auto* const bytes = static_cast<const char*>(mnl_attr_get_payload(a));
         for (std::size_t i = 0; i < n; ++i) {
-          nexthop_grp entry;
+          GroupLine entry;
           std::memcpy(&entry, bytes + i * sizeof entry, sizeof entry);
-          const unsigned weight = entry.weight + (unsigned{entry.resvd1} << 8) + 1;
+          const unsigned weight = entry.weight + (unsigned{entry.weight_high} << 8) + 1;
           fact.entries.push_back({entry.id, static_cast<std::uint16_t>(weight)});
         }
         break;
