@@ -291,7 +291,6 @@ func (s *Server) dataPlanes(c echo.Context) error {
 		}
 		e.str("sink", sink)
 		strs(e, "sinks", d.Sinks)
-		sinkStates(e, d.SinkStates)
 		e.bool("connected", d.Connected)
 		position(e, "position", d.Position)
 		e.uint("lag", d.Lag)
@@ -300,6 +299,7 @@ func (s *Server) dataPlanes(c echo.Context) error {
 		e.uint("failed", d.Failed)
 		e.time("since", d.Since)
 		e.optional("version", d.Version)
+		sinkStates(e, d.SinkStates)
 		e.key("counters")
 		counters(b, d.Counters)
 		e.end()
