@@ -42,7 +42,7 @@ func (l *Log) StoreStatus(ctx context.Context) ([]MemberStatus, error) {
 	var asking sync.WaitGroup
 	for i, endpoint := range endpoints {
 		errs[i] = errUnanswered
-		asking.Go(func() { answers[i], errs[i] = l.client.Maintenance.Status(ctx, endpoint) })
+		asking.Go(func() { answers[i], errs[i] = l.memberStatus(ctx, endpoint) })
 	}
 	alarms := map[uint64][]pb.AlarmType{}
 	list, firstErr := l.client.Maintenance.AlarmList(ctx)
@@ -74,6 +74,17 @@ func (l *Log) StoreStatus(ctx context.Context) ([]MemberStatus, error) {
 		all = append(all, m)
 	}
 	return all, firstErr
+}
+
+// memberStatus is etcd's status of one member. In process, etcd 3.7 reads its
+// database for it also after that was closed, and crashes.
+func (l *Log) memberStatus(ctx context.Context, endpoint string) (r *clientv3.StatusResponse, err error) {
+	defer func() {
+		if crash := recover(); crash != nil {
+			r, err = nil, fmt.Errorf("%w: %v", errUnanswered, crash)
+		}
+	}()
+	return l.client.Maintenance.Status(ctx, endpoint)
 }
 
 // endpoints are what maintenance calls are addressed to; a client in process
