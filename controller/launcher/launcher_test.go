@@ -212,6 +212,10 @@ func TestCrash(t *testing.T) {
 func TestStopAllStartAll(t *testing.T) {
 	r := newRig(t).start()
 	r.healthy(three...)
+	r.eventually("the launcher has noted who is a member", func() bool {
+		c := r.l.store.get()
+		return !slices.ContainsFunc(three, func(id string) bool { return !c.Nodes[id].Joined })
+	})
 	events := r.stream("/api/control/events")
 	for _, id := range three {
 		r.want("POST", "/api/control/stop/"+id, "", 200)
