@@ -212,10 +212,10 @@ func (d *Decoder) commit(c *Commit) {
 	var single Event
 	idStart := len(d.ids)
 	d.expectedLine(&f, c)
-	if s.ahead(&f, mN, `,"n":`) {
+	if f.begun && s.ahead(&f, mN, `,"n":`) {
 		n = int(s.uint("n", MaxCommitEvents))
 	}
-	if s.ahead(&f, mEvent, `,"event":`) {
+	if f.begun && s.ahead(&f, mEvent, `,"event":`) {
 		single = d.singleEvent()
 	}
 	for {

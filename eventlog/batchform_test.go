@@ -30,6 +30,7 @@ func TestBatchForm(t *testing.T) {
 		{goodLine + goodStart + `,"event":{"kind":"key.deleted","key":"k"},"n":1}` + "\n", nil, ""},
 		{"", ErrCorrupt, "object"},
 		{goodLine, ErrCorrupt, "object"},
+		{goodLine + `{,"n":0` + strings.TrimPrefix(goodStart, "{") + "}\n", ErrCorrupt, ""},
 		{goodLine + goodStart + `,"n":0}`, ErrCorrupt, "newline"},
 		{goodLine + goodStart + `}` + "\n", ErrCorrupt, "n: is missing"},
 		{goodLine + goodStart + `,"n":1}` + "\n", ErrCorrupt, "event"},
