@@ -148,6 +148,11 @@ func (c *caller) take(ctx context.Context, raw []byte) error {
 	tag := appender.Tag{r.number, r.round}
 	pause := time.Millisecond
 	for {
+		if c.round.Load() == r.round { // while this one waited
+			<-c.room
+			c.pipe.answer(&answer{number: r.number, verdict: turned, err: errTurned})
+			return nil
+		}
 		err := c.outlet.Submit(change, tag)
 		switch {
 		case err == nil:
@@ -170,13 +175,13 @@ var errTurned = fmt.Errorf("%w: something before it was turned away", service.Er
 
 // Done implements service.Sink: the answer is sent with those that follow.
 func (c *caller) Done(tag appender.Tag, out service.Appended, err error) {
-	<-c.room
+	defer func() { <-c.room }() // whoever waits for it sees the round
 	if c.gone.Load() {
 		return
 	}
 	a := answerOf(tag[0], out, err)
 	if a.verdict == turned {
-		c.round.Store(tag[1])
+		c.closeRound(tag[1])
 	}
 	c.pipe.add(&a)
 }
@@ -201,9 +206,16 @@ func (c *caller) conclude(number, round uint64, out service.Appended, err error)
 	c.pipe.answer(&a)
 }
 
+// closeRound turns away what is still to come of a round, unless a later one is
+// closed already.
+func (c *caller) closeRound(round uint64) {
+	for old := c.round.Load(); old < round && !c.round.CompareAndSwap(old, round); old = c.round.Load() {
+	}
+}
+
 // turn turns a change away, and what follows it in its round.
 func (c *caller) turn(number, round uint64, err error) {
-	c.round.Store(round)
+	c.closeRound(round)
 	c.pipe.answer(&answer{number: number, verdict: turned, err: err})
 }
 
