@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/server/v3/storage/wal"
-	"golang.org/x/sys/unix"
 )
 
 // etcd reserves the segments of its write-ahead log by fallocate, which leaves
@@ -85,13 +84,11 @@ func placeSegment(stop <-chan struct{}, dir, name string, size int64) error {
 	}
 	err := writeZeros(stop, spare, size)
 	if err == nil {
-		err = unix.Renameat2(unix.AT_FDCWD, spare, unix.AT_FDCWD, filepath.Join(dir, name), unix.RENAME_NOREPLACE)
+		err = os.Link(spare, filepath.Join(dir, name)) // replaces nothing
 	}
-	if err != nil {
-		_ = os.Remove(spare)
-		if !errors.Is(err, fs.ErrExist) && !errors.Is(err, errStopped) {
-			return fmt.Errorf("spare segment: %w", err)
-		}
+	_ = os.Remove(spare)
+	if err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, errStopped) {
+		return fmt.Errorf("spare segment: %w", err)
 	}
 	return nil
 }
