@@ -59,15 +59,18 @@ Epoch::Reader* Epoch::register_reader() {
 void Epoch::drain() {
   for (const Item& item : retired_) item.release(item.context, item.argument);
   retired_.clear();
+  since_ = 0;
 }
 
 void Epoch::retire(Release release, void* context, std::uint64_t argument) {
-  retired_.push_back({now_.load(std::memory_order_relaxed), release, context, argument});
+  retired_.push_back({0, release, context, argument});
   if (++since_ >= kReclaimEvery) reclaim();
 }
 
 std::uint64_t Epoch::oldest() {
-  if (barriers_) syscall(__NR_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+  if (barriers_ && syscall(__NR_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) {
+    return 0;  // a reader may not be seen yet: nothing is released this time
+  }
   std::uint64_t oldest = std::numeric_limits<std::uint64_t>::max();
   for (Reader* r = readers_.load(std::memory_order_acquire); r != nullptr; r = r->next) {
     const std::uint64_t since = barriers_ ? r->since.load(std::memory_order_acquire)
@@ -78,11 +81,14 @@ std::uint64_t Epoch::oldest() {
 }
 
 void Epoch::reclaim() {
-  since_ = 0;
   if (retired_.empty()) return;
-  now_.fetch_add(1, std::memory_order_acq_rel);
+  // Other Epochs' writers raise the number too: only a read-modify-write behind
+  // the unlinking gives a stamp that no reader exceeds who can still meet what
+  // was unlinked.
+  const std::uint64_t stamp = now_.fetch_add(1, std::memory_order_acq_rel);
+  for (; since_ > 0; --since_) retired_[retired_.size() - since_].stamp = stamp;
   const std::uint64_t until = oldest();
-  while (!retired_.empty() && retired_.front().stamp < until) {
+  while (retired_.size() > since_ && retired_.front().stamp < until) {
     const Item item = retired_.front();
     retired_.pop_front();
     item.release(item.context, item.argument);
