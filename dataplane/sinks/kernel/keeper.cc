@@ -7,8 +7,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <iterator>
+#include <optional>
 #include <system_error>
+#include <thread>
 #include <utility>
+#include <vector>
 
 namespace dvr::kernel {
 namespace {
@@ -88,13 +91,28 @@ bool Keeper::audit(std::function<void(SinkAudit)> done) {
   return true;
 }
 
+bool Keeper::read_links() {
+  const auto links = port_.links();
+  if (!links) return false;
+  for (const LinkFact& link : *links) mirror_.set_link(link);
+  return true;
+}
+
 // What the kernel has from before, then what the saved table wants beyond it.
 void Keeper::adopt() {
   for (GroupEvent& g : saved_.groups) mirror_.want_group(g.id, g.class_id, std::move(g.hops));
-  if (const auto links = port_.links()) {
-    for (const LinkFact& link : *links) mirror_.set_link(link);
+  // Without either list all that is there would look left over, and be removed by
+  // the first delta.
+  bool links = false;
+  std::optional<std::vector<NexthopFact>> nexthops;
+  while (!links || !nexthops) {
+    links = links || read_links();
+    if (!nexthops) nexthops = port_.nexthops();
+    if (links && nexthops) break;
+    if (stopping_.load(std::memory_order_acquire)) return;
+    std::this_thread::sleep_for(kLookPause);
   }
-  if (const auto nexthops = port_.nexthops()) mirror_.set_nexthops(*nexthops, "");
+  mirror_.set_nexthops(*nexthops, "");
   mirror_.begin_audit();
   bool sound = dump_.begin();
   while (sound && !stopping_.load(std::memory_order_acquire)) {
@@ -143,13 +161,14 @@ void Keeper::run() {
 }
 
 void Keeper::wait(Clock::time_point now) {
-  const bool busy = mirror_.working() || auditing_ || overrun_ || !feed_.empty() ||
-                    asking_.load(std::memory_order_relaxed);
+  const bool busy =
+      mirror_.working() || auditing_ || !feed_.empty() || asking_.load(std::memory_order_relaxed);
   milliseconds most{0};
   if (!busy) {
     Clock::time_point until = std::min(next_audit_, now + options_.tick);
     if (mirror_.failing()) until = std::min(until, next_retry_);
-    if (nexthops_changed_ || mirror_.doubts_nexthops()) until = std::min(until, earliest_look_);
+    if (overrun_ || nexthops_changed_ || mirror_.doubts_nexthops())
+      until = std::min(until, earliest_look_);
     if (mirror_.doubts_routes()) until = std::min(until, earliest_audit_);
     most = std::max(milliseconds{0}, std::chrono::ceil<milliseconds>(until - now));
   }
@@ -195,7 +214,7 @@ void Keeper::heard(const News& news) {
     case News::Kind::kLink:
       if (!mirror_.set_link(news.link)) break;
       links_changed_ = nexthops_changed_ = true;
-      if (!news.link.usable) why_ = "interface " + news.link.name + " went down";
+      if (!news.link.usable) why_ = "interface " + printable(news.link.name) + " went down";
       break;
     case News::Kind::kAddresses:
       links_changed_ = true;
@@ -204,11 +223,10 @@ void Keeper::heard(const News& news) {
 }
 
 void Keeper::look_at_nexthops(Clock::time_point now) {
-  if (overrun_) {
+  if (overrun_ && now >= earliest_look_ && !read_links()) {
+    earliest_look_ = now + kLookPause;  // again
+  } else if (overrun_ && now >= earliest_look_) {
     overrun_ = false;
-    if (const auto links = port_.links()) {
-      for (const LinkFact& link : *links) mirror_.set_link(link);
-    }
     links_changed_ = nexthops_changed_ = true;
     why_ = "news of the kernel were lost";
     auditing_ = false;  // what it has read may be old

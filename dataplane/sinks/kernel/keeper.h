@@ -53,6 +53,7 @@ class Keeper {
   bool audit(std::function<void(SinkAudit)> done);
 
  private:
+  bool read_links();  // false: the kernel did not tell them
   void adopt();
   void listen();
   void heard(const News& news);

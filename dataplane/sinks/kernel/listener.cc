@@ -160,13 +160,21 @@ Listener::State Listener::read(std::size_t most, const std::function<void(const 
   return State::kMore;
 }
 
+std::string printable(std::string name) {
+  for (char& c : name) {
+    if (c < ' ' || c > '~') c = '?';
+  }
+  return name;
+}
+
 std::string culprit(std::uint32_t port) {
   if (port == 0) return "the kernel";
   // A process's second socket, and on, has a number that is no process's.
   if (port > kMostProcesses) return "another process (netlink port " + std::to_string(port) + ")";
   std::ifstream comm("/proc/" + std::to_string(port) + "/comm");
   std::string name;
-  if (std::getline(comm, name)) return "process " + std::to_string(port) + " (" + name + ")";
+  if (std::getline(comm, name))
+    return "process " + std::to_string(port) + " (" + printable(name) + ")";
   return "process " + std::to_string(port) + ", which has ended";
 }
 

@@ -51,6 +51,10 @@ class Listener {
   bool lost_ = false;
 };
 
+// What others chose to name themselves, fit for a line of a log and for a
+// message: all but printable ASCII is '?'.
+std::string printable(std::string name);
+
 // Names who has a netlink port: its process as a rule, as long as it lives.
 std::string culprit(std::uint32_t port);
 

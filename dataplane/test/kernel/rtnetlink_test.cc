@@ -7,6 +7,7 @@
 #include <map>
 #include <random>
 
+#include "sinks/kernel/listener.h"
 #include "sinks/kernel/route_table.h"
 #include "test/kernel/scene.h"
 
@@ -132,6 +133,13 @@ void compare_with_map(std::uint64_t seed) {
     EXPECT_EQ(model.at(e.prefix()), e.wanted);
   });
   EXPECT_EQ(seen, model.size());
+}
+
+TEST(ListenerTest, NamesThatOthersChoseArePrintable) {
+  EXPECT_EQ(printable("ip"), "ip");
+  EXPECT_EQ(printable("a b~!"), "a b~!");
+  EXPECT_EQ(printable("caf\xc3"), "caf?");  // cut in the middle of a character
+  EXPECT_EQ(printable("x\n\x7f"), "x??");
 }
 
 TEST(RouteTableTest, HoldsWhatAMapHolds) {
