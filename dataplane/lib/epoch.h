@@ -9,7 +9,7 @@
 // says since which epoch it reads. A Guard costs two plain stores.
 //
 // Why it is right: a Guard stores the epoch it read, then reads pointers. The
-// writer stamps what it retires with the epoch, raises the epoch, then puts a
+// writer raises the epoch, stamps what it has retired with the one before, then puts a
 // barrier into every thread (membarrier) and visits every record. Either the visit sees
 // the record's epoch and keeps what the Guard may hold (stamp >= its epoch), or
 // the store came after the barrier, and so did the reading of pointers: it sees everything
