@@ -23,6 +23,12 @@ func (l *Launcher) proxy() func(http.ResponseWriter, *http.Request) bool {
 			r.Out.Host = r.Out.URL.Host
 			r.Out.Header.Del("Origin")
 			r.Out.Header.Del("Sec-Fetch-Site")
+			// In lower case it is no leave for Go's transport to send a change again by
+			// itself: the second answer would hide what became of the first attempt.
+			if key, ok := r.Out.Header["Idempotency-Key"]; ok {
+				delete(r.Out.Header, "Idempotency-Key")
+				r.Out.Header["idempotency-key"] = key
+			}
 			r.Out.URL.RawQuery = r.In.URL.RawQuery // a malformed one is the node's to refuse
 		},
 		Transport:     l.caller.http.Transport,

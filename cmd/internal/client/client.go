@@ -329,7 +329,10 @@ func (c *Client) request(ctx context.Context, endpoint string, call Call, body i
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if call.IdempotencyKey != "" {
-		req.Header.Set("Idempotency-Key", call.IdempotencyKey)
+		// In lower case, or Go's transport takes it for leave to send the request again
+		// by itself where a connection breaks, and its error tells of the second
+		// attempt alone: that nobody listens any more, of a change that was sent.
+		req.Header["idempotency-key"] = []string{call.IdempotencyKey}
 	}
 	if c.actor != "" {
 		req.Header.Set("X-DVR-Actor", c.actor)

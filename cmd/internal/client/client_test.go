@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -352,5 +353,39 @@ func TestUploadElsewhere(t *testing.T) {
 	good, urlGood := node(t, 200)
 	if _, err := dial(t, urlRefusing, urlGood).Upload(t.Context(), Call{Method: "POST"}, strings.NewReader("1"), nil); err == nil || len(refusing.keys) != 1 || len(good.keys) != 0 {
 		t.Errorf("a refusal: %v, %d and %d calls", err, len(refusing.keys), len(good.keys))
+	}
+}
+
+// TestTransportSendsNothingTwice: a change whose connection broke is sent again
+// by the client, which knows then that it was sent, and by nobody else.
+func TestTransportSendsNothingTwice(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var taken atomic.Int32
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if taken.Add(1) == 1 {
+			io.WriteString(w, `{"revision":7}`) // the connection is kept for the next
+			return
+		}
+		_ = l.Close() // whoever comes again is turned away
+		if c, _, err := w.(http.Hijacker).Hijack(); err == nil {
+			c.Close()
+		}
+	})}
+	go func() { _ = s.Serve(l) }()
+	defer s.Close()
+	c := dial(t, "http://"+l.Addr().String())
+	call := Call{Method: "POST", Path: "/routes", Body: []byte(`{}`), IdempotencyKey: "k"}
+	resp, err := c.try(t.Context(), c.endpoints[0], call, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := finish(resp, c.endpoints[0], nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.try(t.Context(), c.endpoints[0], call, 0); err == nil || unsent(err) || taken.Load() != 2 {
+		t.Errorf("%d attempts, and what was sent counts as unsent: %v", taken.Load(), err)
 	}
 }

@@ -64,7 +64,7 @@ func (c *Client) batchRequest(ctx context.Context, address string, parts []*Call
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("X-DVR-Actor", Actor)
 	if id := parts[0].ID; id != "" {
-		req.Header.Set("Idempotency-Key", id)
+		once(req, id)
 	}
 	return req, nil
 }

@@ -130,7 +130,7 @@ func (c *Client) request(ctx context.Context, address string, k *Call) (*http.Re
 	if k.write() {
 		req.Header.Set("X-DVR-Actor", Actor)
 		if k.ID != "" {
-			req.Header.Set("Idempotency-Key", k.ID)
+			once(req, k.ID)
 		}
 		if k.IfMatch != 0 {
 			req.Header.Set("If-Match", fmt.Sprintf(`"1-%d"`, k.IfMatch))
@@ -141,6 +141,11 @@ func (c *Client) request(ctx context.Context, address string, k *Call) (*http.Re
 	}
 	return req, nil
 }
+
+// once names a request by its key. In lower case, or Go's transport takes it for
+// leave to send the request again by itself where a connection breaks: the answer
+// to the second attempt would hide what became of the first.
+func once(req *http.Request, key string) { req.Header["idempotency-key"] = []string{key} }
 
 // answer is what answers of every kind have of interest.
 type answer struct {

@@ -99,3 +99,37 @@ func TestNothingSentIsARefusal(t *testing.T) {
 		}
 	}
 }
+
+// TestOneAttemptOneAnswer: where a connection breaks under a change the transport
+// does not send it again, not even with a key: the answer of a node that has
+// just started would stand for what became of the first attempt.
+func TestOneAttemptOneAnswer(t *testing.T) {
+	var taken atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Idempotency-Key") != "x" {
+			t.Error("no key")
+		}
+		switch taken.Add(1) {
+		case 1:
+			_, _ = w.Write([]byte(`{"revision":7}`)) // the connection is kept for the next
+		case 2:
+			if c, _, err := w.(http.Hijacker).Hijack(); err == nil {
+				c.Close()
+			}
+		default:
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = w.Write([]byte(`{"error":"the node is starting"}`))
+		}
+	}))
+	defer s.Close()
+	c := NewClient(NewRecorder(), time.Second, (&net.Dialer{}).DialContext)
+	defer c.Close()
+	for i, want := range []Outcome{Done, Unknown, Refused} {
+		k := Call{Item: Item{Routes, "10.0.0.0/24"}, Kind: Remove, ID: "x"}
+		c.Make(t.Context(), strings.TrimPrefix(s.URL, "http://"), &k)
+		if k.Outcome != want || int(taken.Load()) != i+1 {
+			t.Errorf("call %d: %s, %d attempts", i, &k, taken.Load())
+		}
+	}
+}

@@ -94,7 +94,7 @@ func (c *Client) attempt(ctx context.Context, n Node, i *Import, v *Violations) 
 	}
 	req.Header.Set("Content-Type", "application/x-ndjson")
 	req.Header.Set("X-DVR-Actor", Importer)
-	req.Header.Set("Idempotency-Key", i.Key)
+	once(req, i.Key)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return

@@ -118,7 +118,8 @@ func (w *Watcher) follow(ctx context.Context, n Node, v *Violations) {
 	}
 }
 
-// anew begins again where the node stands.
+// anew begins again with the first commit that is there, or will be: after a
+// snapshot of everything the log begins with the next.
 func (w *Watcher) anew(resp *http.Response) error {
 	var p struct{ Detail string }
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&p); err != nil {
@@ -136,7 +137,7 @@ func (w *Watcher) anew(resp *http.Response) error {
 		return fmt.Errorf("the log begins at %d, so it is not", low)
 	}
 	w.gone = append(w.gone, gone{w.after, w.at, low, w.changes})
-	w.after, w.at, w.id, w.changes = low, low, "", nil
+	w.after, w.at, w.id, w.changes = low-1, low-1, "", nil
 	return nil
 }
 
