@@ -30,9 +30,10 @@ var ErrStopped = errors.New("etcd stopped: the member was removed from the clust
 
 // Server is a running member. It is safe for concurrent use.
 type Server struct {
-	etcd   *embed.Etcd
-	client *clientv3.Client
-	trap   *fatalTrap
+	etcd      *embed.Etcd
+	client    *clientv3.Client
+	published <-chan struct{} // Ready's
+	trap      *fatalTrap
 
 	grpcMu sync.Mutex
 	grpc   []*grpc.Server
@@ -95,7 +96,7 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 		}()
 		return nil, fmt.Errorf("start etcd: %w", context.Cause(ctx))
 	}
-	s.client = v3client.New(s.etcd.Server)
+	s.client, s.published = v3client.New(s.etcd.Server), s.etcd.Server.ReadyNotify()
 	go s.watch()
 	go s.check(lg)
 	go func() {
@@ -169,24 +170,6 @@ func (s *Server) Err() error {
 // a disk that fails or is full. What waits in it then may wait for ever, whatever
 // its context says.
 func (s *Server) GaveUp() <-chan struct{} { return s.trap.fired }
-
-// Ready is closed once the member has joined a quorum and serves clients.
-func (s *Server) Ready() <-chan struct{} { return s.etcd.Server.ReadyNotify() }
-
-// WaitReady waits for Ready. Errors: Err's, ctx's.
-func (s *Server) WaitReady(ctx context.Context) error {
-	select {
-	case <-s.Ready():
-		return nil
-	case <-s.done:
-		if s.err != nil {
-			return s.err
-		}
-		return errors.New("etcd is closed")
-	case <-ctx.Done():
-		return fmt.Errorf("etcd is not ready: %w", context.Cause(ctx))
-	}
-}
 
 // Client calls the member in process, without sockets and without the client
 // listener's refusal of writes. The Server owns it.
