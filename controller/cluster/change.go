@@ -158,8 +158,7 @@ func (m *Manager) leaveLeadership(ctx context.Context, r *roster, leader uint64)
 // ErrRole, ErrNotReady, ErrQuorum, eventlog.ErrUnavailable.
 func (m *Manager) Promote(ctx context.Context, node string) error {
 	if m.o.Server == nil {
-		_, err := m.elsewhere(ctx, http.MethodPost, "/v1/cluster/members/"+url.PathEscape(node)+"/promote", nil, nil)
-		return err
+		return m.promoteElsewhere(ctx, node)
 	}
 	m.changing.Lock()
 	defer m.changing.Unlock()
@@ -179,6 +178,25 @@ func (m *Manager) Promote(ctx context.Context, node string) error {
 		return fmt.Errorf("%w: %s votes already", ErrRole, node)
 	}
 	return m.promote(ctx, &r, e)
+}
+
+// promoteElsewhere has another member promote a node. That it votes already is
+// a success where it was a learner before and one that was asked may have
+// promoted it without saying so.
+func (m *Manager) promoteElsewhere(ctx context.Context, node string) error {
+	before, err := m.read(ctx, false)
+	if err != nil {
+		return err
+	}
+	doubt, err := m.elsewhere(ctx, http.MethodPost, "/v1/cluster/members/"+url.PathEscape(node)+"/promote", nil, nil)
+	if e, ok := before.find(node); !doubt || !errors.Is(err, ErrRole) || !ok || !e.Learner {
+		return err
+	}
+	after, again := m.read(ctx, false)
+	if e, ok := after.find(node); again == nil && ok && !e.Learner {
+		return nil
+	}
+	return err
 }
 
 func (m *Manager) promote(ctx context.Context, r *roster, e etcdserver.Member) error {
