@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"dvr/eventlog"
+	"dvr/projector/internal/spf"
 )
 
 // Judged is a candidate with the decision about it.
@@ -128,7 +129,7 @@ func (j *judge) whyChosen(o offer) string {
 		text = fmt.Sprintf("one of %d equally good", n)
 	}
 	if j.view.remote(&j.class.paths[o.path]) {
-		text += fmt.Sprintf(", from %s at distance %d", o.origin, j.view.topo.distance(j.view.router, o.origin))
+		text += fmt.Sprintf(", from %s at distance %d", o.origin, j.view.distance(o.origin))
 	}
 	return text
 }
@@ -137,8 +138,8 @@ func (j *judge) whyUnusable(r *eventlog.RouteAnnounced) string {
 	if r.Router != eventlog.AllRouters && j.view.router == eventlog.AllRouters {
 		return fmt.Sprintf("router %s's own: ask about router %s", r.Router, r.Router)
 	}
-	if r.Router != eventlog.AllRouters && j.view.topo.distance(j.view.router, r.Router) == unreachable {
-		if x := j.view.topo.find(r.Router); x >= 0 && j.view.topo.drained[x] == eventlog.DrainHard {
+	if r.Router != eventlog.AllRouters && j.view.distance(r.Router) == unreachable {
+		if x := j.view.topo.find(r.Router); x >= 0 && j.view.topo.graph.Transit[x] == spf.Closed {
 			return fmt.Sprintf("router %s is drained", r.Router)
 		}
 		return fmt.Sprintf("router %s cannot be reached", r.Router)

@@ -5,6 +5,7 @@ import (
 
 	"dvr/eventlog"
 	"dvr/projector/internal/pmap"
+	"dvr/projector/internal/spf"
 )
 
 // FIB is one router's forwarding table at a state. Immutable; safe for concurrent use.
@@ -15,6 +16,7 @@ type FIB struct {
 	state  *State
 	router eventlog.RouterID
 	groups pmap.View[pmap.ID, *group]
+	paths  rooted // the router's
 	digest Digest
 	n4, n6 int
 }
@@ -26,8 +28,8 @@ type group struct {
 }
 
 // FIB compiles router's table. With prev (same router, any earlier state) only what changed is
-// computed. Cost: O(changed prefixes + changed classes), all classes when topology changed, and
-// the recursive ones always.
+// computed. Cost: O(changed prefixes + changed classes); where links or routers changed, the
+// paths that change and the classes of the routers at their ends.
 func (s *State) FIB(router eventlog.RouterID, prev *FIB) *FIB {
 	if prev == nil || prev.router != router {
 		prev = &FIB{state: &State{}, router: router}
@@ -37,13 +39,13 @@ func (s *State) FIB(router eventlog.RouterID, prev *FIB) *FIB {
 		groups: prev.groups.Thaw(),
 		view:   s.view(router),
 	}
+	c.view.paths = c.view.topo.tree(c.view.topo.find(router), prev.paths)
+	c.fib.paths = c.view.paths
 	pmap.Diff(prev.state.classes, s.classes, func(a, b *account) bool { return *a == *b }, c.changed)
 	switch {
 	case prev.state.topology == nil: // from nothing: every class was new
 	case prev.state.topology != s.topology:
-		for _, a := range s.classes.All() {
-			c.regroup(a)
-		}
+		c.reroute(prev)
 	case s.pos != prev.state.pos || s.digest != prev.state.digest:
 		for _, class := range s.recursive {
 			c.regroup(s.classes.Ptr(pmap.ID(class.id)))
@@ -79,6 +81,34 @@ func (c *compiler) changed(id pmap.ID, before, after *account) bool {
 		c.fib.weigh(after, g, 1)
 	}
 	return true
+}
+
+// reroute takes in that links or routers changed.
+func (c *compiler) reroute(prev *FIB) {
+	s, topo := c.fib.state, c.view.topo
+	done := map[*class]bool{}
+	again := func(cl *class) {
+		if !done[cl] {
+			done[cl] = true
+			if a := s.classes.Ptr(pmap.ID(cl.id)); a != nil {
+				c.regroup(a)
+			}
+		}
+	}
+	_, follows := topo.since(prev.paths.at)
+	if !follows || !spf.Diff(prev.paths.tree, c.fib.paths.tree, func(i int) {
+		for cl := range s.originating(topo.ids[i]) {
+			again(cl)
+		}
+	}) {
+		for _, a := range s.classes.All() {
+			c.regroup(a)
+		}
+		return
+	}
+	for _, cl := range s.recursive {
+		again(cl)
+	}
 }
 
 // regroup computes the group of a class anew.

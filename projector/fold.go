@@ -2,6 +2,7 @@ package projector
 
 import (
 	"fmt"
+	"slices"
 
 	"dvr/eventlog"
 	"dvr/projector/internal/pmap"
@@ -26,6 +27,7 @@ type Fold struct {
 	items pmap.Map[pmap.String, *item] // everything that is not a route
 	// classes has the sums of every class that has destinations, as of the last flush.
 	classes pmap.Map[pmap.ID, account]
+	origins pmap.Map[pmap.String, *class] // of classes: those with a path of a router, see originKey
 	named   pmap.Map[pmap.String, uint32] // routers that routes and links name, how often
 
 	routes, links, keys int
@@ -34,8 +36,9 @@ type Fold struct {
 
 	intern    interner
 	window    window
-	topology  *topologyCell // nil: links or routers changed since the last State
-	recursive []*class      // what of classes is recursive; nil with recursiveStale
+	topology  *topologyCell // as of the last State; nil: there was none
+	touched   []pmap.String // links, routers and observations that changed since
+	recursive []*class      // what of classes is recursive
 	stale     bool          // recursive must be collected anew
 	current   State
 	scratch   struct {
@@ -145,13 +148,15 @@ func (f *Fold) flush() {
 		t.dirty = false
 		id := pmap.ID(t.class.id)
 		if t.n4+t.n6 == 0 {
-			if _, was := f.classes.Delete(id); was && t.class.recursive {
-				f.stale = true
+			if _, was := f.classes.Delete(id); was {
+				f.originate(t.class, false)
+				f.stale = f.stale || t.class.recursive
 			}
 		} else {
 			_, was := f.classes.Set(id, account{t.class, t.sum, uint32(t.n4), uint32(t.n6)})
-			if !was && t.class.recursive {
-				f.stale = true
+			if !was {
+				f.originate(t.class, true)
+				f.stale = f.stale || t.class.recursive
 			}
 		}
 		if t.sets == 0 {
@@ -174,13 +179,14 @@ func (f *Fold) flush() {
 // State freezes the fold. O(1) beyond the classes changed since the last freeze.
 func (f *Fold) State() *State {
 	f.flush()
-	if f.topology == nil {
-		f.topology = &topologyCell{items: f.items.Freeze()}
+	items := f.items.Freeze()
+	if f.topology == nil || len(f.touched) > 0 {
+		f.topology, f.touched = cellAfter(f.topology, items, f.touched), nil
 	}
 	s := &State{}
 	f.fill(s)
-	s.v4, s.v6, s.items = f.v4.Freeze(), f.v6.Freeze(), f.items.Freeze()
-	s.classes, s.named = f.classes.Freeze(), f.named.Freeze()
+	s.v4, s.v6, s.items = f.v4.Freeze(), f.v6.Freeze(), items
+	s.classes, s.origins, s.named = f.classes.Freeze(), f.origins.Freeze(), f.named.Freeze()
 	return s
 }
 
@@ -195,9 +201,9 @@ func (f *Fold) Current() *State {
 	*s = State{}
 	f.fill(s)
 	s.v4, s.v6, s.items = f.v4.View, f.v6.View, f.items.View
-	s.classes, s.named = f.classes.View, f.named.View
-	if s.topology == nil {
-		s.topology = &topologyCell{items: s.items}
+	s.classes, s.origins, s.named = f.classes.View, f.origins.View, f.named.View
+	if s.topology == nil || len(f.touched) > 0 {
+		s.topology = cellAfter(f.topology, s.items, slices.Clip(f.touched))
 	}
 	return s
 }
@@ -233,7 +239,7 @@ func (f *Fold) windowKey(actor, id string) [16]byte {
 func Resume(s *State) *Fold {
 	f := &Fold{
 		pos: s.pos, nonce: s.nonce, hash: s.hash, level: s.level, time: s.time, digest: s.digest, epochs: s.epochs,
-		v4: s.v4.Thaw(), v6: s.v6.Thaw(), items: s.items.Thaw(), classes: s.classes.Thaw(), named: s.named.Thaw(),
+		v4: s.v4.Thaw(), v6: s.v6.Thaw(), items: s.items.Thaw(), classes: s.classes.Thaw(), origins: s.origins.Thaw(), named: s.named.Thaw(),
 		routes: s.routes, links: s.links, keys: s.keys, keyBytes: s.keyBytes, keysAt: s.keysAt,
 		topology: s.topology, recursive: s.recursive,
 	}

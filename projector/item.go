@@ -196,7 +196,10 @@ func (f *Fold) weigh(it *item, by int64) {
 func (f *Fold) topologyTouched(k pmap.String) {
 	switch k[0] {
 	case itemRouter, itemLink, itemLinkSeen:
-		f.topology = nil
+		f.touched = append(f.touched, k)
+		if len(f.touched) > maxTouched { // too many to be worth it
+			f.topology, f.touched = nil, f.touched[:0]
+		}
 	}
 }
 

@@ -1,9 +1,12 @@
 package projector
 
 import (
+	"iter"
 	"net/netip"
+	"strings"
 
 	"dvr/eventlog"
+	"dvr/projector/internal/pmap"
 )
 
 // class is what all prefixes with the same identity of origins share.
@@ -27,6 +30,37 @@ type path struct {
 	weight     uint16
 	recursive  bool
 	viaDefault bool
+}
+
+// originKey orders the classes by the routers that their paths are of.
+func originKey(r eventlog.RouterID, c *class) pmap.String {
+	return pmap.String(string(r) + "\x00" + string(c.id[:]))
+}
+
+// originate enters a class under the routers that have a path of it, or takes
+// it out. A link event finds there what it may change.
+func (f *Fold) originate(c *class, enter bool) {
+	for i := range c.paths {
+		switch r := c.paths[i].router; {
+		case r == eventlog.AllRouters:
+		case enter:
+			f.origins.Set(originKey(r, c), c)
+		default:
+			f.origins.Delete(originKey(r, c))
+		}
+	}
+}
+
+// originating iterates over the classes with a path of r.
+func (s *State) originating(r eventlog.RouterID) iter.Seq[*class] {
+	return func(yield func(*class) bool) {
+		prefix := string(r) + "\x00"
+		for k, c := range s.origins.From(pmap.String(prefix)) {
+			if !strings.HasPrefix(string(k), prefix) || !yield(*c) {
+				return
+			}
+		}
+	}
 }
 
 func pathOf(r *eventlog.RouteAnnounced, base uint32) path {

@@ -1,54 +1,38 @@
 package projector
 
 import (
-	"math"
 	"net/netip"
-	"sync"
-	"sync/atomic"
+	"slices"
+	"strings"
 
 	"dvr/eventlog"
 	"dvr/projector/internal/pmap"
+	"dvr/projector/internal/spf"
 )
 
-// topologyCell is a topology that is derived when first asked for. States
-// between which no router or link changed share one, so two cells are the
-// same topology when they are the same cell.
-type topologyCell struct {
-	once  sync.Once
-	items pmap.View[pmap.String, *item] // let go when built
-	built *topology
-}
-
-func (c *topologyCell) get() *topology {
-	c.once.Do(func() {
-		c.built = newTopology(c.items)
-		c.items = pmap.View[pmap.String, *item]{}
-	})
-	return c.built
-}
-
-// topology is the routers that have usable links or are drained, and what
-// connects them. Immutable but for the distances, which are computed when
-// first asked for.
+// topology is the routers that have or had usable links or are drained, and
+// what connects them. Immutable.
 type topology struct {
-	ids     []eventlog.RouterID
-	index   map[eventlog.RouterID]int
-	drained []eventlog.Drain
-	hops    [][]hop                    // by router, in the order of the links
-	toward  []atomic.Pointer[[]uint64] // by destination router: distance of every router
+	line  *line
+	names names
+	ids   []eventlog.RouterID // by number
+	graph spf.Graph
+	ends  [][]end // of the arcs, in the same places
+	idle  int     // routers without an arc and not drained
+	at    *stamp
+	steps []step // what led here, newest first
 }
 
-// hop is a link that is up, as its router sees it.
-type hop struct {
-	to    int
-	cost  uint64
-	iface string        // local
-	addrs [2]netip.Addr // the neighbour's: IPv4, IPv6
+// end is what the router at one end of a link sends over.
+type end struct {
+	link  pmap.String // the item's key
+	iface string      // local
+	addrs [2]netip.Addr
 }
 
 // address of the neighbour, of the preferred family where there is one.
-func (h *hop) address(v6 bool) netip.Addr {
-	a, b := h.addrs[0], h.addrs[1]
+func (e *end) address(v6 bool) netip.Addr {
+	a, b := e.addrs[0], e.addrs[1]
 	if v6 {
 		a, b = b, a
 	}
@@ -58,38 +42,68 @@ func (h *hop) address(v6 bool) netip.Addr {
 	return b
 }
 
-const unreachable = math.MaxUint64
+const unreachable = spf.Unreachable
 
-func newTopology(items pmap.View[pmap.String, *item]) *topology {
-	t := &topology{index: map[eventlog.RouterID]int{}}
-	for _, it := range itemsOf(items, pmap.String(rune(itemRouter))) {
-		if r := it.event.(*eventlog.RouterSet); r.Drained != eventlog.DrainNone {
-			t.drained[t.add(r.Router)] = r.Drained
-		}
-	}
-	for _, it := range itemsOf(items, pmap.String(rune(itemLink))) {
-		l := it.event.(*eventlog.LinkSet)
-		if l.Down || seenDown(items, &l.LinkID) {
-			continue
-		}
-		a, b := t.add(l.A), t.add(l.B)
-		t.hops[a] = append(t.hops[a], hop{b, uint64(l.CostAB), l.InterfaceA, byFamily(l.AddressB)})
-		t.hops[b] = append(t.hops[b], hop{a, uint64(l.CostBA), l.InterfaceB, byFamily(l.AddressA)})
-	}
-	t.toward = make([]atomic.Pointer[[]uint64], len(t.ids))
-	return t
+// stamp tells topologies apart without holding them.
+type stamp struct{ _ byte }
+
+// step leads from an earlier topology of the line to the next.
+type step struct {
+	from  *stamp
+	heads []int32 // see spf.Tree.Update
 }
 
-func (t *topology) add(id eventlog.RouterID) int {
-	i, ok := t.index[id]
-	if !ok {
-		i = len(t.ids)
-		t.index[id] = i
-		t.ids = append(t.ids, id)
-		t.drained = append(t.drained, eventlog.DrainNone)
-		t.hops = append(t.hops, nil)
+// What a topology remembers of the steps that led to it.
+const (
+	maxSteps = 64
+	maxHeads = 4096
+)
+
+// since is what changed since an earlier topology; false: it is not known to
+// be one.
+func (t *topology) since(at *stamp) (heads []int32, ok bool) {
+	if at == t.at {
+		return nil, true
 	}
-	return i
+	for i, s := range t.steps {
+		if s.from != at {
+			continue
+		}
+		if i == 0 {
+			return s.heads, true
+		}
+		for _, s := range t.steps[:i+1] {
+			heads = append(heads, s.heads...)
+		}
+		slices.Sort(heads)
+		return slices.Compact(heads), true
+	}
+	return nil, false
+}
+
+// find is the number of a router; −1: it has no usable link and is not drained.
+func (t *topology) find(id eventlog.RouterID) int {
+	if i, ok := t.names.find(id); ok {
+		return int(i)
+	}
+	return -1
+}
+
+// names numbers routers. Adding one copies the few names that came last; they
+// join the others when they are many.
+type names struct {
+	most map[eventlog.RouterID]int32 // shared, not written any more
+	last map[eventlog.RouterID]int32 // of this topology's own
+}
+
+const maxLastNames = 256
+
+func (n *names) find(id eventlog.RouterID) (int32, bool) {
+	if i, ok := n.most[id]; ok {
+		return i, true
+	}
+	i, ok := n.last[id]
+	return i, ok
 }
 
 func seenDown(items pmap.View[pmap.String, *item], l *eventlog.LinkID) bool {
@@ -112,62 +126,14 @@ func byFamily(list []netip.Addr) (out [2]netip.Addr) {
 	return out
 }
 
-// find is the index of a router; −1: it has no usable link and is not drained.
-func (t *topology) find(id eventlog.RouterID) int {
-	if i, ok := t.index[id]; ok {
-		return i
-	}
-	return -1
+// linkOfSeen is the key of the link that an observation is about.
+func linkOfSeen(k pmap.String) pmap.String {
+	return pmap.String(rune(itemLink)) + k[1:strings.LastIndexByte(string(k), 0)]
 }
 
-// distances is how far every router is from router x, on paths whose routers
-// between the ends are not drained and whose end is not drained hard. It is
-// Bellman-Ford: each router's distance is its neighbours' least plus the
-// link's cost, until nothing changes. Costs are positive, so it ends.
-func (t *topology) distances(x int) []uint64 {
-	if d := t.toward[x].Load(); d != nil {
-		return *d
-	}
-	d := make([]uint64, len(t.ids))
-	for i := range d {
-		d[i] = unreachable
-	}
-	d[x] = 0
-	for changed := true; changed; {
-		changed = false
-		for r, hops := range t.hops {
-			if r == x {
-				continue
-			}
-			for i := range hops {
-				if n := t.through(x, &hops[i], d); n < d[r] {
-					d[r] = n
-					changed = true
-				}
-			}
-		}
-	}
-	t.toward[x].Store(&d)
-	return d
-}
-
-// through is the distance to x over a link, given the distances d.
-func (t *topology) through(x int, h *hop, d []uint64) uint64 {
-	if d[h.to] == unreachable || t.drained[h.to] == eventlog.DrainHard ||
-		t.drained[h.to] == eventlog.DrainSoft && h.to != x {
-		return unreachable
-	}
-	return d[h.to] + h.cost
-}
-
-// distance between two routers by name.
-func (t *topology) distance(from, to eventlog.RouterID) uint64 {
-	if from == to {
-		return 0
-	}
-	r, x := t.find(from), t.find(to)
-	if r < 0 || x < 0 {
-		return unreachable
-	}
-	return t.distances(x)[r]
+// endsOf are the routers of a link by its key.
+func endsOf(k pmap.String) (a, b eventlog.RouterID) {
+	first, rest, _ := strings.Cut(string(k[1:]), "\x00")
+	second, _, _ := strings.Cut(rest, "\x00")
+	return eventlog.RouterID(first), eventlog.RouterID(second)
 }

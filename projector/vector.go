@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"dvr/eventlog"
+	"dvr/projector/internal/spf"
 )
 
 // NextHop is one member of a group.
@@ -53,15 +54,42 @@ type view struct {
 	state  *State
 	router eventlog.RouterID
 	topo   *topology
-	self   int         // in topo; −1: no links
+	paths  rooted      // to the other routers, once asked for
 	local  bool        // what other routers have is left out
 	table  *resolution // while one is being computed: its result so far
 	offers []offer
+	groups map[groupKey][]NextHop // of classes that are one other router's
+}
+
+// groupKey says which links of a router a group goes over, and how their
+// neighbours are addressed.
+type groupKey struct {
+	first uint32 // set of first hops
+	v6    bool
 }
 
 func (s *State) view(router eventlog.RouterID) *view {
-	t := s.topology.get()
-	return &view{state: s, router: router, topo: t, self: t.find(router)}
+	return &view{state: s, router: router, topo: s.topology.get()}
+}
+
+// tree is the router's; nil: it has no usable link.
+func (v *view) tree() *spf.Tree {
+	if v.paths.at == nil {
+		v.paths = v.topo.tree(v.topo.find(v.router), rooted{})
+	}
+	return v.paths.tree
+}
+
+// distance to another router by name.
+func (v *view) distance(to eventlog.RouterID) uint64 {
+	t := v.tree()
+	if t == nil {
+		return unreachable
+	}
+	if x, ok := v.topo.names.find(to); ok {
+		return t.Distance(int(x))
+	}
+	return unreachable
 }
 
 // choose is the router's choice for a class; false: nothing usable.
@@ -102,7 +130,7 @@ func (v *view) all(c *class) iter.Seq[offer] {
 				if v.local {
 					continue
 				}
-				d := v.topo.distance(v.router, p.router)
+				d := v.distance(p.router)
 				if d == unreachable {
 					continue
 				}
@@ -140,8 +168,12 @@ func (v *view) resolution(p *path) *resolution {
 
 // nextHops is the group of the equally good offers.
 func (v *view) nextHops(c *class, best []offer) []NextHop {
+	var over []uint32 // links of this router that some offer uses
+	if len(best) == 1 && v.remote(&c.paths[best[0].path]) {
+		x, _ := v.topo.names.find(best[0].origin)
+		return v.shared(v.tree().First(int(x)), c.prefersIPv6())
+	}
 	var hops []NextHop
-	var over map[int]bool // links of this router that some offer uses
 	for _, o := range best {
 		p := &c.paths[o.path]
 		if !v.remote(p) {
@@ -152,29 +184,44 @@ func (v *view) nextHops(c *class, best []offer) []NextHop {
 			}
 			continue
 		}
-		x := v.topo.find(o.origin)
-		d := v.topo.distances(x)
-		for i := range v.topo.hops[v.self] {
-			if v.topo.through(x, &v.topo.hops[v.self][i], d) == d[v.self] && !over[i] {
-				if over == nil {
-					over = map[int]bool{}
-				}
-				over[i] = true
-			}
+		x, _ := v.topo.names.find(o.origin)
+		t := v.tree()
+		over = append(over, t.Hops(t.First(int(x)))...)
+	}
+	slices.Sort(over)
+	return canonicalGroup(v.through(hops, slices.Compact(over), c.prefersIPv6()))
+}
+
+// through appends the next hops over links of this router, which ascend.
+func (v *view) through(hops []NextHop, over []uint32, v6 bool) []NextHop {
+	if len(over) == 0 {
+		return hops
+	}
+	self := v.topo.find(v.router)
+	arcs := v.topo.graph.Arcs[self]
+	for i := range arcs {
+		if _, ok := slices.BinarySearch(over, arcs[i].Hop); ok {
+			e := &v.topo.ends[self][i]
+			hops = append(hops, NextHop{
+				Type: eventlog.Unicast, Address: e.address(v6), Interface: e.iface, Weight: 1, Via: v.topo.ids[arcs[i].To],
+			})
 		}
 	}
-	if len(over) > 0 {
-		v6 := c.prefersIPv6()
-		for i := range v.topo.hops[v.self] {
-			if over[i] {
-				h := &v.topo.hops[v.self][i]
-				hops = append(hops, NextHop{
-					Type: eventlog.Unicast, Address: h.address(v6), Interface: h.iface, Weight: 1, Via: v.topo.ids[h.to],
-				})
-			}
+	return hops
+}
+
+// shared is the group over a set of first hops, one for all classes that use it.
+func (v *view) shared(first uint32, v6 bool) []NextHop {
+	k := groupKey{first, v6}
+	g, ok := v.groups[k]
+	if !ok {
+		if v.groups == nil {
+			v.groups = map[groupKey][]NextHop{}
 		}
+		g = canonicalGroup(v.through(nil, v.tree().Hops(first), v6))
+		v.groups[k] = g
 	}
-	return canonicalGroup(hops)
+	return g
 }
 
 // prefersIPv6 is the family that a neighbour is addressed in: that of the
