@@ -207,17 +207,26 @@ func TestTopologiesFollowOneAnother(t *testing.T) {
 // A state of another fold has its own numbers; nothing is taken over from there.
 func TestTablesOfAnotherLineAreNotMixedUp(t *testing.T) {
 	f := NewFold("log")
-	s := ringOf(t, f, 6)
-	s.FIB("r0000", nil)
+	ringOf(t, f, 6)
+	s := applyEvents(t, f, &eventlog.RouteAnnounced{
+		RouteID:    eventlog.RouteID{Router: "r0100", Origin: "static", Interface: "lan", Destination: netip.MustParsePrefix("10.100.0.0/24")},
+		Preference: 1, Weight: 1,
+	})
+	base := s.FIB("r0000", nil)
 	left, right := Resume(s), Resume(s)
 	a := applyEvents(t, left, linkEvent(0, 100, 1), linkEvent(100, 3, 1))
-	b := applyEvents(t, right, linkEvent(0, 200, 7), linkEvent(200, 2, 7))
-	fromA := a.FIB("r0000", s.FIB("r0000", nil))
+	fromA := a.FIB("r0000", base)
+	b := applyEvents(t, right, linkEvent(0, 200, 7), linkEvent(200, 2, 7)) // the same number as r0100 has there
+	b.FIB("r0000", base)
 	if got, want := b.FIB("r0000", fromA).Digest(), applyEventsFresh(t, b).FIB("r0000", nil).Digest(); got != want {
 		t.Errorf("digest %s, want %s", got, want)
 	}
-	if _, ok := b.topology.get().since(a.topology.get().at); ok {
+	one, two := a.topology.get(), b.topology.get()
+	if _, ok := two.since(one.at); ok {
 		t.Error("the one follows from the other")
+	}
+	if one.ids[one.find("r0100")] != "r0100" || two.ids[two.find("r0200")] != "r0200" || one.line != two.line {
+		t.Errorf("%v, %v", one.ids, two.ids)
 	}
 }
 

@@ -165,7 +165,8 @@ func (a told) changes(b told) (n int) {
 
 // step draws one event.
 func (w *world) step(t *rapid.T) {
-	router := rapid.Int32Range(0, int32(w.n-1))
+	last := int32(w.n - 1)
+	router := rapid.OneOf(rapid.Int32Range(0, last), rapid.Int32Range(0, min(5, last)), rapid.Int32Range(max(0, last-5), last))
 	cost := rapid.SampledFrom([]uint32{1, 1, 1, 2, 3, 7, 1 << 24})
 	kind := rapid.IntRange(0, 9).Draw(t, "event")
 	if len(w.links) == 0 || kind >= 6 {

@@ -27,7 +27,7 @@ func TestTreesEqualBellmanFordUnderChurn(t *testing.T) {
 			}
 		}
 		for range rapid.IntRange(1, 8).Draw(t, "batches") {
-			if rapid.IntRange(0, 7).Draw(t, "grows") == 0 {
+			if rapid.IntRange(0, 3).Draw(t, "grows") == 0 {
 				w.n += rapid.IntRange(1, 70).Draw(t, "by") // over the edge of a page
 				w.transit = append(w.transit, make([]Transit, w.n-len(w.transit))...)
 			}
