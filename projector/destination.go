@@ -48,6 +48,7 @@ func (f *Fold) announce(r *eventlog.RouteAnnounced) {
 		e.rev = f.pos.Revision
 		f.routes++
 		f.intern.join(e.set, p)
+		f.tracking.changed(p)
 		return
 	}
 	if len(old.bodies) == 1 && old.bodies[0] == b {
@@ -92,6 +93,7 @@ func (f *Fold) withdraw(r *eventlog.RouteID) {
 	f.digest = f.digest.Sub(p.routeItem(e.set.bodies[i], e.revision(i)))
 	if len(e.set.bodies) == 1 {
 		set := e.set
+		f.tracking.changed(p)
 		if p.v6 {
 			f.v6.Delete(p.key6())
 		} else {
@@ -120,6 +122,7 @@ func (f *Fold) unfold(e *entry) ([]*body, []eventlog.Revision) {
 // refold gives e the candidates and its class the destination.
 func (f *Fold) refold(e *entry, p place, bodies []*body, revs []eventlog.Revision) {
 	old := e.set
+	f.tracking.changed(p)
 	f.scratch.bodies, f.scratch.revs = bodies, revs
 	e.set = f.intern.set(bodies)
 	e.setRevisions(f.pos.Revision, revs)

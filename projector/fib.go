@@ -5,7 +5,6 @@ import (
 
 	"dvr/eventlog"
 	"dvr/projector/internal/pmap"
-	"dvr/projector/internal/spf"
 )
 
 // FIB is one router's forwarding table at a state. Immutable; safe for concurrent use.
@@ -46,9 +45,11 @@ func (s *State) FIB(router eventlog.RouterID, prev *FIB) *FIB {
 	case prev.state.topology == nil: // from nothing: every class was new
 	case prev.state.topology != s.topology:
 		c.reroute(prev)
-	case s.pos != prev.state.pos || s.digest != prev.state.digest:
+	case prev.state.resolution != s.resolution:
 		for _, class := range s.recursive {
-			c.regroup(s.classes.Ptr(pmap.ID(class.id)))
+			if class.resolvesAnew(prev.state.resolution, s.resolution) {
+				c.regroup(s.classes.Ptr(pmap.ID(class.id)))
+			}
 		}
 	}
 	c.fib.groups = c.groups.Freeze()
@@ -85,7 +86,7 @@ func (c *compiler) changed(id pmap.ID, before, after *account) bool {
 
 // reroute takes in that links or routers changed.
 func (c *compiler) reroute(prev *FIB) {
-	s, topo := c.fib.state, c.view.topo
+	s := c.fib.state
 	done := map[*class]bool{}
 	again := func(cl *class) {
 		if !done[cl] {
@@ -95,19 +96,16 @@ func (c *compiler) reroute(prev *FIB) {
 			}
 		}
 	}
-	_, follows := topo.since(prev.paths.at)
-	if !follows || !spf.Diff(prev.paths.tree, c.fib.paths.tree, func(i int) {
-		for cl := range s.originating(topo.ids[i]) {
-			again(cl)
-		}
-	}) {
+	if !c.view.topo.behind(prev.paths, c.fib.paths, s, again) {
 		for _, a := range s.classes.All() {
 			c.regroup(a)
 		}
 		return
 	}
 	for _, cl := range s.recursive {
-		again(cl)
+		if cl.resolvesAnew(prev.state.resolution, s.resolution) {
+			again(cl)
+		}
 	}
 }
 

@@ -39,6 +39,7 @@ type Fold struct {
 	topology  *topologyCell // as of the last State; nil: there was none
 	touched   []pmap.String // links, routers and observations that changed since
 	recursive []*class      // what of classes is recursive
+	tracking  tracking      // and what it resolves through
 	stale     bool          // recursive must be collected anew
 	current   State
 	scratch   struct {
@@ -173,6 +174,7 @@ func (f *Fold) flush() {
 				f.recursive = append(f.recursive, a.class)
 			}
 		}
+		f.tracking.follow(f.recursive)
 	}
 }
 
@@ -180,11 +182,14 @@ func (f *Fold) flush() {
 func (f *Fold) State() *State {
 	f.flush()
 	items := f.items.Freeze()
-	if f.topology == nil || len(f.touched) > 0 {
+	moved := f.moved()
+	if moved {
 		f.topology, f.touched = cellAfter(f.topology, items, f.touched), nil
 	}
 	s := &State{}
 	f.fill(s)
+	s.resolution = f.tracking.resolutions(f.recursive, moved)
+	f.tracking.cell = s.resolution
 	s.v4, s.v6, s.items = f.v4.Freeze(), f.v6.Freeze(), items
 	s.classes, s.origins, s.named = f.classes.Freeze(), f.origins.Freeze(), f.named.Freeze()
 	return s
@@ -202,7 +207,8 @@ func (f *Fold) Current() *State {
 	f.fill(s)
 	s.v4, s.v6, s.items = f.v4.View, f.v6.View, f.items.View
 	s.classes, s.origins, s.named = f.classes.View, f.origins.View, f.named.View
-	if s.topology == nil || len(f.touched) > 0 {
+	s.resolution = f.tracking.resolutions(f.recursive, f.moved())
+	if f.moved() {
 		s.topology = cellAfter(f.topology, s.items, slices.Clip(f.touched))
 	}
 	return s
@@ -216,10 +222,10 @@ func (f *Fold) fill(s *State) {
 	s.window = f.window.view()
 	s.topology = f.topology
 	s.recursive = f.recursive
-	if len(f.recursive) > 0 {
-		s.resolution = &resolutionCell{}
-	}
 }
+
+// moved: links or routers changed since the last State.
+func (f *Fold) moved() bool { return f.topology == nil || len(f.touched) > 0 }
 
 // Seen answers from the idempotency window, up to and including what was last applied.
 func (f *Fold) Seen(actor, id string) (Seen, bool) {
@@ -255,6 +261,8 @@ func Resume(s *State) *Fold {
 		f.intern.byClass[a.class.id].sum = a.sum
 	}
 	f.intern.named = f.name
+	f.tracking.follow(s.recursive)
+	f.tracking.cell, f.tracking.stale = s.resolution, false
 	f.window = s.window.resume()
 	return f
 }

@@ -37,31 +37,36 @@ func newLine() *line { return &line{trees: map[int32]*kept{}} }
 // brought up to date, or what was kept, or computed from nothing. Cost: what
 // changed since; from nothing, the links.
 func (t *topology) tree(source int, was rooted) rooted {
+	r, _ := t.treeWork(source, was)
+	return r
+}
+
+func (t *topology) treeWork(source int, was rooted) (out rooted, w spf.Work) {
 	if source < 0 {
-		return rooted{at: t.at}
+		return rooted{at: t.at}, w
 	}
 	if was.at == t.at && was.tree != nil {
-		return was
+		return was, w
 	}
 	known := t.line.recall(int32(source))
 	if known.at == t.at {
-		return known
+		return known, w
 	}
-	out := rooted{at: t.at}
+	out = rooted{at: t.at}
 	for _, r := range [2]rooted{was, known} {
 		if r.tree == nil || r.tree.Source() != source {
 			continue
 		}
 		if heads, ok := t.since(r.at); ok {
-			out.tree, _ = r.tree.Update(&t.graph, heads)
+			out.tree, w = r.tree.Update(&t.graph, heads)
 			break
 		}
 	}
 	if out.tree == nil {
-		out.tree, _ = spf.New(&t.graph, source)
+		out.tree, w = spf.New(&t.graph, source)
 	}
 	t.line.keep(int32(source), out)
-	return out
+	return out, w
 }
 
 func (l *line) recall(source int32) rooted {

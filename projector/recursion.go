@@ -32,20 +32,52 @@ type resolution struct {
 	circular map[pathKey]bool // taken out because they lay on a cycle
 }
 
-// resolutionCell keeps a state's resolutions, each computed when first asked for.
-type resolutionCell struct{ local, whole sync.Map } // RouterID → *resolution
+// resolutionCell keeps the resolutions of the states that share it, each
+// computed when first asked for.
+type resolutionCell struct{ local, whole *resolutionMemo }
+
+func newResolutionCell() *resolutionCell {
+	return &resolutionCell{newResolutionMemo(), newResolutionMemo()}
+}
+
+// resolutionMemo forgets all when it holds the results for many routers.
+type resolutionMemo struct {
+	mu sync.Mutex
+	of map[eventlog.RouterID]*resolution
+}
+
+const maxResolutions = 1024
+
+func newResolutionMemo() *resolutionMemo {
+	return &resolutionMemo{of: map[eventlog.RouterID]*resolution{}}
+}
+
+func (m *resolutionMemo) get(r eventlog.RouterID) *resolution {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.of[r]
+}
+
+func (m *resolutionMemo) put(r eventlog.RouterID, t *resolution) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.of) >= maxResolutions {
+		clear(m.of)
+	}
+	m.of[r] = t
+}
 
 func (s *State) localResolution(r eventlog.RouterID) *resolution {
-	return s.resolve(&s.resolution.local, r, true)
+	return s.resolve(s.resolution.local, r, true)
 }
 
 func (s *State) wholeResolution(r eventlog.RouterID) *resolution {
-	return s.resolve(&s.resolution.whole, r, false)
+	return s.resolve(s.resolution.whole, r, false)
 }
 
-func (s *State) resolve(memo *sync.Map, r eventlog.RouterID, local bool) *resolution {
-	if m, ok := memo.Load(r); ok {
-		return m.(*resolution)
+func (s *State) resolve(memo *resolutionMemo, r eventlog.RouterID, local bool) *resolution {
+	if t := memo.get(r); t != nil {
+		return t
 	}
 	v := s.view(r)
 	v.local, v.table = local, &resolution{map[pathKey]resolved{}, map[pathKey]bool{}}
@@ -55,7 +87,7 @@ func (s *State) resolve(memo *sync.Map, r eventlog.RouterID, local bool) *resolu
 	for _, w := range x.waiting {
 		x.fill(w.class)
 	}
-	memo.Store(r, v.table)
+	memo.put(r, v.table)
 	return v.table
 }
 
