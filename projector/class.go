@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
+	"sync/atomic"
 
 	"dvr/eventlog"
 )
@@ -40,7 +41,7 @@ func classOf(candidates []*eventlog.RouteAnnounced) (c *class, base uint32, usab
 	}
 	slices.SortFunc(records, func(a, b record) int { return bytes.Compare(a.bytes, b.bytes) })
 	records = slices.CompactFunc(records, func(a, b record) bool { return bytes.Equal(a.bytes, b.bytes) })
-	c = &class{paths: make([]path, len(records))}
+	c = &class{paths: make([]path, len(records)), numbers: make([]atomic.Int32, len(records))}
 	text := []byte(classHeader)
 	for i, r := range records {
 		text = append(text, r.bytes...)

@@ -27,7 +27,7 @@ type Fold struct {
 	items pmap.Map[pmap.String, *item] // everything that is not a route
 	// classes has the sums of every class that has destinations, as of the last flush.
 	classes pmap.Map[pmap.ID, account]
-	origins pmap.Map[pmap.String, *class] // of classes: those with a path of a router, see originKey
+	origins pmap.Map[originKey, *class]   // of classes: those with a path of a router, see originKey
 	named   pmap.Map[pmap.String, uint32] // routers that routes and links name, how often
 
 	routes, links, keys int

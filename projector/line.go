@@ -45,28 +45,32 @@ func (t *topology) treeWork(source int, was rooted) (out rooted, w spf.Work) {
 	if source < 0 {
 		return rooted{at: t.at}, w
 	}
-	if was.at == t.at && was.tree != nil {
-		return was, w
+	if out, w, ok := t.follow(source, was); ok {
+		return out, w // who had it has it: it is not kept twice
 	}
-	known := t.line.recall(int32(source))
-	if known.at == t.at {
-		return known, w
-	}
-	out = rooted{at: t.at}
-	for _, r := range [2]rooted{was, known} {
-		if r.tree == nil || r.tree.Source() != source {
-			continue
-		}
-		if heads, ok := t.since(r.at); ok {
-			out.tree, w = r.tree.Update(&t.graph, heads)
-			break
-		}
-	}
-	if out.tree == nil {
+	out, w, ok := t.follow(source, t.line.recall(int32(source)))
+	if !ok {
 		out.tree, w = spf.New(&t.graph, source)
+		out.at = t.at
 	}
 	t.line.keep(int32(source), out)
 	return out, w
+}
+
+// follow brings an earlier tree up to date; false: it is none.
+func (t *topology) follow(source int, was rooted) (out rooted, w spf.Work, ok bool) {
+	if was.tree == nil || was.tree.Source() != source {
+		return out, w, false
+	}
+	heads, ok := t.since(was.at)
+	if !ok {
+		return out, w, false
+	}
+	if len(heads) == 0 {
+		return was, w, true
+	}
+	tree, w := was.tree.Update(&t.graph, heads)
+	return rooted{tree, t.at}, w, true
 }
 
 func (l *line) recall(source int32) rooted {
@@ -86,6 +90,10 @@ func (l *line) keep(source int32, r rooted) {
 	defer l.mu.Unlock()
 	l.clock++
 	if k := l.trees[source]; k != nil {
+		k.used = l.clock
+		if k.at == r.at {
+			return
+		}
 		l.bytes -= k.tree.Bytes()
 	}
 	l.trees[source] = &kept{r, l.clock}

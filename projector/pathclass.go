@@ -1,9 +1,11 @@
 package projector
 
 import (
+	"bytes"
 	"iter"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 
 	"dvr/eventlog"
 	"dvr/projector/internal/pmap"
@@ -17,6 +19,9 @@ type class struct {
 	slot      uint32
 	recursive bool   // some path is
 	paths     []path // distinct, in the order of their records
+	// numbers guesses the number of each path's router in a topology: it is
+	// looked at there whether it is right.
+	numbers []atomic.Int32
 }
 
 // path is a record of a class (decision 3).
@@ -33,9 +38,21 @@ type path struct {
 }
 
 // originKey orders the classes by the routers that their paths are of.
-func originKey(r eventlog.RouterID, c *class) pmap.String {
-	return pmap.String(string(r) + "\x00" + string(c.id[:]))
+type originKey struct {
+	router eventlog.RouterID
+	class  ClassID
 }
+
+// Compare orders by router, then class.
+func (k originKey) Compare(o originKey) int {
+	if c := strings.Compare(string(k.router), string(o.router)); c != 0 {
+		return c
+	}
+	return bytes.Compare(k.class[:], o.class[:])
+}
+
+// Search counts the smaller keys.
+func (k originKey) Search(keys []originKey) int { return pmap.SearchFunc(k, keys) }
 
 // originate enters a class under the routers that have a path of it, or takes
 // it out. A link event finds there what it may change.
@@ -44,9 +61,9 @@ func (f *Fold) originate(c *class, enter bool) {
 		switch r := c.paths[i].router; {
 		case r == eventlog.AllRouters:
 		case enter:
-			f.origins.Set(originKey(r, c), c)
+			f.origins.Set(originKey{r, c.id}, c)
 		default:
-			f.origins.Delete(originKey(r, c))
+			f.origins.Delete(originKey{r, c.id})
 		}
 	}
 }
@@ -54,9 +71,8 @@ func (f *Fold) originate(c *class, enter bool) {
 // originating iterates over the classes with a path of r.
 func (s *State) originating(r eventlog.RouterID) iter.Seq[*class] {
 	return func(yield func(*class) bool) {
-		prefix := string(r) + "\x00"
-		for k, c := range s.origins.From(pmap.String(prefix)) {
-			if !strings.HasPrefix(string(k), prefix) || !yield(*c) {
+		for k, c := range s.origins.From(originKey{router: r}) {
+			if k.router != r || !yield(*c) {
 				return
 			}
 		}

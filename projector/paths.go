@@ -105,8 +105,11 @@ func (p *Paths) Changes(prev *Paths) iter.Seq[ClassDecision] {
 // affected is the classes about which the decision may differ from that of
 // prev; false: any may.
 func (p *Paths) affected(prev *Paths) (list []*class, ok bool) {
-	met := map[*class]bool{}
+	var met map[*class]bool
 	add := func(c *class) {
+		if met == nil {
+			met = map[*class]bool{}
+		}
 		if !met[c] {
 			met[c] = true
 			list = append(list, c)

@@ -23,7 +23,7 @@ type State struct {
 	v6      pmap.View[pmap.V6, entry]
 	items   pmap.View[pmap.String, *item]
 	classes pmap.View[pmap.ID, account]
-	origins pmap.View[pmap.String, *class]
+	origins pmap.View[originKey, *class]
 	named   pmap.View[pmap.String, uint32]
 
 	routes, links, keys int

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 
 	"dvr/eventlog"
 	"dvr/projector/internal/spf"
@@ -32,6 +33,7 @@ type Decision struct {
 // offer is a path as a router sees it: where it starts and what it costs.
 type offer struct {
 	path       int               // index in the class
+	at         int32             // number of another router that it starts at
 	origin     eventlog.RouterID // the router that has it as its own, or `*`
 	preference uint8
 	metric     uint64 // above the set's lowest
@@ -58,14 +60,7 @@ type view struct {
 	local  bool        // what other routers have is left out
 	table  *resolution // while one is being computed: its result so far
 	offers []offer
-	groups map[groupKey][]NextHop // of classes that are one other router's
-}
-
-// groupKey says which links of a router a group goes over, and how their
-// neighbours are addressed.
-type groupKey struct {
-	first uint32 // set of first hops
-	v6    bool
+	groups [2][][]NextHop // of classes that are one other router's: by family and set of first hops
 }
 
 func (s *State) view(router eventlog.RouterID) *view {
@@ -82,14 +77,26 @@ func (v *view) tree() *spf.Tree {
 
 // distance to another router by name.
 func (v *view) distance(to eventlog.RouterID) uint64 {
+	var guess atomic.Int32
+	_, d := v.locate(to, &guess)
+	return d
+}
+
+// locate is the number of another router and the distance to it.
+func (v *view) locate(to eventlog.RouterID, guess *atomic.Int32) (int32, uint64) {
 	t := v.tree()
 	if t == nil {
-		return unreachable
+		return -1, unreachable
 	}
-	if x, ok := v.topo.names.find(to); ok {
-		return t.Distance(int(x))
+	x := guess.Load()
+	if int(x) >= len(v.topo.ids) || v.topo.ids[x] != to {
+		var ok bool
+		if x, ok = v.topo.names.find(to); !ok {
+			return -1, unreachable
+		}
+		guess.Store(x)
 	}
-	return unreachable
+	return x, t.Distance(int(x))
 }
 
 // choose is the router's choice for a class; false: nothing usable.
@@ -130,11 +137,11 @@ func (v *view) all(c *class) iter.Seq[offer] {
 				if v.local {
 					continue
 				}
-				d := v.distance(p.router)
+				at, d := v.locate(p.router, &c.numbers[i])
 				if d == unreachable {
 					continue
 				}
-				o.metric += d
+				o.at, o.metric = at, o.metric+d
 			}
 			if p.recursive {
 				r, ok := v.resolution(p).paths[pathKey{c, i}]
@@ -170,8 +177,7 @@ func (v *view) resolution(p *path) *resolution {
 func (v *view) nextHops(c *class, best []offer) []NextHop {
 	var over []uint32 // links of this router that some offer uses
 	if len(best) == 1 && v.remote(&c.paths[best[0].path]) {
-		x, _ := v.topo.names.find(best[0].origin)
-		return v.shared(v.tree().First(int(x)), c.prefersIPv6())
+		return v.shared(v.tree().First(int(best[0].at)), c.prefersIPv6())
 	}
 	var hops []NextHop
 	for _, o := range best {
@@ -184,9 +190,8 @@ func (v *view) nextHops(c *class, best []offer) []NextHop {
 			}
 			continue
 		}
-		x, _ := v.topo.names.find(o.origin)
 		t := v.tree()
-		over = append(over, t.Hops(t.First(int(x)))...)
+		over = append(over, t.Hops(t.First(int(o.at)))...)
 	}
 	slices.Sort(over)
 	return canonicalGroup(v.through(hops, slices.Compact(over), c.prefersIPv6()))
@@ -212,16 +217,15 @@ func (v *view) through(hops []NextHop, over []uint32, v6 bool) []NextHop {
 
 // shared is the group over a set of first hops, one for all classes that use it.
 func (v *view) shared(first uint32, v6 bool) []NextHop {
-	k := groupKey{first, v6}
-	g, ok := v.groups[k]
-	if !ok {
-		if v.groups == nil {
-			v.groups = map[groupKey][]NextHop{}
-		}
-		g = canonicalGroup(v.through(nil, v.tree().Hops(first), v6))
-		v.groups[k] = g
+	groups := &v.groups[0]
+	if v6 {
+		groups = &v.groups[1]
 	}
-	return g
+	g := grow(groups, first)
+	if *g == nil {
+		*g = canonicalGroup(v.through(nil, v.tree().Hops(first), v6))
+	}
+	return *g
 }
 
 // prefersIPv6 is the family that a neighbour is addressed in: that of the

@@ -28,6 +28,20 @@ func newHopTable() *hopTable {
 
 func (t *hopTable) full() bool { return len(t.sets) > maxSets || len(t.merged) > 4*maxSets }
 
+// numberOfOne is of for who does not hold the lock.
+func (t *hopTable) numberOfOne(hop uint32) uint32 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.of(hop)
+}
+
+// unionOf is union for who does not hold the lock.
+func (t *hopTable) unionOf(a, b uint32) uint32 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.union(a, b)
+}
+
 // of is the set with one hop. The lock is held.
 func (t *hopTable) of(hop uint32) uint32 {
 	one := [1]uint32{hop}

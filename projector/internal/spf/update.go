@@ -7,6 +7,9 @@ package spf
 // The tree that is given back is t itself if it holds for g. Cost: the arcs of
 // the heads and of the routers that change.
 func (t *Tree) Update(g *Graph, heads []int32) (*Tree, Work) {
+	if scanned, same := t.holds(g, heads); same {
+		return t, Work{Scanned: scanned}
+	}
 	t.table.mu.Lock()
 	defer t.table.mu.Unlock()
 	if t.table.full() {
@@ -27,6 +30,42 @@ func (t *Tree) Update(g *Graph, heads []int32) (*Tree, Work) {
 	d.gain(heads)
 	d.rehop(heads)
 	return d.tree(t), d.work
+}
+
+// holds: what leads to each of the heads gives the distance and the first hops
+// that t has. Then nothing changed, as a change begins at a head. This is what
+// most trees are asked, and all that they are.
+func (t *Tree) holds(g *Graph, heads []int32) (scanned int, same bool) {
+	for _, v := range heads {
+		if v == t.source {
+			continue
+		}
+		best, first := uint64(Unreachable), uint32(0)
+		if g.admits(t.source, v) {
+			arcs := g.Arcs[v]
+			scanned += len(arcs)
+			for i := range arcs {
+				u := arcs[i].To
+				near := t.Distance(int(u))
+				if near == Unreachable || near+uint64(arcs[i].Back) > best || !g.carries(t.source, u) {
+					continue
+				}
+				via := t.First(int(u))
+				if u == t.source {
+					via = t.table.numberOfOne(arcs[i].Hop ^ 1)
+				}
+				if far := near + uint64(arcs[i].Back); far < best {
+					best, first = far, via
+				} else if first != via {
+					first = t.table.unionOf(first, via)
+				}
+			}
+		}
+		if best != t.Distance(int(v)) || first != t.First(int(v)) {
+			return scanned, false
+		}
+	}
+	return scanned, true
 }
 
 // lose finds the routers to which no path of their distance is left, and makes
