@@ -26,7 +26,11 @@ func (s *State) Explain(router eventlog.RouterID, p netip.Prefix) []Judged {
 	if e == nil {
 		return nil
 	}
-	v := s.view(router)
+	return s.view(router).explain(at, e)
+}
+
+// explain judges every candidate of an entry.
+func (v *view) explain(at place, e *entry) []Judged {
 	j := judge{view: v, class: e.set.class, base: e.set.base}
 	if j.class != nil {
 		j.best = append(j.best, v.best(j.class)...)

@@ -135,45 +135,19 @@ var vectorParams = with(readParams, "limit", "after", "cursor")
 // vector is a router's distance vector, in order of prefix; after, or cursor,
 // continues it.
 func (s *Server) vector(c echo.Context) error {
-	r := c.Request()
-	q, err := parseQuery(r.URL.RawQuery, vectorParams)
+	l, err := s.listing(c)
 	if err != nil {
 		return err
 	}
-	router, err := pathRouter(c, "id")
-	if err != nil {
-		return err
-	}
-	limit, err := q.count("limit", defaultPage, service.MaxPage)
-	if err != nil {
-		return err
-	}
-	place, err := q.place()
-	if err != nil {
-		return err
-	}
-	after, err := q.prefix(place)
-	if err != nil {
-		return err
-	}
-	how, err := q.read()
-	if err != nil {
-		return err
-	}
-	rt, err := s.service.Router(r.Context(), how, router)
-	if err != nil {
-		return err
-	}
-	s.setView(c.Response().Header(), rt.View)
 	b := getBuffer()
 	defer putBuffer(b)
 	o := b.object()
-	o.str("router", string(router))
+	o.str("router", string(l.router))
 	o.list("vector")
 	n := 0
 	var last, next netip.Prefix
-	for d := range rt.State.Vector(router, after) {
-		if n == limit {
+	for d := range l.State.Vector(l.router, l.after) {
+		if n == l.limit {
 			next = last
 			break
 		}
@@ -196,13 +170,5 @@ func (s *Server) vector(c echo.Context) error {
 		e.end()
 		o.next()
 	}
-	o.endList()
-	if next.IsValid() {
-		o.str("next", next.String())
-		c.Response().Header()[headerCursor] = []string{next.String()}
-	}
-	o.uint("revision", uint64(rt.State.Position().Revision))
-	stale(o, rt.View)
-	o.end()
-	return send(c, http.StatusOK, b)
+	return l.end(c, b, o, next)
 }

@@ -253,7 +253,7 @@ func TestImportRefusals(t *testing.T) {
 		{`{"destination":"10.0.0.0/8","next_hop":"192.0.2.1","vrf":"red"}`, "vrf"},
 		{`{"withdraw":false,"destination":"10.0.0.0/8"}`, "withdraw"},
 		{`{"withdraw":true,"destination":"10.0.0.0/8","metric":1}`, "metric"},
-		{`{"kind":"router.set","router":"r1"}`, "kind"},
+		{`{"kind":"router.set","router":"r 1"}`, "router"},
 		{`{"kind":"key.put","key":"a","value":"b"}`, "kind"},
 		{`{"destination":"` + strings.Repeat("x", service.MaxLine) + `"}`, ""},
 		{"{\"destination\":\"\xff\"}", "destination"},

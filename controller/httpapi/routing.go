@@ -36,11 +36,19 @@ func (s *Server) routes() {
 	s.add(put, "/v1/routers/:id", s.putRouter)
 	s.add(del, "/v1/routers/:id", s.deleteRouter)
 	s.add(get, "/v1/routers/:id/vector", s.vector)
+	s.add(get, "/v1/routers/:id/rib", s.rib)
+	s.add(get, "/v1/routers/:id/fib", s.fib)
 
 	s.add(get, "/v1/links", s.listLinks)
 	s.add(get, "/v1/links/:a/:b", s.getLink)
 	s.add(put, "/v1/links/:a/:b", s.putLink)
 	s.add(del, "/v1/links/:a/:b", s.deleteLink)
+	for _, method := range []string{post, put} {
+		s.add(method, "/v1/links/:a/:b/down", s.setLinkState)
+		s.add(method, "/v1/links/:a/:b/up", s.setLinkState)
+	}
+	s.add(get, "/v1/topology", s.exportTopology)
+	s.add(post, "/v1/topology/import", s.importRoutes)
 
 	s.add(get, "/v1/dataplanes", s.dataPlanes)
 	s.add(post, "/v1/dataplanes/:router/audit", s.auditDataPlane)

@@ -352,6 +352,40 @@ func link(o object, l *service.Link) {
 	}
 }
 
+// exportTopology streams the declared routers and links as lines that an
+// import takes back.
+func (s *Server) exportTopology(c echo.Context) error {
+	v, err := s.view(c)
+	if err != nil {
+		return err
+	}
+	w := c.Response()
+	w.Header()["Content-Type"] = ndjsonType
+	w.WriteHeader(http.StatusOK)
+	if c.Request().Method == http.MethodHead {
+		return nil
+	}
+	b := getBuffer()
+	defer putBuffer(b)
+	out := stream{c: c, b: b}
+	for r := range v.State.Routers() {
+		if r.Declared {
+			b.b = append(eventlog.AppendEvent(b.b, &r.RouterSet), '\n')
+			if !out.step() {
+				return out.ended
+			}
+		}
+	}
+	for l := range v.State.Links() {
+		b.b = append(eventlog.AppendEvent(b.b, &l.LinkSet), '\n')
+		if !out.step() {
+			return out.ended
+		}
+	}
+	out.flush()
+	return out.ended
+}
+
 func (s *Server) getLink(c echo.Context) error {
 	q, err := parseQuery(c.Request().URL.RawQuery, linkReadParams)
 	if err != nil {

@@ -30,6 +30,8 @@ var (
 	ErrPrecondition = errors.New("precondition failed")
 	// ErrConflict: the state does not allow it; nothing was stored.
 	ErrConflict = errors.New("conflict")
+	// ErrReferred: something else still speaks of what is to be removed; nothing was stored.
+	ErrReferred error = kindOf{"it stays until nothing refers to it", ErrConflict}
 	// ErrNoDataPlane: the router's data plane is not connected. It is no fault of
 	// this node, so asking again at once does not help.
 	ErrNoDataPlane = errors.New("no data plane is connected")

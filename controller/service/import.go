@@ -54,8 +54,8 @@ type Imported struct {
 // ChunkEvents a commit, under the ids "<key>/1", "<key>/2", …: several commits
 // are in flight at once, and the same input under the same key finds those that
 // are stored already. A line is a route as in POST /routes, the same with
-// "withdraw":true, or a route event as the log stores it. A line at fault is
-// refused alone.
+// "withdraw":true, or an event of a route, router or link as the log stores it.
+// A line at fault is refused alone.
 //
 // The order of lines is kept: a line about the same route as one before it in
 // the chunk begins the next chunk. Memory is bounded whatever the input's size.
@@ -112,10 +112,11 @@ type importer struct {
 	decoder eventlog.Decoder
 	scratch []byte
 
-	cur  chunk
-	n    int
-	seen map[netip.Prefix]struct{} // destinations in cur
-	hash hash.Hash                 // over the lines of cur
+	cur   chunk
+	n     int
+	seen  map[netip.Prefix]struct{}    // destinations in cur
+	items map[eventlog.LinkID]struct{} // routers and links in cur
+	hash  hash.Hash                    // over the lines of cur
 
 	flight  []chunk // oldest first
 	pending int     // events in flight
@@ -128,6 +129,7 @@ func (i *importer) reset() {
 		i.seen = make(map[netip.Prefix]struct{}, ChunkEvents)
 	}
 	clear(i.seen)
+	clear(i.items)
 	i.hash.Reset()
 	i.hash.Write([]byte("dvr request 1\nPOST\n/v1/routes/import\n"))
 }
@@ -212,8 +214,12 @@ func (i *importer) line(ctx context.Context, number int, line []byte) error {
 	case *eventlog.RouteWithdrawn:
 		id = e.RouteID
 	default:
-		i.refuse(number, invalid("kind", "must be route.announced or route.withdrawn; POST /v1/commits takes the others"))
-		return nil
+		item, ok := topologyItem(e)
+		if !ok {
+			i.refuse(number, invalid("kind", "must be of a route, router or link; POST /v1/commits takes the others"))
+			return nil
+		}
+		return i.item(ctx, number, line, e, item)
 	}
 	_, again := i.seen[id.Destination]
 	if len(i.cur.events) == ChunkEvents || again && i.holds(id) {
@@ -222,11 +228,46 @@ func (i *importer) line(ctx context.Context, number int, line []byte) error {
 		}
 	}
 	i.seen[id.Destination] = struct{}{}
+	i.add(number, line, e)
+	return nil
+}
+
+func (i *importer) add(number int, line []byte, e eventlog.Event) {
 	i.hash.Write(line)
 	i.hash.Write([]byte{'\n'})
 	i.cur.events = append(i.cur.events, e)
 	i.cur.lines = append(i.cur.lines, number)
+}
+
+// item takes in a line about a router or link.
+func (i *importer) item(ctx context.Context, number int, line []byte, e eventlog.Event, item eventlog.LinkID) error {
+	if _, again := i.items[item]; again || len(i.cur.events) == ChunkEvents {
+		if err := i.flush(ctx); err != nil {
+			return err
+		}
+	}
+	if i.items == nil {
+		i.items = map[eventlog.LinkID]struct{}{}
+	}
+	i.items[item] = struct{}{}
+	i.add(number, line, e)
 	return nil
+}
+
+// topologyItem is the identity of the router or link that an event is about; a
+// router is a link without a second end. false: it is about neither.
+func topologyItem(e eventlog.Event) (eventlog.LinkID, bool) {
+	switch e := e.(type) {
+	case *eventlog.RouterSet:
+		return eventlog.LinkID{A: e.Router}, true
+	case *eventlog.RouterRemoved:
+		return eventlog.LinkID{A: e.Router}, true
+	case *eventlog.LinkSet:
+		return e.LinkID, true
+	case *eventlog.LinkRemoved:
+		return e.LinkID, true
+	}
+	return eventlog.LinkID{}, false
 }
 
 func (i *importer) holds(id eventlog.RouteID) bool {

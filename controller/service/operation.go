@@ -30,6 +30,7 @@ var operations = map[string]func() Operation{
 	"router.remove":       func() Operation { return new(removeRouter) },
 	"link.put":            func() Operation { return new(putLink) },
 	"link.remove":         func() Operation { return new(removeLink) },
+	"link.state":          func() Operation { return new(setLinkState) },
 	"key.put":             func() Operation { return new(putKey) },
 	"key.delete":          func() Operation { return new(deleteKey) },
 }
@@ -200,6 +201,9 @@ func (o *removeRouter) Decide(st *projector.State) ([]eventlog.Event, error) {
 	}
 	if !ok {
 		return nil, fmt.Errorf("router %s: %w", o.Router, ErrNotFound)
+	}
+	if refs := st.References(o.Router); refs.Any() {
+		return nil, fmt.Errorf("router %s is still referred to by %s: %w", o.Router, referenceNames(o.Router, &refs), ErrReferred)
 	}
 	return []eventlog.Event{&eventlog.RouterRemoved{Router: o.Router}}, nil
 }

@@ -30,10 +30,6 @@ func supported(e eventlog.Event) error {
 		if e.VRF != "" {
 			return &UnsupportedError{"vrf"}
 		}
-	case *eventlog.RouterSet:
-		if e.Drained != eventlog.DrainNone {
-			return &UnsupportedError{"drained"}
-		}
 	case *eventlog.KeyPut:
 		if e.Value == "" {
 			return invalid("value", "must not be empty")
@@ -46,7 +42,7 @@ func supported(e eventlog.Event) error {
 				}
 			}
 		}
-	case *eventlog.RouterRemoved, *eventlog.LinkRemoved, *eventlog.KeyDeleted:
+	case *eventlog.RouterSet, *eventlog.RouterRemoved, *eventlog.LinkRemoved, *eventlog.KeyDeleted:
 	case *eventlog.LinkObserved:
 	default:
 		return &UnsupportedError{"kind"}

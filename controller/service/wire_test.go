@@ -28,6 +28,7 @@ func TestChangesTravel(t *testing.T) {
 		&removeRouter{d, "r1"},
 		&putLink{demand{}, eventOf[*eventlog.LinkSet]{&eventlog.LinkSet{LinkID: link, CostAB: 1, CostBA: 2}}},
 		&removeLink{d, link},
+		&setLinkState{d, link, true},
 		&putKey{d, eventOf[*eventlog.KeyPut]{&eventlog.KeyPut{Key: "a/\u00fc", Value: "v\n"}}},
 		&deleteKey{d, "a b"},
 	}

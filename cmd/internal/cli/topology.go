@@ -15,7 +15,7 @@ import (
 func routerCommand(c *connection) *cobra.Command {
 	cmd := &cobra.Command{Use: "router", Short: "Declare, show and remove routers", Args: cobra.NoArgs}
 	var m, d mutation
-	var description string
+	var description, drained string
 	var tags []string
 	set := &cobra.Command{
 		Use: "set ROUTER", Aliases: []string{"add"}, Short: "Declare a router or replace its attributes", Args: cobra.ExactArgs(1),
@@ -27,11 +27,15 @@ func routerCommand(c *connection) *cobra.Command {
 			if len(tags) > 0 {
 				o["tags"] = tags
 			}
+			if drained != "" {
+				o["drained"] = drained
+			}
 			return c.change(cmd, &m, http.MethodPut, "/v1/routers/"+url.PathEscape(args[0]), nil, o)
 		},
 	}
 	set.Flags().StringVar(&description, "description", "", "free text")
 	set.Flags().StringSliceVar(&tags, "tag", nil, "tag, repeatable")
+	set.Flags().StringVar(&drained, "drained", "", "soft: no transit, its own prefixes stay reachable; hard: nothing through it")
 	m.bind(set)
 	remove := &cobra.Command{
 		Use: "delete ROUTER", Short: "Remove a router's declaration", Args: cobra.ExactArgs(1),
@@ -61,7 +65,7 @@ func routerCommand(c *connection) *cobra.Command {
 			})
 		},
 	}
-	cmd.AddCommand(set, remove, get, all)
+	cmd.AddCommand(set, remove, get, all, ribCommand(c), fibCommand(c))
 	return cmd
 }
 
@@ -135,7 +139,7 @@ func linkCommand(c *connection) *cobra.Command {
 			})
 		},
 	}
-	cmd.AddCommand(set, remove, get, all)
+	cmd.AddCommand(set, remove, get, all, linkStateCommand(c, "down", "Take a link out administratively; the rest of it stays as it is"), linkStateCommand(c, "up", "Take a link into use again"))
 	return cmd
 }
 
