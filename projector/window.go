@@ -49,7 +49,8 @@ type windowView struct {
 // window is the writer's: the view and an index over it.
 type window struct {
 	windowView
-	index keyIndex
+	index     keyIndex
+	unindexed bool // nothing is looked for: a past state is folded
 }
 
 func windowKey(scratch *[]byte, actor, id string) [16]byte {
@@ -91,7 +92,9 @@ func (w *window) view() windowView {
 func (w *window) add(r eventlog.Revision, time int64, key [16]byte, request eventlog.RequestHash) {
 	w.append(r, key, request, time)
 	for w.len() > windowMax || w.at(w.first).time+w.shift < time-windowSpan {
-		w.index.remove(w, w.first)
+		if !w.unindexed {
+			w.index.remove(w, w.first)
+		}
 		w.first++
 		if w.first-w.origin == windowChunk {
 			w.chunks = w.chunks[1:]
@@ -110,7 +113,9 @@ func (w *window) append(r eventlog.Revision, key [16]byte, request eventlog.Requ
 	}
 	w.last = r
 	*w.at(r) = memory{key, request, time - w.shift}
-	w.index.put(w, key, r)
+	if !w.unindexed {
+		w.index.put(w, key, r)
+	}
 }
 
 // step moves the remembered times with the clock.
@@ -128,16 +133,23 @@ func (w *window) find(key [16]byte) (Seen, bool) {
 // resume is a writer that continues the view. It copies the last chunk, whose
 // free places the view's own writer may be filling.
 func (w windowView) resume() window {
-	n := window{windowView: w}
+	n := w.resumeUnindexed()
+	n.unindexed = false
+	for r := n.first; len(n.chunks) > 0 && r <= n.last; r++ {
+		n.index.put(&n, n.at(r).key, r)
+	}
+	return n
+}
+
+// resumeUnindexed is resume without the index.
+func (w windowView) resumeUnindexed() window {
+	n := window{windowView: w, unindexed: true}
 	n.chunks = append([]*memoryChunk(nil), w.chunks...)
 	if len(n.chunks) > 0 {
 		c := new(memoryChunk)
 		base := n.origin + eventlog.Revision(len(n.chunks)-1)*windowChunk
 		copy(c[:], n.chunks[len(n.chunks)-1][:n.last+1-base])
 		n.chunks[len(n.chunks)-1] = c
-	}
-	for r := n.first; len(n.chunks) > 0 && r <= n.last; r++ {
-		n.index.put(&n, n.at(r).key, r)
 	}
 	return n
 }

@@ -63,7 +63,7 @@ func (s *Server) postCommit(c echo.Context) error {
 	return send(c, codeOf(http.StatusCreated, &rec), b)
 }
 
-var commitsParams = with(readParams, "after", "cursor", "limit")
+var commitsParams = with(freshParams, "after", "cursor", "limit")
 
 // commit puts one commit with its events as the log has them.
 func commit(o object, c *eventlog.Commit) {
@@ -181,7 +181,7 @@ func (s *Server) listCommits(c echo.Context) error {
 }
 
 func (s *Server) getCommit(c echo.Context) error {
-	if _, err := s.view(c); err != nil {
+	if _, err := s.view(c, freshParams); err != nil {
 		return err
 	}
 	n, err := number(c.Param("revision"))

@@ -58,11 +58,9 @@ func keyShown(b *buffer, key, value string, modified eventlog.Revision) object {
 	return o
 }
 
-var keyReadParams = with(readParams, "at")
-
 func (s *Server) getKey(c echo.Context) error {
 	r := c.Request()
-	q, err := parseQuery(r.URL.RawQuery, keyReadParams)
+	q, err := parseQuery(r.URL.RawQuery, readParams)
 	if err != nil {
 		return err
 	}
@@ -72,9 +70,6 @@ func (s *Server) getKey(c echo.Context) error {
 	}
 	how, err := q.read()
 	if err != nil {
-		return err
-	}
-	if how.At, err = q.at(); err != nil {
 		return err
 	}
 	k, err := s.service.Key(r.Context(), how, key)
@@ -175,7 +170,7 @@ func (s *Server) deleteKey(c echo.Context) error {
 	return send(c, codeOf(http.StatusOK, &rec), b)
 }
 
-var keyListParams = with(keyReadParams, "prefix", "limit", "cursor")
+var keyListParams = with(readParams, "prefix", "limit", "cursor")
 
 // listKeys is the seed's GET /kv: a flat map. It has no room for members of
 // ours, so where it goes on is told in a header, before the first key; the page
@@ -192,9 +187,6 @@ func (s *Server) listKeys(c echo.Context) error {
 	}
 	how, err := q.read()
 	if err != nil {
-		return err
-	}
-	if how.At, err = q.at(); err != nil {
 		return err
 	}
 	p, err := s.service.KeyPage(r.Context(), how, q.get("prefix"), q.get("cursor"))
@@ -248,7 +240,7 @@ func (s *Server) listKeys(c echo.Context) error {
 	return out.ended
 }
 
-var keyHistoryParams = with(readParams, "before", "cursor", "limit")
+var keyHistoryParams = with(freshParams, "before", "cursor", "limit")
 
 // keyHistory is the commits that changed a key, newest first.
 func (s *Server) keyHistory(c echo.Context) error {

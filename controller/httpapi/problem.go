@@ -11,6 +11,7 @@ import (
 
 	"dvr/controller/cluster"
 	"dvr/controller/gate"
+	"dvr/controller/history"
 	"dvr/controller/service"
 	"dvr/eventlog"
 )
@@ -154,6 +155,9 @@ func (s *Server) problem(c echo.Context, err error) {
 		l.optional("api", u.API)
 		l.end()
 		b.next()
+	}
+	if g := (*history.GoneError)(nil); errors.As(err, &g) {
+		o.uint("oldest_revision", uint64(g.Oldest))
 	}
 	var e *extended
 	if errors.As(err, &e) {

@@ -112,20 +112,30 @@ func (q *query) effect(dst []byte) []byte {
 // Parameters by kind of call.
 var (
 	writeParams = []string{"wait", "timeout", "require", "reason"}
-	readParams  = []string{"consistency", "min_revision", "timeout"}
+	freshParams = []string{"consistency", "min_revision", "timeout"} // of reads that are about the present, or all of the past
+	readParams  = with(freshParams, "at")
 )
 
 func with(base []string, more ...string) []string {
 	return append(append([]string(nil), base...), more...)
 }
 
-// at reads the past revision that is asked about; 0: none.
-func (q *query) at() (eventlog.Revision, error) {
-	r, err := q.revision("at")
-	if err == nil && q.has("at") && r == 0 {
-		err = fieldError("at", "must be a revision from 1 on")
+// at reads the past revision or time (Unix milliseconds) that is asked about;
+// both 0: none.
+func (q *query) at(name string) (r eventlog.Revision, ms int64, err error) {
+	v := q.get(name)
+	if !q.has(name) {
+		return 0, 0, nil
 	}
-	return r, err
+	if n, err := number(v); err == nil && n > 0 {
+		return eventlog.Revision(n), 0, nil
+	}
+	// A plus that was not escaped came as a space.
+	t, err := time.Parse(time.RFC3339Nano, strings.Replace(v, " ", "+", 1))
+	if err != nil || t.UnixMilli() < 1 {
+		return 0, 0, fieldError(name, "must be a revision from 1 on, or a time such as 2026-11-21T22:29:21Z")
+	}
+	return 0, t.UnixMilli(), nil
 }
 
 func (q *query) timeout() (time.Duration, error) {
@@ -183,6 +193,9 @@ func (q *query) read() (r service.Read, err error) {
 		return r, fieldError("consistency", "must be linearizable or local")
 	}
 	if r.Timeout, err = q.timeout(); err != nil {
+		return r, err
+	}
+	if r.At, r.AtTime, err = q.at("at"); err != nil {
 		return r, err
 	}
 	if !q.has("min_revision") {

@@ -163,7 +163,7 @@ func (s *Server) clusterStatus(c echo.Context) error {
 }
 
 func (s *Server) status(c echo.Context) error {
-	if _, err := s.view(c); err != nil {
+	if _, err := s.view(c, freshParams); err != nil {
 		return err
 	}
 	n := s.node.Status()
@@ -272,7 +272,7 @@ func sinkStates(e object, sinks []fibstream.Sink) {
 }
 
 func (s *Server) dataPlanes(c echo.Context) error {
-	v, err := s.view(c)
+	v, err := s.view(c, freshParams)
 	if err != nil {
 		return err
 	}

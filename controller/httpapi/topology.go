@@ -151,10 +151,9 @@ func (s *Server) getRouter(c echo.Context) error {
 	return sendItem(c, o, r.Tag, r.View)
 }
 
-// view reads the parameters of a read that has no others and finds its state,
-// local by default.
-func (s *Server) view(c echo.Context) (service.View, error) {
-	q, err := parseQuery(c.Request().URL.RawQuery, readParams)
+// view reads the parameters of a read and finds its state, local by default.
+func (s *Server) view(c echo.Context, params []string) (service.View, error) {
+	q, err := parseQuery(c.Request().URL.RawQuery, params)
 	if err != nil {
 		return service.View{}, err
 	}
@@ -170,7 +169,7 @@ func (s *Server) view(c echo.Context) (service.View, error) {
 }
 
 func (s *Server) listRouters(c echo.Context) error {
-	v, err := s.view(c)
+	v, err := s.view(c, readParams)
 	if err != nil {
 		return err
 	}
@@ -355,7 +354,7 @@ func link(o object, l *service.Link) {
 // exportTopology streams the declared routers and links as lines that an
 // import takes back.
 func (s *Server) exportTopology(c echo.Context) error {
-	v, err := s.view(c)
+	v, err := s.view(c, readParams)
 	if err != nil {
 		return err
 	}
@@ -413,7 +412,7 @@ func (s *Server) getLink(c echo.Context) error {
 }
 
 func (s *Server) listLinks(c echo.Context) error {
-	v, err := s.view(c)
+	v, err := s.view(c, readParams)
 	if err != nil {
 		return err
 	}

@@ -231,6 +231,7 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	})
 	n.keeper.Store(keeper)
 	n.run(func() { keeper.Run(background) })
+	n.run(func() { n.service.FollowPast(background) })
 	n.run(func() { n.health.watch(background) })
 	n.serve("the FIB stream", func() error { return n.grpc.Serve(n.fib) })
 	n.runMembership(background)

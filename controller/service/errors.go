@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"dvr/controller/history"
 	"dvr/eventlog"
 )
 
@@ -38,9 +39,9 @@ var (
 	// ErrIDReused: the idempotency key belongs to another request.
 	ErrIDReused = errors.New("the idempotency key was used for another request")
 	// ErrOverloaded: back pressure; nothing was stored, try again later.
-	ErrOverloaded = errors.New("overloaded")
+	ErrOverloaded = history.ErrOverloaded
 	// ErrUnavailable: no quorum, or the node is not ready.
-	ErrUnavailable = errors.New("unavailable")
+	ErrUnavailable = history.ErrUnavailable
 	// ErrOutcomeUnknown: the deadline passed before it was known whether the commit is stored.
 	ErrOutcomeUnknown = errors.New("the store did not confirm the change in time: it may be stored or not")
 	// ErrBodyLate: the caller did not send the whole body within the call's time.
@@ -48,9 +49,9 @@ var (
 	// ErrUnseen: the commit is stored, and this node does not show it yet.
 	ErrUnseen = errors.New("the change is stored, but this node has not come as far in time")
 	// ErrGone: the revision or cursor is no longer retained.
-	ErrGone = errors.New("no longer retained")
+	ErrGone = history.ErrGone
 	// ErrBehind: the node has not reached the minimum revision in time.
-	ErrBehind = errors.New("this node is behind")
+	ErrBehind = history.ErrBehind
 	// ErrTooLarge: more than a commit can hold.
 	ErrTooLarge = errors.New("too large")
 )

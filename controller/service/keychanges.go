@@ -3,8 +3,8 @@ package service
 import (
 	"context"
 	"errors"
-	"fmt"
 
+	"dvr/controller/history"
 	"dvr/eventlog"
 )
 
@@ -81,24 +81,12 @@ func (k *keyReader) read(ctx context.Context, after, upTo eventlog.Revision, fn 
 	if errors.Is(err, errRangeRead) {
 		return nil
 	}
-	return gone(ctx, k.history, after, err)
-}
-
-// gone maps the log's errors about the commits after a revision.
-func gone(ctx context.Context, h History, after eventlog.Revision, err error) error {
-	switch {
-	case errors.Is(err, eventlog.ErrTruncated):
-		low, _ := h.Low(ctx)
-		return fmt.Errorf("commits after revision %d: %w: the log begins at revision %d", after, ErrGone, low)
-	case errors.Is(err, eventlog.ErrUnavailable):
-		return fmt.Errorf("commits: %w: %w", ErrUnavailable, err)
-	}
-	return err
+	return history.Missing(ctx, k.history, after, err)
 }
 
 // changes is what c changes of the wanted keys; nil: nothing.
 func (k *keyReader) changes(ctx context.Context, c *eventlog.Commit) (*KeyCommit, error) {
-	events, err := expanded(ctx, k.history, c)
+	events, err := history.Expanded(ctx, k.history, c)
 	if err != nil {
 		return nil, err
 	}
@@ -122,20 +110,4 @@ func (k *keyReader) changes(ctx context.Context, c *eventlog.Commit) (*KeyCommit
 		out.Changes = append(out.Changes, change)
 	}
 	return out, nil
-}
-
-// expanded gives a commit's events, those of a staged one from its stage.
-func expanded(ctx context.Context, h History, c *eventlog.Commit) ([]eventlog.Event, error) {
-	if len(c.Events) != 1 {
-		return c.Events, nil
-	}
-	s, ok := c.Events[0].(*eventlog.CommitStaged)
-	if !ok {
-		return c.Events, nil
-	}
-	events, err := eventlog.StagedIn(ctx, h, s)
-	if err != nil {
-		return nil, fmt.Errorf("staged commit %d: %w", c.Revision, err)
-	}
-	return events, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"dvr/controller/history"
 	"dvr/eventlog"
 )
 
@@ -50,7 +51,7 @@ func (s *Service) KeyHistory(ctx context.Context, r Read, key string, before eve
 	}
 	out := KeyHistory{View: v, Key: key}
 	if out.Low, err = s.history.Low(ctx); err != nil {
-		return out, gone(ctx, s.history, 0, err)
+		return out, history.Missing(ctx, s.history, 0, err)
 	}
 	hi := v.State.Position().Revision
 	if before > 0 {

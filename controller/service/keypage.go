@@ -29,12 +29,15 @@ func (s *Service) KeyPage(ctx context.Context, r Read, prefix, cursor string) (*
 			return nil, named("prefix", err)
 		}
 	}
+	r, err := s.settled(ctx, r)
+	if err != nil {
+		return nil, err
+	}
 	p := &KeyPage{prefix: prefix, at: r.At}
 	if cursor != "" {
 		return p, p.resume(ctx, s, r, cursor)
 	}
-	var err error
-	p.View, err = s.viewAt(ctx, r, false)
+	p.View, err = s.View(ctx, r, false)
 	return p, err
 }
 
@@ -93,7 +96,7 @@ func (p *KeyPage) resume(ctx context.Context, s *Service, r Read, cursor string)
 		return invalid("cursor", "belongs to a listing with another prefix or revision")
 	}
 	if p.after = f[5]; p.at > 0 {
-		p.View, err = s.viewAt(ctx, r, false)
+		p.View, err = s.View(ctx, r, false)
 		return err
 	}
 	st, err := s.pins.find(n[1], eventlog.Revision(n[2]))

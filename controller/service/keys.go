@@ -26,12 +26,16 @@ func (s *Service) Key(ctx context.Context, r Read, key string) (Key, error) {
 	if err := eventlog.CheckKey(key); err != nil {
 		return Key{}, named("key", err)
 	}
+	r, err := s.settled(ctx, r)
+	if err != nil {
+		return Key{}, err
+	}
 	if at := s.appender.State(); r.At > 0 && r.At <= at.Position().Revision && r.MinRevision == 0 && r.Min.LogID == "" {
 		if k, ok := at.Key(key); ok && k.Revision <= r.At {
 			return keyAt(View{State: at}, k, r.At), nil
 		}
 	}
-	v, err := s.viewAt(ctx, r, true)
+	v, err := s.View(ctx, r, true)
 	if err != nil {
 		return Key{}, err
 	}

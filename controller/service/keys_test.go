@@ -16,6 +16,7 @@ import (
 
 	"dvr/controller/appender"
 	"dvr/controller/fibstream"
+	"dvr/controller/history"
 	"dvr/eventlog"
 	"dvr/eventlog/memlog"
 	"dvr/projector"
@@ -497,7 +498,7 @@ func TestPagesOfThePastAreNotKept(t *testing.T) {
 	var got []string
 	cursor := ""
 	for {
-		k.svc.archive.rebuilt = nil
+		k.svc.archive = history.NewArchive(k.log)
 		p, err := k.svc.KeyPage(ctx, Read{At: 2}, "", cursor)
 		if err != nil {
 			t.Fatal(err)
@@ -528,7 +529,7 @@ func TestARebuildingGoesOnWhereItsCallersTimeoutEndedIt(t *testing.T) {
 	k.commit(t, deleting("a"))
 	ctx, cancel := context.WithCancel(context.Background())
 	stopping := &stoppingHistory{History: k.log, at: 20, stop: cancel}
-	k.svc.archive.history = stopping
+	k.svc.archive = history.NewArchive(stopping)
 	if _, err := k.svc.Key(ctx, Read{At: 40}, "a"); !errors.Is(err, ErrBehind) {
 		t.Fatalf("%v", err)
 	}
@@ -541,9 +542,6 @@ func TestARebuildingGoesOnWhereItsCallersTimeoutEndedIt(t *testing.T) {
 	}
 	if _, err := k.svc.Key(context.Background(), Read{At: 40}, "a"); err != nil || len(stopping.after) != 2 {
 		t.Errorf("a third time read after %v: %v", stopping.after, err)
-	}
-	if n := len(k.svc.archive.rebuilt); n > maxRebuilt {
-		t.Errorf("%d states are kept", n)
 	}
 }
 

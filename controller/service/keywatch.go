@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"dvr/controller/history"
 	"dvr/eventlog"
 	"dvr/projector"
 )
@@ -51,7 +52,7 @@ func (s *Service) WatchKeys(ctx context.Context, r Read, prefix string) (*KeyWat
 	case after < newest:
 		low, err := s.history.Low(ctx)
 		if err != nil {
-			return nil, gone(ctx, s.history, after, err)
+			return nil, history.Missing(ctx, s.history, after, err)
 		}
 		if after+1 < low {
 			return nil, fmt.Errorf("changes after revision %d: %w: the log begins at revision %d", after, ErrGone, low)

@@ -32,6 +32,7 @@ func (q Query) digest() uint32 {
 type Page struct {
 	View
 	query Query
+	past  eventlog.Revision // that the listing named
 	after netip.Prefix
 	skip  int          // candidates of the first destination that were already shown
 	at    netip.Prefix // the candidate that was yielded last
@@ -44,14 +45,18 @@ type Page struct {
 // Next gave; all pages of a listing show one revision. Errors: ErrGone for a cursor whose state is
 // no longer kept, ErrUnknownRouter.
 func (s *Service) Page(ctx context.Context, r Read, q Query, cursor string) (*Page, error) {
-	p := &Page{query: q}
+	r, err := s.settled(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	p := &Page{query: q, past: r.At}
 	if cursor == "" {
 		v, err := s.View(ctx, r, false)
 		if err != nil {
 			return nil, err
 		}
 		p.View = v
-	} else if err := p.resume(s, cursor); err != nil {
+	} else if err := p.resume(ctx, s, r, cursor); err != nil {
 		return nil, err
 	}
 	if q.Router != "" {
@@ -121,19 +126,24 @@ func (p *Page) Mark() { p.mark, p.done = p.at, p.n }
 // Next keeps the page's state for a while and gives the cursor that continues
 // after the mark. Errors: ErrOverloaded where too many states are kept.
 func (p *Page) Next(s *Service) (string, error) {
-	if err := s.pins.keep(p.State); err != nil {
-		return "", err
+	if p.past == 0 { // a past state shares little with the newest and is rebuilt where need be
+		if err := s.pins.keep(p.State); err != nil {
+			return "", err
+		}
 	}
 	at := p.State.Position()
 	stale := 0
 	if p.Stale {
 		stale = 1
 	}
-	text := fmt.Sprintf("1 %d %d %d %d %s %d", p.query.digest(), at.Epoch, at.Revision, stale, p.mark, p.done)
+	text := fmt.Sprintf("1 %d %d %d %d %s %d", p.digest(), at.Epoch, at.Revision, stale, p.mark, p.done)
 	return base64.RawURLEncoding.EncodeToString([]byte(text)), nil
 }
 
-func (p *Page) resume(s *Service, cursor string) error {
+// digest tells a cursor of one listing from that of another.
+func (p *Page) digest() uint32 { return p.query.digest() ^ uint32(p.past)*2654435761 }
+
+func (p *Page) resume(ctx context.Context, s *Service, r Read, cursor string) error {
 	bad := invalid("cursor", "is not one that a listing gave")
 	if len(cursor) > 512 {
 		return bad
@@ -156,14 +166,18 @@ func (p *Page) resume(s *Service, cursor string) error {
 	if err != nil || n[4] > 1<<30 {
 		return bad
 	}
-	if uint32(n[0]) != p.query.digest() {
+	if uint32(n[0]) != p.digest() {
 		return invalid("cursor", "belongs to a listing with other filters")
+	}
+	p.after, p.skip = prefix, int(n[4])
+	if p.past > 0 {
+		p.View, err = s.View(ctx, r, false)
+		return err
 	}
 	st, err := s.pins.find(n[1], eventlog.Revision(n[2]))
 	if err != nil {
 		return err
 	}
 	p.View = View{State: st, Stale: n[3] == 1}
-	p.after, p.skip = prefix, int(n[4])
 	return nil
 }

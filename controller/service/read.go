@@ -31,8 +31,10 @@ type Read struct {
 	MinRevision eventlog.Revision
 	Min         eventlog.Position
 	Timeout     time.Duration // 0: DefaultTimeout
-	// At is a past revision to answer from, where the call can; 0: the newest.
-	At eventlog.Revision
+	// At is a past revision to answer from, AtTime a time (Unix milliseconds) the
+	// last revision up to which is; both 0: the newest.
+	At     eventlog.Revision
+	AtTime int64
 }
 
 // View is a state to answer from.
@@ -71,8 +73,18 @@ func (v View) absent(r Read, err error) error {
 // View finds the state that a read is answered from. fresh is the call's
 // default: linearizable while there is quorum. Cost: a local read is a few
 // atomic loads; a linearizable one shares a quorum read with those who wait, for
-// barrierPatience at most where nobody leads, counted from when that began.
+// barrierPatience at most where nobody leads, counted from when that began. A
+// past state may have to be rebuilt (history.Archive).
+// Errors: of a past state also *history.GoneError.
 func (s *Service) View(ctx context.Context, r Read, fresh bool) (View, error) {
+	if r.At > 0 || r.AtTime > 0 {
+		return s.past(ctx, r)
+	}
+	return s.newest(ctx, r, fresh)
+}
+
+// newest is View of the present.
+func (s *Service) newest(ctx context.Context, r Read, fresh bool) (View, error) {
 	if err := s.Outdated(); err != nil {
 		if r.Consistency == Linearizable {
 			return View{}, fmt.Errorf("a linearizable read: %w: %w", ErrUnavailable, err)

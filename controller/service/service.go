@@ -2,9 +2,9 @@ package service
 
 import (
 	"context"
-	"io"
 	"time"
 
+	"dvr/controller/history"
 	"dvr/eventlog"
 )
 
@@ -15,26 +15,24 @@ type Service struct {
 	history   History
 	pins      pins
 	deadlines deadlines
-	archive   archive
+	archive   *history.Archive
 	feed      keyFeed
 }
 
 // History is what is stored: eventlog.Log, as far as it is needed here.
-type History interface {
-	Read(ctx context.Context, after eventlog.Revision, fn func(*eventlog.Batch) error) error
-	Low(ctx context.Context) (eventlog.Revision, error)
-	Staged(ctx context.Context, s *eventlog.CommitStaged) ([]eventlog.Event, error)
-	Snapshots(ctx context.Context) ([]eventlog.SnapshotInfo, error)
-	OpenSnapshot(ctx context.Context, info eventlog.SnapshotInfo) (io.ReadCloser, error)
-}
+type History = history.Log
 
 // New makes a Service. It owns nothing that must be closed.
 func New(a Appender, d DataPlanes, h History) *Service {
 	return &Service{
 		appender: a, planes: d, history: h, pins: pins{now: time.Now},
-		archive: archive{history: h, turn: make(chan struct{}, 1)}, feed: keyFeed{history: h, turn: make(chan struct{}, 1)},
+		archive: history.NewArchive(h), feed: keyFeed{history: h, turn: make(chan struct{}, 1)},
 	}
 }
+
+// FollowPast keeps states that pass by, so that the near past is at hand, until
+// ctx ends. Without it the past is rebuilt from snapshots alone.
+func (s *Service) FollowPast(ctx context.Context) { s.archive.Follow(ctx, s.appender) }
 
 // Position is where this node's newest state is.
 func (s *Service) Position() eventlog.Position { return s.appender.State().Position() }

@@ -131,6 +131,9 @@ type Lookup struct {
 // Errors: ErrNotFound where nothing matches, ErrUnknownRouter, ErrNoDataPlane.
 func (s *Service) Lookup(ctx context.Context, r Read, router eventlog.RouterID, a netip.Addr, dataplane bool) (Lookup, error) {
 	if dataplane {
+		if r.At > 0 || r.AtTime > 0 {
+			return Lookup{}, invalid("at", "has no meaning for a data plane, which knows what it has installed now")
+		}
 		if err := s.checkRouter(s.appender.State(), router); err != nil {
 			return Lookup{}, err
 		}

@@ -1,0 +1,46 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"dvr/eventlog"
+)
+
+// What a question about the past can fail with, each wrapped with what it was about.
+var (
+	// ErrGone: neither the log nor a snapshot reaches back so far.
+	ErrGone = errors.New("no longer retained")
+	// ErrOverloaded: too many past states are asked for at once.
+	ErrOverloaded = errors.New("overloaded")
+	// ErrUnavailable: the log cannot be read now.
+	ErrUnavailable = errors.New("unavailable")
+	// ErrBehind: the answer was not ready in time; what was done for it is kept.
+	ErrBehind = errors.New("this node is behind")
+)
+
+// GoneError is an ErrGone that names what there is.
+type GoneError struct {
+	What   string            // is no longer retained
+	Oldest eventlog.Revision // that can be asked about
+}
+
+func (e *GoneError) Error() string {
+	return fmt.Sprintf("%s: %s: the oldest that can be rebuilt is %d", e.What, ErrGone, e.Oldest)
+}
+
+// Unwrap gives ErrGone.
+func (e *GoneError) Unwrap() error { return ErrGone }
+
+// Missing maps the log's errors about the commits after a revision.
+func Missing(ctx context.Context, l Log, after eventlog.Revision, err error) error {
+	switch {
+	case errors.Is(err, eventlog.ErrTruncated):
+		low, _ := l.Low(ctx)
+		return fmt.Errorf("commits after revision %d: %w: the log begins at revision %d", after, ErrGone, low)
+	case errors.Is(err, eventlog.ErrUnavailable):
+		return fmt.Errorf("commits: %w: %w", ErrUnavailable, err)
+	}
+	return err
+}
