@@ -128,8 +128,10 @@ func decision(b *buffer, d *projector.Decision) {
 	o.end()
 }
 
-func nextHops(o object, hops []projector.NextHop) {
-	o.list("next_hops")
+func nextHops(o object, hops []projector.NextHop) { nextHopList(o, "next_hops", hops) }
+
+func nextHopList(o object, name string, hops []projector.NextHop) {
+	o.list(name)
 	for _, n := range hops {
 		h := o.object()
 		h.addr("next_hop", n.Address)
@@ -209,19 +211,7 @@ func (s *Server) getRoute(c echo.Context) error {
 		decision(b, &d.Decision)
 		b.next()
 	}
-	o.list("candidates")
-	for i := range d.Judged {
-		j := &d.Judged[i]
-		e := o.object()
-		route(e, &j.RouteAnnounced)
-		e.bool("chosen", j.Chosen)
-		e.optional("why", j.Why)
-		e.uint("metric_here", j.Metric)
-		e.uint("revision", uint64(j.Revision))
-		e.end()
-		o.next()
-	}
-	o.endList()
+	judgedList(o, d.Judged)
 	return sendItem(c, o, d.Tag, d.View)
 }
 

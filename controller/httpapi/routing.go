@@ -27,6 +27,10 @@ func (s *Server) routes() {
 	s.add(post, "/v1/routes/import", s.importRoutes)
 	s.add(get, "/v1/lookup", s.lookup)
 
+	s.add(get, "/v1/diff", s.diff)
+	s.add(get, "/v1/explain", s.explain)
+	s.add(get, "/v1/blame/*", s.blame)
+
 	s.add(post, "/v1/commits", s.postCommit)
 	s.add(get, "/v1/commits", s.listCommits)
 	s.add(get, "/v1/commits/:revision", s.getCommit)
