@@ -110,6 +110,7 @@ var every = []struct{ method, target, body string }{
 	{"GET", "/routes", ""}, {"POST", "/routes", `{"destination":"10.2.0.0/16","next_hop":"192.0.2.1"}`},
 	{"GET", "/routes/10.2.0.0/16", ""}, {"PUT", "/routes/10.2.0.0/16", `{"next_hop":"192.0.2.3"}`},
 	{"GET", "/v1/routes", ""}, {"GET", "/v1/lookup?address=10.2.0.1", ""},
+	{"GET", "/v1/diff?from=1", ""}, {"GET", "/v1/explain?address=10.2.0.1", ""}, {"GET", "/v1/blame/10.2.0.0/16", ""}, {"GET", "/v1/watch?timeout=10ms", ""},
 	{"POST", "/v1/routes/import", `{"destination":"10.3.0.0/16","next_hop":"192.0.2.1"}`},
 	{"POST", "/v1/commits", `{"events":[{"kind":"router.set","router":"r1"}]}`},
 	{"GET", "/v1/commits", ""}, {"GET", "/v1/commits/1", ""},

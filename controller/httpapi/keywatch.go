@@ -3,8 +3,6 @@ package httpapi
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -26,7 +24,7 @@ var eventStreamType = []string{"text/event-stream"}
 
 func number64(n uint64) string { return strconv.FormatUint(n, 10) }
 
-var watchParams = []string{"prefix", "after", "consistency", "timeout"}
+var keyWatchParams = []string{"prefix", "after", "consistency", "timeout"}
 
 // watchKeys is a stream of the changes of keys as server-sent events. The id of
 // an event is a position; only the last of a commit's events has one, so that
@@ -38,74 +36,36 @@ var watchParams = []string{"prefix", "after", "consistency", "timeout"}
 // client or the node's stop does.
 func (s *Server) watchKeys(c echo.Context) error {
 	r := c.Request()
-	q, err := parseQuery(r.URL.RawQuery, watchParams)
+	q, err := parseQuery(r.URL.RawQuery, keyWatchParams)
 	if err != nil {
 		return err
 	}
-	how, err := q.read()
+	how, skip, err := readResumption(r, &q)
 	if err != nil {
 		return err
 	}
-	limit := how.Timeout
-	how.Timeout = 0
-	// A browser resumes with the header, at the address that it began with.
-	if id := r.Header.Get("Last-Event-ID"); id != "" {
-		err = readPlace("Last-Event-ID", id, &how)
-	} else if v := q.get("after"); v == "0" {
-		how.MinRevision = 1 // from the beginning: the first commit holds no key
-	} else if q.has("after") {
-		err = readPlace("after", v, &how)
+	if skip > 0 {
+		return fieldError("Last-Event-ID", "is of another stream")
 	}
-	if err != nil {
-		return err
-	}
-	if s.watchers.Add(1) > maxWatchers {
-		s.watchers.Add(-1)
-		return fmt.Errorf("%w: %d watches are in progress on this node", service.ErrOverloaded, maxWatchers)
-	}
-	defer s.watchers.Add(-1)
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	if limit > 0 {
-		ctx, cancel = context.WithTimeout(ctx, limit)
-		defer cancel()
-	}
-	w, err := s.service.WatchKeys(ctx, how, q.get("prefix"))
-	if err != nil {
-		return err
-	}
-	h := c.Response().Header()
-	s.setPosition(h, w.Position())
-	h["Content-Type"] = eventStreamType
-	h["Cache-Control"] = []string{"no-cache"}
-	h["X-Accel-Buffering"] = []string{"no"}
-	c.Response().WriteHeader(http.StatusOK)
-	if r.Method == http.MethodHead {
-		return nil
-	}
-	go func() { // ends with the call
-		select {
-		case <-s.stopping:
-			cancel()
-		case <-ctx.Done():
+	return s.streamed(c, &how, func(ctx context.Context) (eventlog.Position, func(*stream) error, error) {
+		w, err := s.service.WatchKeys(ctx, how, q.get("prefix"))
+		if err != nil {
+			return eventlog.Position{}, nil, err
 		}
-	}()
-	return s.pump(ctx, c, w)
+		return w.Position(), func(out *stream) error { return s.pump(ctx, out, w) }, nil
+	})
 }
 
 // pump writes what the watch delivers until ctx ends, the client goes or the
 // watch fails. None of it is an error of the call: the answer has begun.
-func (s *Server) pump(ctx context.Context, c echo.Context, w *service.KeyWatch) error {
-	b := getBuffer()
-	defer putBuffer(b)
-	out := stream{c: c, b: b}
-	b.b = append(b.b, "retry: 1000\n"...)
+func (s *Server) pump(ctx context.Context, out *stream, w *service.KeyWatch) error {
+	b := out.b
 	beat(b, w.Position())
 	for {
 		if !out.flush() {
 			return nil
 		}
-		c.Response().Flush()
+		out.c.Response().Flush()
 		wait, done := context.WithTimeout(ctx, s.heartbeat)
 		list, err := w.Next(wait)
 		done()

@@ -30,6 +30,7 @@ func (s *Server) routes() {
 	s.add(get, "/v1/diff", s.diff)
 	s.add(get, "/v1/explain", s.explain)
 	s.add(get, "/v1/blame/*", s.blame)
+	s.add(get, "/v1/watch", s.watch)
 
 	s.add(post, "/v1/commits", s.postCommit)
 	s.add(get, "/v1/commits", s.listCommits)

@@ -70,6 +70,10 @@ type Server struct {
 	prefix  atomic.Pointer[positionPrefix]
 	bodies  budget
 
+	rendered   renderings
+	planesSeen sampler
+	nodesSeen  sampler
+
 	watchers  atomic.Int64
 	heartbeat time.Duration // the longest silence of a watch
 	stopping  chan struct{} // closed by EndWatches

@@ -357,7 +357,7 @@ func TestWatchersShareReads(t *testing.T) {
 	defer end()
 	k.commit(t, putting("a", "1"))
 	counted := &countingHistory{History: k.log}
-	k.svc.feed.history = counted
+	k.svc.keys = history.NewFeed(counted, aboutKeys)
 	const watchers = 50
 	begun, done := make(chan struct{}, watchers), make(chan error, watchers)
 	for range watchers {
@@ -410,47 +410,6 @@ func (c *countingHistory) Read(ctx context.Context, after eventlog.Revision, fn 
 	return c.History.Read(ctx, after, fn)
 }
 
-// TestFeedIsBounded: what is held of values stays below the limit, and who has
-// fallen behind it misses nothing.
-func TestFeedIsBounded(t *testing.T) {
-	k, end := newKeyed(t)
-	defer end()
-	slow := must(k.svc.WatchKeys(testContext(t), Read{}, ""))
-	quick := must(k.svc.WatchKeys(testContext(t), Read{}, ""))
-	value := strings.Repeat("x", eventlog.MaxValue)
-	const n = 3 * feedHold / eventlog.MaxValue
-	take := func(w *KeyWatch, upTo eventlog.Revision) (got int) {
-		for last := eventlog.Revision(0); last < upTo; {
-			list, err := w.Next(testContext(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, c := range list {
-				got, last = got+1, c.Revision
-			}
-		}
-		return got
-	}
-	seen := 0
-	for range n {
-		k.commit(t, putting("a", value))
-		seen += take(quick, k.newest())
-		held := 0
-		for _, c := range k.svc.feed.commits {
-			held += c.bytes()
-		}
-		if held != k.svc.feed.held || held > feedHold+feedChunk {
-			t.Fatalf("%d bytes are held, counted %d", held, k.svc.feed.held)
-		}
-	}
-	if k.svc.feed.from == 1 {
-		t.Fatal("nothing was forgotten")
-	}
-	if got := take(slow, k.newest()); seen != n || got != n {
-		t.Errorf("of %d changes the quick one saw %d, the slow one %d", n, seen, got)
-	}
-}
-
 // TestHistoryOfABigLog: bounded pages over many commits of other things, and
 // windows that hold much are narrowed.
 func TestHistoryOfABigLog(t *testing.T) {
@@ -458,7 +417,7 @@ func TestHistoryOfABigLog(t *testing.T) {
 	defer end()
 	k.commit(t, putting("old", "1"))
 	big := strings.Repeat("x", eventlog.MaxValue)
-	for range 2*wideBytes/eventlog.MaxValue + 20 {
+	for range 2*(16<<20)/eventlog.MaxValue + 20 {
 		k.commit(t, putting("big", big))
 	}
 	k.commit(t, putting("new", "1"), deleting("old"))
@@ -475,9 +434,9 @@ func TestHistoryOfABigLog(t *testing.T) {
 		}
 		held := 0
 		for i := range page.Commits {
-			held += page.Commits[i].bytes()
+			held += len(page.Commits[i].Changes[0].Value)
 		}
-		if held > historyHold+narrowWindow*eventlog.MaxValue {
+		if held > 4<<20+64*eventlog.MaxValue {
 			t.Fatalf("a page of %d bytes", held)
 		}
 		commits, before = commits+len(page.Commits), page.Before

@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -31,34 +30,11 @@ func (s *Service) WatchKeys(ctx context.Context, r Read, prefix string) (*KeyWat
 			return nil, named("prefix", err)
 		}
 	}
-	after := r.MinRevision
-	if r.Min.LogID != "" {
-		after = r.Min.Revision
-	}
-	// The wait for it is not this call's timeout, which is the watch's.
-	v, err := s.View(ctx, Read{Consistency: r.Consistency, Min: eventlog.Position{LogID: r.Min.LogID, Epoch: r.Min.Epoch}}, true)
+	v, at, err := s.beginning(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	w := &KeyWatch{service: s, prefix: prefix, at: after, state: v.State}
-	newest := v.State.Position().Revision
-	switch {
-	case after == 0:
-		w.at = newest
-	case after > newest && v.Stale:
-		return nil, fmt.Errorf("%w: at revision %d, asked for what comes after %d", ErrBehind, newest, after)
-	case after > newest:
-		return nil, invalid("after", "is a revision to come: the newest is %d", newest)
-	case after < newest:
-		low, err := s.history.Low(ctx)
-		if err != nil {
-			return nil, history.Missing(ctx, s.history, after, err)
-		}
-		if after+1 < low {
-			return nil, fmt.Errorf("changes after revision %d: %w: the log begins at revision %d", after, ErrGone, low)
-		}
-	}
-	return w, nil
+	return &KeyWatch{service: s, prefix: prefix, at: at, state: v.State}, nil
 }
 
 // Position is up to where everything was delivered: a watch after it misses nothing.
@@ -91,43 +67,32 @@ func (w *KeyWatch) Next(ctx context.Context) ([]KeyCommit, error) {
 			}
 			continue
 		}
-		list, to, err := w.service.feed.after(ctx, w.at, newest)
+		list, to, err := w.service.keys.After(ctx, w.at, newest)
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case errors.Is(err, ErrUnavailable):
-			select {
-			case <-time.After(unavailablePause):
-				continue
-			case <-ctx.Done():
+			if !pause(ctx, unavailablePause) {
 				return nil, ctx.Err()
 			}
+			continue
 		case err != nil:
 			return nil, err
 		}
 		w.at = to
-		if list = w.admitted(list); len(list) > 0 {
-			return list, nil
+		if changes := w.admitted(list); len(changes) > 0 {
+			return changes, nil
 		}
 	}
 }
 
 // admitted are the changes under the prefix.
-func (w *KeyWatch) admitted(list []KeyCommit) []KeyCommit {
-	if w.prefix == "" {
-		return list
-	}
+func (w *KeyWatch) admitted(list []history.Commit) []KeyCommit {
 	var out []KeyCommit
-	for _, c := range list {
-		all := c.Changes
-		c.Changes = nil
-		for _, change := range all {
-			if strings.HasPrefix(change.Key, w.prefix) {
-				c.Changes = append(c.Changes, change)
-			}
-		}
-		if len(c.Changes) > 0 {
-			out = append(out, c)
+	for i := range list {
+		k := keyCommitOf(&list[i], func(key string) bool { return strings.HasPrefix(key, w.prefix) })
+		if len(k.Changes) > 0 {
+			out = append(out, k)
 		}
 	}
 	return out

@@ -42,11 +42,21 @@ func (s *Service) whereabouts(ctx context.Context, r Read) (View, eventlog.Revis
 	newest := v.State.Position().Revision
 	if r.At > newest {
 		if v.Stale {
-			return v, 0, fmt.Errorf("%w: at revision %d, asked for %d", ErrBehind, newest, r.At)
+			return v, 0, behind(newest, r.At)
 		}
 		return v, 0, invalid("at", "is a revision to come: the newest is %d", newest)
 	}
 	return v, r.At, nil
+}
+
+// behind is the error for a revision that this node, cut off, may not know yet.
+func behind(newest, asked eventlog.Revision) error {
+	return fmt.Errorf("%w: at revision %d, asked for %d", ErrBehind, newest, asked)
+}
+
+// lost is the error for changes that the log no longer holds, with the way back.
+func lost(after, low eventlog.Revision) error {
+	return fmt.Errorf("changes after revision %d: %w: the log begins at revision %d; read anew what is watched, then watch after the revision that was read", after, ErrGone, low)
 }
 
 // aheadOfUs is how far the clock of who asks may be ahead of ours.

@@ -16,7 +16,9 @@ type Service struct {
 	pins      pins
 	deadlines deadlines
 	archive   *history.Archive
-	feed      keyFeed
+	keys      *history.Feed // of what changed keys
+	feed      *history.Feed // of everything
+	fibs      fibs
 }
 
 // History is what is stored: eventlog.Log, as far as it is needed here.
@@ -26,7 +28,7 @@ type History = history.Log
 func New(a Appender, d DataPlanes, h History) *Service {
 	return &Service{
 		appender: a, planes: d, history: h, pins: pins{now: time.Now},
-		archive: history.NewArchive(h), feed: keyFeed{history: h, turn: make(chan struct{}, 1)},
+		archive: history.NewArchive(h), keys: history.NewFeed(h, aboutKeys), feed: history.NewFeed(h, nil),
 	}
 }
 
