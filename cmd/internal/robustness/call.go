@@ -72,16 +72,18 @@ type Call struct {
 	// marked as stale.
 	Default bool
 
-	Outcome  Outcome
-	Status   int    // HTTP status; 0: none came
-	Revision uint64 // Done: of the commit; a read: of the state that was read
-	Epoch    uint64
-	Replayed bool
-	Absent   bool   // a read: there was nothing; a removal: it found nothing
-	Content  string // a read: see content
-	Version  uint64 // a read: revision of the item's last change
-	Stale    bool
-	Detail   string // what the answer said, where it was no success
+	Outcome Outcome
+	// Unanswered: the log tells that it happened, nobody else did; when, is open.
+	Unanswered bool
+	Status     int    // HTTP status; 0: none came
+	Revision   uint64 // Done: of the commit; a read: of the state that was read
+	Epoch      uint64
+	Replayed   bool
+	Absent     bool   // a read: there was nothing; a removal: it found nothing
+	Content    string // a read: see content
+	Version    uint64 // a read: revision of the item's last change
+	Stale      bool
+	Detail     string // what the answer said, where it was no success
 }
 
 func (c *Call) write() bool { return c.Kind != Get }

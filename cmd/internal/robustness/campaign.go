@@ -425,5 +425,5 @@ func (r *run) judge() {
 		report.Resumed += resumed
 	}
 	report.Sightings, report.Compared = CheckDigests(&r.sightings, r.archive.Entries, r.v)
-	report.Items = Linearizable(calls, 2*time.Minute, r.v)
+	report.Items = Linearizable(Witnessed(calls, r.archive.Entries), 2*time.Minute, r.v)
 }

@@ -198,7 +198,7 @@ func histories(calls []*Call) map[Item][]porcupine.Operation {
 		switch {
 		case c.Outcome == Refused, c.Outcome == Wrong, c.Kind == Get && (c.Outcome != Done || c.Local || c.Stale):
 			continue
-		case c.Outcome == Unknown:
+		case c.Outcome == Unknown, c.Unanswered:
 			end = 1<<63 - 1 // pending for ever
 		}
 		out[c.Item] = append(out[c.Item], porcupine.Operation{
