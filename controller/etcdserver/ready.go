@@ -52,6 +52,9 @@ const (
 	publishGrace = 100 * time.Millisecond
 	// readyLook is how often a starting member is looked at.
 	readyLook = 5 * time.Millisecond
+	// readySettle is for how long the list has the member before it is asked: it
+	// gets the list with a snapshot, and breaks its connections after that.
+	readySettle = 50 * time.Millisecond
 	// readyRead bounds one read of it: etcd asks its leader anew every 500 ms.
 	readyRead = time.Second
 	// publishPatience is after which reads are tried even though the member is
@@ -65,7 +68,8 @@ const (
 func (s *Server) readsByQuorum(ctx context.Context) bool {
 	look := time.NewTicker(readyLook)
 	defer look.Stop()
-	for begun := time.Now(); ; {
+	begun, since := time.Now(), time.Time{}
+	for {
 		select {
 		case <-ctx.Done():
 			return false
@@ -74,8 +78,13 @@ func (s *Server) readsByQuorum(ctx context.Context) bool {
 		case <-look.C:
 		}
 		own := s.etcd.Server.Cluster().Member(s.etcd.Server.MemberID())
-		listed := own != nil && len(own.ClientURLs) > 0
-		if s.LeaderID() == 0 || !listed && time.Since(begun) < publishPatience {
+		if own == nil || len(own.ClientURLs) == 0 {
+			since = time.Time{}
+		} else if since.IsZero() {
+			since = time.Now()
+		}
+		settled := !since.IsZero() && time.Since(since) >= readySettle
+		if s.LeaderID() == 0 || !settled && time.Since(begun) < publishPatience {
 			continue
 		}
 		short, cancel := context.WithTimeout(ctx, readyRead)

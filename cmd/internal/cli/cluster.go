@@ -39,7 +39,8 @@ func clusterCommand(c *connection, shared []string) *cobra.Command {
 	promote := &cobra.Command{
 		Use: "promote NODE", Short: "Make a learner that has caught up a voter (it does so by itself)", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.act(cmd, http.MethodPost, membersPath+"/"+url.PathEscape(args[0])+"/promote", nil)
+			err := c.act(cmd, http.MethodPost, membersPath+"/"+url.PathEscape(args[0])+"/promote", nil)
+			return c.promoted(cmd, args[0], err)
 		},
 	}
 	transfer := &cobra.Command{
@@ -65,6 +66,25 @@ func (c *connection) act(cmd *cobra.Command, method, path string, body any) erro
 		call.Body = raw
 	}
 	return c.show(cmd.Context(), call, members)
+}
+
+// promoted looks at the list where a promotion was refused, and an attempt before
+// that one may have made it: a node that votes was refused as such.
+func (c *connection) promoted(cmd *cobra.Command, node string, err error) error {
+	var p *client.Problem
+	if !errors.As(err, &p) || !p.Doubt || p.Status != http.StatusConflict {
+		return err
+	}
+	var body any
+	if _, again := c.call(cmd.Context(), client.Call{Method: http.MethodGet, Path: membersPath}, &body); again != nil {
+		return err
+	}
+	for _, m := range list(body, "members") {
+		if (member(m, "node_id") == node || member(m, "member_id") == node) && member(m, "role") == "voter" {
+			return c.printObject(map[string]any{"node_id": node, "status": "member promoted", "revision": member(body, "revision")}, members)
+		}
+	}
+	return err
 }
 
 func (c *connection) addMember() *cobra.Command {

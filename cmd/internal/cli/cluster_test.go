@@ -58,3 +58,43 @@ func TestClusterCommands(t *testing.T) {
 		}
 	}
 }
+
+// TestAPromotionInDoubt: a node that votes when the call is repeated was promoted
+// by the attempt whose answer was lost. Without such an attempt, and of a node
+// that still learns, the refusal stands.
+func TestAPromotionInDoubt(t *testing.T) {
+	for _, test := range []struct {
+		name, role string
+		lost       bool
+		want       string // of the output; empty: the refusal
+	}{
+		{"made", "voter", true, "node id   n2\nstatus    member promoted\nrevision  7\n"},
+		{"not made", "learner", true, ""},
+		{"no doubt", "voter", false, ""},
+	} {
+		lost := test.lost
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.Method == http.MethodGet:
+				io.WriteString(w, `{"revision":7,"members":[{"node_id":"n1","role":"voter"},{"node_id":"n2","member_id":"m2","role":"`+test.role+`"}]}`)
+			case lost:
+				lost = false
+				w.WriteHeader(http.StatusGatewayTimeout)
+			default:
+				w.WriteHeader(http.StatusConflict)
+				io.WriteString(w, `{"type":"/problems/role","title":"Not in this role","status":409,"detail":"n2 votes already"}`)
+			}
+		}))
+		var b bytes.Buffer
+		root := Root(Streams{Out: &b, Err: io.Discard})
+		root.SetArgs([]string{"--endpoint", s.URL, "cluster", "promote", "n2"})
+		err := root.Execute()
+		s.Close()
+		if test.want != "" && (err != nil || b.String() != test.want) {
+			t.Errorf("%s: %v\n%s", test.name, err, b.String())
+		}
+		if test.want == "" && (err == nil || !strings.Contains(err.Error(), "votes already")) {
+			t.Errorf("%s: %v\n%s", test.name, err, b.String())
+		}
+	}
+}

@@ -38,6 +38,9 @@ type Problem struct {
 	Field    string `json:"field"`
 	ID       string `json:"id"`
 	Endpoint string `json:"-"`
+	// Doubt is set where an earlier attempt of the call may have been carried
+	// out: the refusal may be of what it did.
+	Doubt bool `json:"-"`
 	// Body is the whole answer: some problems have members of their own.
 	Body json.RawMessage `json:"-"`
 }
@@ -183,6 +186,7 @@ func (c *Client) send(ctx context.Context, call Call) (*http.Response, string, e
 		call.IdempotencyKey = NewKey()
 	}
 	var last error
+	doubt := false                    // an attempt reached a node, and what came of it is not known
 	tell := time.Now().Add(quietTime) // when Waiting is told
 	told := c.Waiting == nil
 	ready := make([]time.Time, len(c.endpoints)) // when an endpoint may be asked again
@@ -203,6 +207,7 @@ func (c *Client) send(ctx context.Context, call Call) (*http.Response, string, e
 				if !errors.As(last, &answered) || (call.Method != http.MethodGet && !unsent(err)) {
 					last = err
 				}
+				doubt = doubt || !unsent(err)
 				ready[n] = time.Now().Add(c.pause)
 				continue
 			}
@@ -210,10 +215,11 @@ func (c *Client) send(ctx context.Context, call Call) (*http.Response, string, e
 				c.preferred.Store(int32(n))
 				return resp, endpoint, nil
 			}
-			last = refusal(resp, endpoint)
+			last = refusal(resp, endpoint, doubt)
 			if !elsewhere(resp.StatusCode) {
 				return nil, endpoint, last
 			}
+			doubt = doubt || resp.StatusCode != http.StatusTooManyRequests
 			ready[n] = time.Now().Add(max(c.pause, retryAfter(resp)))
 		}
 		var p *Problem
@@ -350,10 +356,10 @@ func retryAfter(resp *http.Response) time.Duration {
 }
 
 // refusal reads an answer of 400 or more and closes it.
-func refusal(resp *http.Response, endpoint string) error {
+func refusal(resp *http.Response, endpoint string, doubt bool) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20)) // what came says enough
 	resp.Body.Close()
-	p := &Problem{Status: resp.StatusCode, Endpoint: endpoint, Body: body}
+	p := &Problem{Status: resp.StatusCode, Endpoint: endpoint, Doubt: doubt, Body: body}
 	if json.Unmarshal(body, p) != nil || p.Title+p.Detail == "" {
 		p.Detail = strings.TrimSpace(strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode) + " from " + endpoint)
 	}

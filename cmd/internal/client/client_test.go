@@ -78,6 +78,23 @@ func TestFailOverKeepsTheKey(t *testing.T) {
 	}
 }
 
+// TestARefusalInDoubt: where an attempt before may have been carried out, the
+// refusal says so; one that was refused for its rate, or reached nobody, was not.
+func TestARefusalInDoubt(t *testing.T) {
+	for code, want := range map[int]bool{503: true, 504: true, 429: false, 0: false} {
+		first := "http://127.0.0.1:1" // nothing listens there
+		if code != 0 {
+			_, first = node(t, code)
+		}
+		_, second := node(t, 409)
+		_, err := dial(t, first, second).Do(t.Context(), Call{Method: "POST", Path: "/x"}, nil)
+		var p *Problem
+		if !errors.As(err, &p) || p.Status != 409 || p.Doubt != want {
+			t.Errorf("after %d: %#v, in doubt %v", code, err, p != nil && p.Doubt)
+		}
+	}
+}
+
 func TestARefusalIsNotRetried(t *testing.T) {
 	a, urlA := node(t, 400)
 	b, urlB := node(t, 201)

@@ -66,7 +66,7 @@ func (c *Client) upload(ctx context.Context, endpoint string, call Call, sent *a
 		return nil, true, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	if resp.StatusCode >= 400 {
-		return nil, elsewhere(resp.StatusCode), refusal(resp, endpoint)
+		return nil, elsewhere(resp.StatusCode), refusal(resp, endpoint, false)
 	}
 	answer, err = finish(resp, endpoint, out)
 	return answer, errors.Is(err, ErrUnreachable), err
