@@ -37,11 +37,12 @@ function action(td, id, verb, label, enabled, question) {
 function draw() {
   const focused = document.activeElement?.getAttribute("aria-label");
   body.replaceChildren();
-  let online = 0, leader = "";
+  let online = 0, leader = "", planes = false;
   for (const id of [...nodes.keys()].sort((a, b) => a.localeCompare(b, undefined, { numeric: true }))) {
     const n = nodes.get(id);
     if (n.status === "online") online++;
     if (n.is_leader) leader = id;
+    if (n.data_plane) planes = true;
     const row = body.insertRow();
     cell(row, id, n.is_leader ? "leader" : "");
     const state = n.status === "online" && n.state === "running" ? (n.joining ? "joining" : "online") : n.state;
@@ -49,10 +50,11 @@ function draw() {
     cell(row, n.is_leader ? "leader" : n.role || (n.raft_state || "").toLowerCase());
     cell(row, n.status === "online" ? n.revision : "", "number");
     cell(row, n.status === "online" ? n.lag : "", "number");
+    cell(row, n.data_plane ? n.data_plane.status || n.data_plane.state : "", "plane");
     cell(row, n.addresses.api);
-    cell(row, n.addresses.etcd);
-    cell(row, n.since ? new Date(n.since).toLocaleTimeString() : "");
-    const actions = cell(row, "");
+    cell(row, n.addresses.etcd, "detail");
+    cell(row, n.since ? new Date(n.since).toLocaleTimeString() : "", "detail");
+    const actions = cell(row, "", "actions");
     const runs = n.state === "running" || n.state === "starting" || n.state === "waiting";
     action(actions, id, "stop", "Stop", runs);
     action(actions, id, "start", "Start", n.state !== "leaving" && n.state !== "running");
@@ -60,9 +62,10 @@ function draw() {
     action(actions, id, "delete", "Decommission", n.state !== "leaving", `Remove ${id} from the cluster and delete its data?`);
     if (n.last_error && n.status !== "online") {
       const td = cell(body.insertRow(), n.last_error, "error");
-      td.colSpan = 9;
+      td.colSpan = 10;
     }
   }
+  body.parentElement.classList.toggle("planes", planes);
   summary.textContent = `${online} of ${nodes.size} nodes online, ${leader ? `${leader} leads` : "no leader"}`;
   if (focused) body.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
 }
