@@ -45,7 +45,9 @@ func Root(s Streams) *cobra.Command {
 	withoutShared(node, shared)
 	launch := launchCommand(s.Out, s.Err)
 	withoutShared(launch, shared)
-	root.AddCommand(node, launch, routeCommand(c), routerCommand(c), linkCommand(c), vectorCommand(c), logCommand(c), kvCommand(c),
+	sim := simCommand(s.In, s.Out)
+	withoutShared(sim, shared)
+	root.AddCommand(node, launch, sim, routeCommand(c), routerCommand(c), linkCommand(c), vectorCommand(c), logCommand(c), kvCommand(c),
 		statusCommand(c), clusterCommand(c, shared), dataplaneCommand(c), versionCommand(c))
 	root.InitDefaultCompletionCmd()
 	strict(root)
