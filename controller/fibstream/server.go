@@ -78,7 +78,7 @@ func (o Options) withDefaults() Options {
 		o.MaxInFlight = 4
 	}
 	if o.ChunkBytes <= 0 {
-		o.ChunkBytes = 256 << 10
+		o.ChunkBytes = defaultChunk
 	}
 	if o.MaxPlanes <= 0 {
 		o.MaxPlanes = 1 << 14

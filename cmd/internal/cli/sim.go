@@ -56,7 +56,7 @@ func simCommand(in io.Reader, out io.Writer) *cobra.Command {
 	f := cmd.Flags()
 	f.IntVar(&o.Prefixes, "prefixes", 10, "of each router")
 	f.IntVar(&o.Vectors, "vectors", 1024, "follow the vectors of at most so many routers")
-	f.IntVar(&o.DataPlanes, "dataplanes", 100, "follow the FIBs of at most so many of them")
+	f.IntVar(&o.DataPlanes, "dataplanes", 100, "follow the FIBs of at most so many routers")
 	f.IntVar(&o.Events, "events", 100, "events of churn")
 	f.Uint64Var(&seed, "seed", 1, "what is random follows from it")
 	f.BoolVar(&o.Verify, "verify", false, "hold everything against the same from nothing after every event")

@@ -19,7 +19,7 @@ import (
 type Options struct {
 	Prefixes int // of each router
 	// Vectors is how many routers' vectors are followed, DataPlanes how many
-	// of them have a FIB that is followed; they are spread over the topology.
+	// routers' FIBs; they are spread over the topology.
 	Vectors, DataPlanes int
 	Events              int    // of churn
 	Seed                uint64 // of the churn
@@ -82,7 +82,7 @@ func Run(ctx context.Context, t *Topology, o Options) (*Report, error) {
 		r.degree[l.B]++
 	}
 	r.Vectors = min(r.Vectors, len(t.Routers))
-	r.DataPlanes = min(r.DataPlanes, r.Vectors)
+	r.DataPlanes = min(r.DataPlanes, len(t.Routers))
 	for i := range r.Vectors {
 		r.routers = append(r.routers, t.Routers[i*len(t.Routers)/r.Vectors])
 	}
@@ -114,7 +114,7 @@ func Run(ctx context.Context, t *Topology, o Options) (*Report, error) {
 	rep.FromNothing = time.Since(begin)
 	begin = time.Now()
 	for i := range r.DataPlanes {
-		r.fibs = append(r.fibs, r.state.FIB(r.routers[i*r.Vectors/r.DataPlanes], nil))
+		r.fibs = append(r.fibs, r.state.FIB(t.Routers[i*len(t.Routers)/r.DataPlanes], nil))
 	}
 	rep.FIBsFromNothing = time.Since(begin)
 	var m runtime.MemStats
