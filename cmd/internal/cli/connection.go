@@ -25,7 +25,8 @@ type connection struct {
 	out       io.Writer
 	errOut    io.Writer
 	in        io.Reader
-	terminal  bool // errOut is a terminal: progress may be drawn
+	at        string // of the commands that can be about the past
+	terminal  bool   // errOut is a terminal: progress may be drawn
 }
 
 // bind adds the shared flags to cmd and its children, and gives their names.

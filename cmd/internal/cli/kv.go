@@ -124,13 +124,12 @@ func (c *connection) keyChanged(cmd *cobra.Command, call client.Call, what func(
 }
 
 func kvGet(c *connection) *cobra.Command {
-	var at uint64
 	var tag bool
 	cmd := &cobra.Command{
 		Use: "get KEY", Short: "Print a key's value", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var out any
-			answer, err := c.call(cmd.Context(), client.Call{Method: http.MethodGet, Path: keyPath("/kv/", args[0]), Query: filters("at", revisionText(at))}, &out)
+			answer, err := c.call(cmd.Context(), client.Call{Method: http.MethodGet, Path: keyPath("/kv/", args[0]), Query: filters("at", c.at)}, &out)
 			if err != nil {
 				return err
 			}
@@ -150,12 +149,8 @@ func kvGet(c *connection) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&tag, "tag", false, "print the key's ETag instead, for --if-match")
-	atFlag(cmd, &at)
+	c.pastFlag(cmd)
 	return cmd
-}
-
-func atFlag(cmd *cobra.Command, at *uint64) {
-	cmd.Flags().Uint64Var(at, "at", 0, "as it was at this revision (default: the newest)")
 }
 
 func revisionText(r uint64) string {
@@ -184,12 +179,11 @@ func kvDelete(c *connection) *cobra.Command {
 
 func kvList(c *connection) *cobra.Command {
 	var prefix string
-	var at uint64
 	var limit int
 	cmd := &cobra.Command{
 		Use: "list", Short: "All keys and their values, in order", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			q := filters("prefix", prefix, "at", revisionText(at))
+			q := filters("prefix", prefix, "at", c.at)
 			if cmd.Flags().Changed("limit") {
 				q.Set("limit", strconv.Itoa(limit))
 			}
@@ -214,7 +208,7 @@ func kvList(c *connection) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&prefix, "prefix", "", "only keys that begin with this")
 	f.IntVar(&limit, "limit", 0, "at most so many, up to 10,000 (default: all)")
-	atFlag(cmd, &at)
+	c.pastFlag(cmd)
 	return cmd
 }
 

@@ -149,8 +149,8 @@ func commitDetail(t *table, commit any) {
 	}
 }
 
-// logFollow asks for what is new twice a second: the API has no stream of
-// commits yet. A quiet log costs one small call each time.
+// logFollow asks for what is new twice a second: unlike a watch it has the whole
+// commits. A quiet log costs one small call each time.
 func logFollow(c *connection) *cobra.Command {
 	var after int64
 	cmd := &cobra.Command{

@@ -48,6 +48,7 @@ func Root(s Streams) *cobra.Command {
 	sim := simCommand(s.In, s.Out)
 	withoutShared(sim, shared)
 	root.AddCommand(node, launch, sim, routeCommand(c), routerCommand(c), linkCommand(c), vectorCommand(c), logCommand(c), kvCommand(c),
+		routeLookup(c), explainCommand(c), diffCommand(c), blameCommand(c), bisectCommand(c), watchCommand(c),
 		statusCommand(c), clusterCommand(c, shared), dataplaneCommand(c), versionCommand(c))
 	root.InitDefaultCompletionCmd()
 	strict(root)

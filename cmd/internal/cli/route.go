@@ -170,7 +170,7 @@ func routeGet(c *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "get DESTINATION", Short: "The candidates of a destination, which are chosen and why", Args: destinationArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.showItem(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/routes/" + args[0], Query: filters("router", router)}, func(t *table, body any) {
+			return c.showItem(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/routes/" + args[0], Query: filters("router", router, "at", c.at)}, func(t *table, body any) {
 				t.head("CHOSEN", "ROUTER", "NEXT HOP", "PREF", "METRIC", "REVISION", "WHY")
 				for _, r := range list(body, "candidates") {
 					t.row(member(r, "chosen"), member(r, "router"), hopOf(r), member(r, "preference"), member(r, "metric_here"), member(r, "revision"), member(r, "why"))
@@ -179,6 +179,7 @@ func routeGet(c *connection) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&router, "router", "", "as this router decides (default: by the routes of every router)")
+	c.pastFlag(cmd)
 	return cmd
 }
 
@@ -199,7 +200,7 @@ func routeList(c *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "The routes as they are stored, every candidate", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			q := filters("router", router, "within", within, "covering", covering, "next_hop", nextHop, "limit", strconv.Itoa(int(limit)), "cursor", cursor)
+			q := filters("router", router, "within", within, "covering", covering, "next_hop", nextHop, "limit", strconv.Itoa(int(limit)), "cursor", cursor, "at", c.at)
 			none := false
 			err := c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/routes", Query: q}, func(t *table, body any) {
 				none = len(list(body, "routes")) == 0
@@ -212,7 +213,7 @@ func routeList(c *connection) *cobra.Command {
 				}
 			})
 			if err == nil && none && router != "" && cursor == "" {
-				c.hintOtherRouters(cmd.Context(), router, filters("within", within, "covering", covering, "next_hop", nextHop, "limit", "1"))
+				c.hintOtherRouters(cmd.Context(), router, filters("within", within, "covering", covering, "next_hop", nextHop, "limit", "1", "at", c.at))
 			}
 			return err
 		},
@@ -224,6 +225,7 @@ func routeList(c *connection) *cobra.Command {
 	f.StringVar(&nextHop, "next-hop", "", "only routes with this next hop")
 	numberVar(f, &limit, "limit", 100, 1, 10000, "at most so many, up to 10,000")
 	f.StringVar(&cursor, "cursor", "", "go on where a list ended, at the same revision and with the same filters")
+	c.pastFlag(cmd)
 	return cmd
 }
 
@@ -277,11 +279,12 @@ func routeLookup(c *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "lookup ADDRESS", Short: "The longest match of an address", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			q := filters("address", args[0], "router", router, "source", source)
+			q := filters("address", args[0], "router", router, "source", source, "at", c.at)
 			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/lookup", Query: q}, matched)
 		},
 	}
 	cmd.Flags().StringVar(&router, "router", "", "router that is asked about (default: the routes of every router)")
 	cmd.Flags().StringVar(&source, "source", "", "controller (default) or dataplane")
+	c.pastFlag(cmd)
 	return cmd
 }

@@ -47,13 +47,13 @@ func routerCommand(c *connection) *cobra.Command {
 	get := &cobra.Command{
 		Use: "get ROUTER", Short: "One router", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.showItem(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/routers/" + url.PathEscape(args[0])}, members)
+			return c.showItem(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/routers/" + url.PathEscape(args[0]), Query: filters("at", c.at)}, members)
 		},
 	}
 	all := &cobra.Command{
 		Use: "list", Short: "All routers that are known", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/routers"}, func(t *table, body any) {
+			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/routers", Query: filters("at", c.at)}, func(t *table, body any) {
 				t.head("ROUTER", "DECLARED", "DATA PLANE", "DESCRIPTION", "TAGS", "REVISION")
 				for _, r := range list(body, "routers") {
 					revision := member(r, "revision")
@@ -65,6 +65,8 @@ func routerCommand(c *connection) *cobra.Command {
 			})
 		},
 	}
+	c.pastFlag(get)
+	c.pastFlag(all)
 	cmd.AddCommand(set, remove, get, all, ribCommand(c), fibCommand(c))
 	return cmd
 }
@@ -124,14 +126,14 @@ func linkCommand(c *connection) *cobra.Command {
 	get := &cobra.Command{
 		Use: "get A B", Short: "One link", Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.showItem(cmd.Context(), client.Call{Method: http.MethodGet, Path: linkPath(args), Query: filters("name", getName)}, members)
+			return c.showItem(cmd.Context(), client.Call{Method: http.MethodGet, Path: linkPath(args), Query: filters("name", getName, "at", c.at)}, members)
 		},
 	}
 	get.Flags().StringVar(&getName, "name", "", "of the parallel link")
 	all := &cobra.Command{
 		Use: "list", Short: "All links", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/links"}, func(t *table, body any) {
+			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/links", Query: filters("at", c.at)}, func(t *table, body any) {
 				t.head("A", "B", "NAME", "COST A>B", "COST B>A", "ADDRESS A", "ADDRESS B", "STATE", "REVISION")
 				for _, l := range list(body, "links") {
 					t.row(member(l, "a"), member(l, "b"), member(l, "name"), member(l, "cost_ab"), member(l, "cost_ba"), member(l, "address_a"), member(l, "address_b"), linkState(l), member(l, "revision"))
@@ -139,6 +141,8 @@ func linkCommand(c *connection) *cobra.Command {
 			})
 		},
 	}
+	c.pastFlag(get)
+	c.pastFlag(all)
 	cmd.AddCommand(set, remove, get, all, linkStateCommand(c, "down", "Take a link out administratively; the rest of it stays as it is"), linkStateCommand(c, "up", "Take a link into use again"))
 	return cmd
 }
@@ -168,7 +172,7 @@ func vectorCommand(c *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "vector ROUTER", Short: "A router's distance vector: its best path to every destination", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			call := client.Call{Method: http.MethodGet, Path: "/v1/routers/" + url.PathEscape(args[0]) + "/vector", Query: filters("limit", strconv.Itoa(int(limit)), "after", after)}
+			call := client.Call{Method: http.MethodGet, Path: "/v1/routers/" + url.PathEscape(args[0]) + "/vector", Query: filters("limit", strconv.Itoa(int(limit)), "after", after, "at", c.at)}
 			return c.show(cmd.Context(), call, func(t *table, body any) {
 				t.head("DESTINATION", "PREF", "METRIC", "VIA", "ORIGIN", "NEXT HOPS")
 				for _, e := range list(body, "vector") {
@@ -186,6 +190,7 @@ func vectorCommand(c *connection) *cobra.Command {
 	}
 	numberVar(cmd.Flags(), &limit, "limit", 100, 1, 10000, "at most so many, up to 10,000")
 	cmd.Flags().StringVar(&after, "after", "", "begin after this destination")
+	c.pastFlag(cmd)
 	return cmd
 }
 

@@ -169,7 +169,7 @@ func routeExport(c *connection) *cobra.Command {
 				return err
 			}
 			call := client.Call{
-				Method: http.MethodGet, Path: "/v1/routes", Query: filters("router", router, "within", within, "covering", covering, "next_hop", nextHop),
+				Method: http.MethodGet, Path: "/v1/routes", Query: filters("router", router, "within", within, "covering", covering, "next_hop", nextHop, "at", c.at),
 				Header: http.Header{"Accept": {"application/x-ndjson"}},
 			}
 			body, _, err := cl.Stream(cmd.Context(), call)
@@ -188,6 +188,7 @@ func routeExport(c *connection) *cobra.Command {
 	cmd.Flags().StringVar(&covering, "covering", "", "only destinations that contain this prefix or address")
 	cmd.Flags().StringVar(&nextHop, "next-hop", "", "only routes with this next hop")
 	cmd.Flags().StringVarP(&file, "file", "f", "", "write to this file, which is replaced once all has come")
+	c.pastFlag(cmd)
 	return cmd
 }
 

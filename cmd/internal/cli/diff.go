@@ -1,0 +1,259 @@
+package cli
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"dvr/cmd/internal/client"
+)
+
+func diffCommand(c *connection) *cobra.Command {
+	var router string
+	var limit int
+	cmd := &cobra.Command{
+		Use: "diff FROM [TO]", Short: "What changed between two revisions or times: intent, and every router's FIB", Args: cobra.RangeArgs(1, 2),
+		Long:    "What changed between two revisions or times: intent, and every router's FIB.\nWithout TO up to now; FROM may be later than TO.",
+		Example: "  dvr diff 4711 4712\n  dvr diff 2026-11-21T22:00:00Z --router r1",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q := filters("from", args[0], "router", router)
+			if len(args) > 1 {
+				q.Set("to", args[1])
+			}
+			if c.output != "table" {
+				q.Set("limit", strconv.Itoa(min(max(limit, 1), 10000)))
+				return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/diff", Query: q}, nil)
+			}
+			cl, err := c.open()
+			if err != nil {
+				return err
+			}
+			body, _, err := cl.Stream(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/diff", Query: q, Header: http.Header{"Accept": {"application/x-ndjson"}}})
+			if err != nil {
+				return c.advise(err)
+			}
+			defer body.Close()
+			d := differing{out: c.out, limit: limit}
+			return d.read(body)
+		},
+	}
+	cmd.Flags().StringVar(&router, "router", "", "only the effect on this router")
+	cmd.Flags().IntVar(&limit, "limit", 100, "at most so many lines a section; 0: all")
+	return cmd
+}
+
+// differing prints a diff as it comes: a section for routes, one for the rest of
+// intent, one a router; then the sums.
+type differing struct {
+	out     io.Writer
+	limit   int
+	section string
+	shown   int // lines of the section
+	hidden  int
+	sums    []*sum // in order of sections
+}
+
+type sum struct {
+	section                 string
+	added, removed, changed int64
+}
+
+var errCutStream = errors.New("the answer was cut off: ask again")
+
+// maxDiffLine is longer than any change: candidates have 64 tags at most.
+const maxDiffLine = 4 << 20
+
+func (d *differing) read(r io.Reader) error {
+	in := bufio.NewScanner(r)
+	in.Buffer(make([]byte, 64<<10), maxDiffLine)
+	for in.Scan() {
+		line, err := decode(in.Bytes())
+		if err != nil {
+			return err
+		}
+		switch text(member(line, "kind")) {
+		case "diff":
+			from, to := member(line, "from"), member(line, "to")
+			fmt.Fprintf(d.out, "revision %s (%s) → %s (%s)\n", text(member(from, "revision")), text(member(from, "time")), text(member(to, "revision")), text(member(to, "time")))
+		case "end":
+			d.close()
+			d.total()
+			return nil
+		default:
+			d.line(line)
+		}
+	}
+	if err := in.Err(); err != nil {
+		return err
+	}
+	return errCutStream
+}
+
+func (d *differing) line(c any) {
+	section := "routes"
+	switch text(member(c, "kind")) {
+	case "item":
+		section = "routers, links, keys and the rest"
+	case "group", "entry":
+		section = "FIB of " + routerName(member(c, "router"))
+	}
+	if section != d.section {
+		d.close()
+		d.section = section
+		d.sums = append(d.sums, &sum{section: section})
+		fmt.Fprintf(d.out, "\n%s\n", section)
+	}
+	n := int64(1)
+	if p := member(c, "prefixes"); p != nil {
+		n = count(p)
+	}
+	switch s := d.sums[len(d.sums)-1]; text(member(c, "change")) {
+	case "added":
+		s.added += n
+	case "removed":
+		s.removed += n
+	default:
+		s.changed += n
+	}
+	if d.limit > 0 && d.shown == d.limit {
+		d.hidden++
+		return
+	}
+	d.shown++
+	fmt.Fprintf(d.out, "  %s %s\n", markOf(c), changeText(c))
+}
+
+func (d *differing) close() {
+	if d.hidden > 0 {
+		fmt.Fprintf(d.out, "  (%s more lines: --limit 0 shows all)\n", grouped(d.hidden))
+	}
+	d.shown, d.hidden = 0, 0
+}
+
+func (d *differing) total() {
+	if len(d.sums) == 0 {
+		fmt.Fprintln(d.out, "nothing changed")
+		return
+	}
+	fmt.Fprintln(d.out)
+	t := newTable(d.out)
+	for _, s := range d.sums {
+		t.row(s.section, "+"+strconv.FormatInt(s.added, 10), "-"+strconv.FormatInt(s.removed, 10), "~"+strconv.FormatInt(s.changed, 10))
+	}
+	_ = t.w.Flush() // as the lines before it
+}
+
+// changeText is a change in one line.
+func changeText(c any) string {
+	before, after := member(c, "before"), member(c, "after")
+	switch text(member(c, "kind")) {
+	case "route":
+		return routeText(text(member(c, "destination")), before, after)
+	case "item":
+		return itemText(before, after)
+	case "group":
+		examples := text(member(c, "examples"))
+		if n := count(member(c, "prefixes")); n > int64(len(list(c, "examples"))) {
+			examples += ", …"
+		}
+		return fmt.Sprintf("%s (%s): %s", prefixes(member(c, "prefixes")), examples, hopsText(before, after))
+	}
+	return text(member(c, "destination")) + ": " + hopsText(before, after)
+}
+
+// prefixes is so many of them.
+func prefixes(n any) string {
+	if count(n) == 1 {
+		return "1 prefix"
+	}
+	return grouped(n) + " prefixes"
+}
+
+// hopsText is how next hops changed; a side that is missing has no route.
+func hopsText(before, after any) string {
+	side := func(v any) string {
+		if v == nil {
+			return "no route"
+		}
+		return text(v)
+	}
+	switch {
+	case before == nil:
+		return side(after)
+	case after == nil:
+		return "was " + side(before)
+	}
+	return side(before) + " → " + side(after)
+}
+
+// routeText is a route, and of one that changed the members that did.
+func routeText(destination string, before, after any) string {
+	one := after
+	if one == nil {
+		one = before
+	}
+	line := fmt.Sprintf("%s via %s of %s", destination, hopOf(one), text(member(one, "router")))
+	if before == nil || after == nil {
+		return line + " metric " + text(member(one, "metric"))
+	}
+	return line + membersText(before, after)
+}
+
+// itemText is an item, and what of it changed.
+func itemText(before, after any) string {
+	one := after
+	if one == nil {
+		one = before
+	}
+	kind := strings.TrimSuffix(strings.TrimSuffix(text(member(one, "kind")), ".set"), ".put")
+	name := ""
+	for _, names := range subjects {
+		if member(one, names[0]) == nil {
+			continue
+		}
+		var parts []string
+		for _, n := range names {
+			if v := member(one, n); v != nil {
+				parts = append(parts, text(v))
+			}
+		}
+		name = strings.Join(parts, "-")
+		break
+	}
+	line := kind + " " + name
+	if before != nil && after != nil {
+		return line + membersText(before, after)
+	}
+	if v := member(one, "value"); v != nil {
+		line += " = " + text(cell(v))
+	}
+	return line
+}
+
+// membersText lists the members that differ, but for the revision.
+func membersText(before, after any) string {
+	x, _ := before.(map[string]any)
+	y, _ := after.(map[string]any)
+	keys := append(sortedKeys(x), sortedKeys(y)...)
+	slices.Sort(keys)
+	var parts []string
+	for _, k := range slices.Compact(keys) {
+		a, _ := json.Marshal(x[k])
+		b, _ := json.Marshal(y[k])
+		if k != "revision" && string(a) != string(b) {
+			parts = append(parts, k+" "+text(x[k])+" → "+text(y[k]))
+		}
+	}
+	if parts == nil {
+		return ""
+	}
+	return ": " + strings.Join(parts, ", ")
+}
