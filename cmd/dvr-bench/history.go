@@ -4,96 +4,163 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
-	"net/url"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
-	"dvr/cmd/internal/client"
-	"dvr/cmd/internal/testbed"
+	"dvr/controller/appender"
+	"dvr/controller/history"
+	"dvr/controller/node"
+	"dvr/dataplane/tables"
+	"dvr/eventlog"
+	"dvr/eventlog/etcdlog"
+	"dvr/projector"
 )
 
-// historyCommits is how many commits lie behind the table.
-const historyCommits = 1_000_000
+const (
+	historyCommits = 1_000_000 // of one route each, behind the table
+	// snapshotEvery is about what 64 MiB of log are, the distance of a node's snapshots.
+	snapshotEvery = 256_000
+)
 
-// benchHistory: a full table and a million commits of one route behind it; then
-// states of random revisions, of revisions near one that was asked for, and
-// diffs of a thousand commits near the head, each by one HTTP call.
+// benchHistory: a full table and a million commits of one route in an embedded
+// etcd, snapshots as a node takes them; then states of random revisions, of
+// revisions near one that was asked for, and diffs of a thousand commits near
+// the head, with the effect on one router.
 func benchHistory(ctx context.Context, r *report) error {
-	body, err := ndjson(64, 0)
+	defer node.Tune()()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s, err := store(ctx, filepath.Join(r.dir, "history"))
 	if err != nil {
 		return err
 	}
-	n, err := freshNode(ctx, filepath.Join(r.dir, "history"))
+	defer s.Close()
+	log, err := etcdlog.Open(ctx, s.Client(), etcdlog.Options{Node: "bench"})
 	if err != nil {
 		return err
 	}
-	defer n.Kill()
-	if _, err := n.Client.Do(ctx, client.Call{
-		Method: http.MethodPost, Path: "/v1/routes/import?timeout=5m", Body: body, Header: http.Header{"Content-Type": {"application/x-ndjson"}},
-	}, nil); err != nil {
-		return err
-	}
-	first, err := headOf(ctx, n)
+	a, err := appender.Open(ctx, log, appender.Options{Node: "bench"})
 	if err != nil {
 		return err
 	}
-	head := first
+	defer a.Close()
+	archive := history.NewArchive(log)
+	go archive.Follow(ctx, a) // ends with ctx
+	if err := appendTable(ctx, a); err != nil {
+		return err
+	}
+	first := a.State().Position().Revision
 	begin := time.Now()
-	for head < first+historyCommits {
-		if _, _, err := hammer(ctx, n.API, "/routes?wait=logged", 256, 5*time.Second, route); err != nil {
-			return err
-		}
-		if head, err = headOf(ctx, n); err != nil {
-			return err
-		}
+	if err := appendCommits(ctx, a, log); err != nil {
+		return err
 	}
+	now := a.State()
+	head := now.Position().Revision
 	note := fmt.Sprintf("%d revisions, written in %.0f s", head, time.Since(begin).Seconds())
+
 	random := rand.New(rand.NewPCG(1, 1))
-	ask := func(path string, q url.Values) (time.Duration, error) {
-		q.Set("timeout", "1m")
-		start := time.Now()
-		_, err := n.Client.Do(ctx, client.Call{Method: http.MethodGet, Path: path, Query: q}, nil)
-		return time.Since(start), err
+	var firsts, near, diffs, firstsCPU, nearCPU, diffsCPU durations
+	timed := func(wall, cpu *durations, call func() error) error {
+		used, start := processorTime(), time.Now()
+		err := call()
+		*wall, *cpu = append(*wall, time.Since(start)), append(*cpu, processorTime()-used)
+		return err
 	}
-	var firsts, near, diffs durations
-	for range 16 {
-		at := first + uint64(random.Int64N(int64(head-first)))
-		d, err := ask("/v1/links", url.Values{"at": {fmt.Sprint(at)}})
-		if err != nil {
+	state := func(at eventlog.Revision) func() error {
+		return func() error {
+			_, err := archive.State(ctx, now, at)
 			return err
 		}
-		firsts = append(firsts, d)
+	}
+	for range 16 {
+		at := first + eventlog.Revision(random.Int64N(int64(head-first)))
+		if err := timed(&firsts, &firstsCPU, state(at)); err != nil {
+			return err
+		}
 		for range 8 {
-			beside := min(max(at+uint64(random.IntN(1000)), first+500)-500, head)
-			if d, err = ask("/v1/links", url.Values{"at": {fmt.Sprint(beside)}}); err != nil {
+			beside := min(max(at+eventlog.Revision(random.IntN(1000)), first+500)-500, head)
+			if err := timed(&near, &nearCPU, state(beside)); err != nil {
 				return err
 			}
-			near = append(near, d)
 		}
 	}
+	lines := 0
 	for range 24 {
-		from := head - 10000 + uint64(random.IntN(9000))
-		d, err := ask("/v1/diff", url.Values{"from": {fmt.Sprint(from)}, "to": {fmt.Sprint(from + 1000)}, "router": {"*"}})
-		if err != nil {
+		from := head - 10000 + eventlog.Revision(random.IntN(9000))
+		if err := timed(&diffs, &diffsCPU, func() error {
+			d, err := archive.Diff(ctx, now, from, from+1000, func(_, _ *projector.State) ([]eventlog.RouterID, error) {
+				return []eventlog.RouterID{benchRouter}, nil
+			})
+			if err != nil {
+				return err
+			}
+			for range d.Lines() {
+				lines++
+			}
+			return nil
+		}); err != nil {
 			return err
 		}
-		diffs = append(diffs, d)
 	}
 	cold := diffs[0]
+	of := func(cpu durations) string {
+		return fmt.Sprintf("processor time %v", cpu.sort().at(.5).Round(10*time.Microsecond))
+	}
 	firsts, near, diffs = firsts.sort(), near.sort(), diffs.sort()
 	r.add(row{what: "state at a random revision among 1M commits, median", value: firsts.at(.5).Seconds(), unit: "s", must: 2, aim: 0.5,
-		note: fmt.Sprintf("slowest %v; %s", firsts.at(1).Round(time.Millisecond), note)})
+		note: fmt.Sprintf("%s; slowest %v; %s", of(firstsCPU), firsts.at(1).Round(time.Millisecond), note)})
 	r.add(row{what: "state within 500 revisions of it, median", value: milliseconds(near.at(.5)), unit: "ms", must: 50, aim: 5,
-		note: fmt.Sprintf("p90 %v, slowest %v", near.at(.9).Round(10*time.Microsecond), near.at(1).Round(time.Millisecond))})
+		note: fmt.Sprintf("%s; p90 %v, slowest %v", of(nearCPU), near.at(.9).Round(10*time.Microsecond), near.at(1).Round(time.Millisecond))})
 	r.add(row{what: "diff 1,000 commits apart, within 10,000 of head, median", value: milliseconds(diffs.at(.5)), unit: "ms", must: 200, aim: 20,
-		note: fmt.Sprintf("the first %v, slowest %v", cold.Round(time.Millisecond), diffs.at(1).Round(time.Millisecond))})
+		note: fmt.Sprintf("%s; the first %v, slowest %v; %d changes each", of(diffsCPU), cold.Round(time.Millisecond), diffs.at(1).Round(time.Millisecond), lines/len(diffs))})
 	return nil
 }
 
-// headOf is the newest revision of a node.
-func headOf(ctx context.Context, n *testbed.Node) (uint64, error) {
-	var status struct{ Revision uint64 }
-	_, err := n.Client.Do(ctx, client.Call{Method: http.MethodGet, Path: "/v1/status"}, &status)
-	return status.Revision, err
+// appendTable appends the full table in commits of 1,000 routes.
+func appendTable(ctx context.Context, a *appender.Appender) error {
+	origins, err := tables.Full()
+	if err != nil {
+		return err
+	}
+	spread := tables.NewSpread(64)
+	for begin := 0; begin < len(origins); begin += 1000 {
+		var events []eventlog.Event
+		for _, o := range origins[begin:min(begin+1000, len(origins))] {
+			events = append(events, &eventlog.RouteAnnounced{
+				RouteID: eventlog.RouteID{Router: eventlog.AllRouters, Origin: eventlog.DefaultOrigin, Destination: o.Prefix, NextHop: tables.NextHop(spread.Index(o), o.Prefix)},
+				Metric:  10, Preference: eventlog.DefaultPreference, Weight: eventlog.DefaultWeight,
+			})
+		}
+		if _, err := a.Append(ctx, appender.Request{Actor: "bench", Events: events}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// appendCommits appends historyCommits commits of one route by 1,000 callers,
+// with a snapshot now and then.
+func appendCommits(ctx context.Context, a *appender.Appender, log eventlog.Log) error {
+	var made atomic.Int64
+	for part := range historyCommits/snapshotEvery + 1 {
+		upTo := int64(min((part+1)*snapshotEvery, historyCommits))
+		enough := fmt.Errorf("enough")
+		_, _, err := parallel(1000, 10*time.Minute, func(w, i int) error {
+			if made.Add(1) > upTo {
+				return enough
+			}
+			_, err := a.Append(ctx, appender.Request{Actor: "bench", Events: []eventlog.Event{benchRoute(w, i+part)}})
+			return err
+		})
+		if made.Load() <= upTo {
+			return err // it ended before
+		}
+		made.Store(upTo)
+		st := a.State()
+		if _, err := log.WriteSnapshot(ctx, appender.Describe(st), st.Save); err != nil {
+			return err
+		}
+	}
+	return nil
 }
