@@ -65,6 +65,7 @@ func ribCommand(c *connection) *cobra.Command {
 		},
 	}
 	p.bind(cmd)
+	c.pastFlag(cmd)
 	return cmd
 }
 
@@ -83,5 +84,6 @@ func fibCommand(c *connection) *cobra.Command {
 		},
 	}
 	p.bind(cmd)
+	c.pastFlag(cmd)
 	return cmd
 }
