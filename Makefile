@@ -18,9 +18,10 @@ EXECS      ?=
 FUZZ_CPP   := engine updates stored text delta
 FUZZ_GO    := $(shell grep -rlE '^func Fuzz' --include=*_test.go . 2>/dev/null | xargs -r -n1 dirname | sort -u)
 FUZZ_DIR   := $(CURDIR)/build/fuzz-go
+DASHBOARD  := controller/dashboard
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster build go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress stress-engine robustness bench bench-kernel bench-lpm profile lint gen clean
+.PHONY: help run cluster build dashboard dashboard-test go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress stress-engine robustness bench bench-kernel bench-lpm profile lint gen clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -31,9 +32,15 @@ run: build ## build what is missing, start one node and one data plane in the fo
 cluster: build ## the same for a cluster of three nodes with data planes: page and control API on port 8080 (Ctrl-C stops all)
 	@bin/dvr launch --data-planes
 
-build: go cpp ## binaries in bin/ (installs the C++ toolchain where it is missing)
+build: dashboard cpp ## dashboard, then binaries in bin/ (installs npm and the C++ toolchain where they are missing)
+	@$(MAKE) --no-print-directory go
 
-go: ## bin/dvr, bin/dvr-bench, with Go alone
+dashboard: $(DASHBOARD)/dist/site/index.html ## the page that every node serves, embedded in bin/dvr by the next `make go`
+
+$(DASHBOARD)/dist/site/index.html: deploy/dashboard.sh $(shell find $(DASHBOARD)/src $(DASHBOARD)/static $(DASHBOARD)/tools -type f) $(wildcard $(DASHBOARD)/*.ts $(DASHBOARD)/*.js $(DASHBOARD)/*.json)
+	@deploy/dashboard.sh
+
+go: ## bin/dvr, bin/dvr-bench, with Go alone (and the dashboard, where it is built)
 	@echo "building bin/dvr, bin/dvr-bench (minutes the first time)"
 	@go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/dvr ./cmd/dvr-bench
 
@@ -48,7 +55,7 @@ cpp: ## bin/dvr-dataplane, bin/libdvrlpm.so
 # The tests, and what they build themselves, are compiled as bin/dvr is, with its profile: each package once.
 test: export GOFLAGS := $(GOFLAGS) -trimpath '-pgo=$(CURDIR)/cmd/dvr/default.pgo'
 test: ## every test, Go and C++, and the fuzzers for 2 s each, 8 to 16 minutes on 2 cores
-	@deploy/toolchain.sh test & tools=$$!; $(MAKE) --no-print-directory go; built=$$?; wait $$tools && exit $$built
+	@deploy/toolchain.sh test & tools=$$!; $(MAKE) --no-print-directory dashboard && $(MAKE) --no-print-directory go; built=$$?; wait $$tools && exit $$built
 	@$(MAKE) --no-print-directory cpp
 	@echo "building the C++ tests (minutes the first time)"
 	@cmake --build build/release -j $(JOBS) -- --quiet
@@ -133,4 +140,4 @@ gen: ## Go code from dataplane/proto and controller/peer
 	@PATH=$(TOOLS):$$PATH protoc -I controller/peer --go_out=. --go_opt=module=dvr --go-grpc_out=. --go-grpc_opt=module=dvr peer.proto
 
 clean: ## remove what was built (not ./data)
-	rm -rf bin build dvr-control-plane
+	rm -rf bin build dvr-control-plane $(DASHBOARD)/dist/site $(DASHBOARD)/node_modules $(DASHBOARD)/.svelte-kit

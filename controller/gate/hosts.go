@@ -45,13 +45,8 @@ func NewHosts(remedy string, names ...string) *Hosts {
 // not come from another site, else ErrForeignHost or ErrCrossSite. It allocates
 // nothing for the usual request.
 func (h *Hosts) Admit(r *http.Request) error {
-	host := r.Host
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && strings.IndexByte(host[i:], ']') < 0 {
-		host = host[:i]
-	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	if _, ok := h.names[host]; !ok && !h.otherSpelling(host) {
-		return fmt.Errorf("%w %q: %s", ErrForeignHost, r.Host, h.remedy)
+	if err := h.AdmitHost(r); err != nil {
+		return err
 	}
 	if site := r.Header["Sec-Fetch-Site"]; len(site) > 0 && site[0] != "same-origin" && site[0] != "none" {
 		return &CrossSiteError{"Sec-Fetch-Site", site[0]}
@@ -61,6 +56,21 @@ func (h *Hosts) Admit(r *http.Request) error {
 		if !ok || !strings.EqualFold(host, r.Host) {
 			return &CrossSiteError{"Origin", origin[0]}
 		}
+	}
+	return nil
+}
+
+// AdmitHost is the first half of Admit. It is enough for files that are the
+// same for everybody, such as the dashboard's: a link to them works from
+// everywhere.
+func (h *Hosts) AdmitHost(r *http.Request) error {
+	host := r.Host
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && strings.IndexByte(host[i:], ']') < 0 {
+		host = host[:i]
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if _, ok := h.names[host]; !ok && !h.otherSpelling(host) {
+		return fmt.Errorf("%w %q: %s", ErrForeignHost, r.Host, h.remedy)
 	}
 	return nil
 }

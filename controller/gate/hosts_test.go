@@ -34,6 +34,9 @@ func TestAdmit(t *testing.T) {
 		if err := h.Admit(r); !errors.Is(err, test.want) || test.want == nil && err != nil {
 			t.Errorf("Host %q, %s %q: %v, want %v", test.host, test.header, test.value, err, test.want)
 		}
+		if err := h.AdmitHost(r); errors.Is(err, ErrForeignHost) != errors.Is(test.want, ErrForeignHost) || errors.Is(err, ErrCrossSite) {
+			t.Errorf("Host %q alone, %s %q: %v", test.host, test.header, test.value, err)
+		}
 	}
 	r := &http.Request{Host: "localhost:8080", Header: http.Header{"Origin": {"http://localhost:8080"}}}
 	if n := testing.AllocsPerRun(100, func() { _ = h.Admit(r) }); n > 0 {

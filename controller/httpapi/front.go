@@ -42,6 +42,13 @@ type FrontConfig struct {
 	Hosts   []string
 	Version string
 	Logger  *zap.Logger // nil: none
+	Pages   Pages       // nil: none
+}
+
+// Pages are files that need no node, such as the dashboard.
+type Pages interface {
+	// Serve answers a request for one of them and reports whether it was one.
+	Serve(w http.ResponseWriter, r *http.Request) bool
 }
 
 // Front is the node's HTTP listener. It answers from the node's first moment
@@ -98,6 +105,9 @@ func (f *Front) Shutdown(ctx context.Context) error {
 
 // ServeHTTP implements http.Handler.
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f.config.Pages != nil && r.Method != http.MethodPost && f.hosts.AdmitHost(r) == nil && f.config.Pages.Serve(w, r) {
+		return
+	}
 	if api := f.api.Load(); api != nil {
 		(*api).ServeHTTP(w, r)
 		return

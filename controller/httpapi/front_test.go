@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -106,5 +107,40 @@ func TestFrontWaits(t *testing.T) {
 	}
 	if r := ask(t, f, "POST", "/routes", "Content-Type: application/json"); r.Code != 201 || a.revision() != eventlog.Revision(2) {
 		t.Errorf("open: %d %s", r.Code, r.Body)
+	}
+}
+
+// somePages serve / alone.
+type somePages struct{}
+
+func (somePages) Serve(w http.ResponseWriter, r *http.Request) bool {
+	if r.URL.Path != "/" || r.Method != http.MethodGet {
+		return false
+	}
+	_, _ = io.WriteString(w, "page")
+	return true
+}
+
+// TestFrontPages: pages are there from the first moment on, also by a link from
+// another site, and never under a foreign name.
+func TestFrontPages(t *testing.T) {
+	a := newAPI(t)
+	f := NewFront(FrontConfig{Node: a.node, Waiting: func() Waiting { return Waiting{Reason: "starting"} }, Pages: somePages{}})
+	for range 2 {
+		for _, header := range []string{"", "Sec-Fetch-Site: cross-site"} {
+			if r := ask(t, f, "GET", "/", header); r.Code != 200 || r.Body != "page" {
+				t.Errorf("%s: %d %s", header, r.Code, r.Body)
+			}
+		}
+		if r := ask(t, f, "GET", "/", "Host: evil.example"); r.Code != 403 || r.Body == "page" {
+			t.Errorf("a foreign host: %d %s", r.Code, r.Body)
+		}
+		if r := ask(t, f, "POST", "/"); r.Code == 200 {
+			t.Errorf("POST: %d %s", r.Code, r.Body)
+		}
+		if r := ask(t, f, "GET", "/livez"); r.Code != 200 || r.Body == "page" {
+			t.Errorf("/livez: %d %s", r.Code, r.Body)
+		}
+		f.Open(New(Config{Service: a.svc, Node: a.node, Version: "v1"}).Handler())
 	}
 }

@@ -14,6 +14,7 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 	"go.uber.org/zap"
 
+	"dvr/controller/dashboard"
 	"dvr/controller/gate"
 )
 
@@ -102,10 +103,13 @@ func (l *Launcher) handler() http.Handler {
 	}
 	add(http.MethodGet, "/", func(http.ResponseWriter, *http.Request) error { return errNoPath })
 
-	proxy := l.proxy()
+	proxy, site := l.proxy(), dashboard.New(dashboard.Launcher)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
+		if site.Built() && l.hosts.AdmitHost(r) == nil && site.Serve(w, r) {
+			return
+		}
 		if err := l.hosts.Admit(r); err != nil {
 			l.problem(w, r, err)
 			return

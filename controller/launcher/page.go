@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// The page at / until the dashboard takes its place.
+// The page at / of a program that was built without the dashboard.
 var (
 	//go:embed page/index.html
 	pageHTML []byte

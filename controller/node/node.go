@@ -18,6 +18,7 @@ import (
 
 	"dvr/controller/appender"
 	"dvr/controller/cluster"
+	"dvr/controller/dashboard"
 	"dvr/controller/etcdserver"
 	"dvr/controller/fibstream"
 	"dvr/controller/httpapi"
@@ -172,7 +173,7 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	limitMemory(s.MemoryLimit, n.log)
 	n.startup = newStartup(n)
 	n.front = httpapi.NewFront(httpapi.FrontConfig{
-		Node: n.startup, Waiting: n.startup.waiting, Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log,
+		Node: n.startup, Waiting: n.startup.waiting, Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log, Pages: dashboard.New(dashboard.Node),
 	})
 	n.serve("HTTP", func() error { return n.front.Serve(n.api) })
 
