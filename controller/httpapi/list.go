@@ -13,9 +13,12 @@ import (
 
 const defaultPage = 1000
 
-var listParams = with(readParams, "router", "within", "covering", "next_hop", "limit", "cursor")
+var listParams = with(readParams, "router", "within", "covering", "next_hop", "limit", "cursor", "offset", "total")
 
 // listRoutes is GET /v1/routes: a page of the stored routes, or all as NDJSON.
+// offset leaves out what comes first, total counts all: both for who looks into
+// the middle of a long list, at the cost of walking what is not shown. Beside
+// offset there is no cursor: no state is kept for it.
 func (s *Server) listRoutes(c echo.Context) error {
 	r := c.Request()
 	q, err := parseQuery(r.URL.RawQuery, listParams)
@@ -39,11 +42,24 @@ func (s *Server) listRoutes(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	offset, err := q.revision("offset")
+	if err != nil {
+		return fieldError("offset", "must be a whole number")
+	}
+	total := q.get("total") == "true"
+	if q.has("total") && !total && q.get("total") != "false" {
+		return fieldError("total", "must be true or false")
+	}
 	how, err := q.read()
 	if err != nil {
 		return err
 	}
 	if q.has("cursor") {
+		for _, name := range []string{"offset", "total"} {
+			if q.has(name) {
+				return fieldError(name, "has no meaning beside a cursor, which says where it goes on")
+			}
+		}
 		// A cursor names the state that it goes on with.
 		for _, name := range readParams[:2] {
 			if q.has(name) {
@@ -55,8 +71,10 @@ func (s *Server) listRoutes(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if lines && q.has("limit") {
-		return fieldError("limit", "has no meaning for a stream of everything")
+	for _, name := range []string{"limit", "offset", "total"} {
+		if lines && q.has(name) {
+			return fieldError(name, "has no meaning for a stream of everything")
+		}
 	}
 	p, err := s.service.Page(r.Context(), how, f, q.get("cursor"))
 	if err != nil {
@@ -70,11 +88,22 @@ func (s *Server) listRoutes(c echo.Context) error {
 	defer putBuffer(b)
 	o := b.object()
 	o.list("routes")
-	n, next := 0, ""
+	n, walked, next := 0, uint64(0), ""
 	for cand := range p.Routes() {
+		if walked++; walked%65536 == 0 && r.Context().Err() != nil {
+			return r.Context().Err()
+		}
+		if walked <= uint64(offset) {
+			continue
+		}
 		if n == limit { // one more exists
-			if next, err = p.Next(s.service); err != nil {
-				return err
+			if next == "" && !q.has("offset") {
+				if next, err = p.Next(s.service); err != nil {
+					return err
+				}
+			}
+			if total {
+				continue
 			}
 			break
 		}
@@ -90,6 +119,9 @@ func (s *Server) listRoutes(c echo.Context) error {
 	if next != "" {
 		o.str("next", next)
 		c.Response().Header()[headerCursor] = []string{next}
+	}
+	if total {
+		o.uint("total", walked)
 	}
 	o.uint("revision", uint64(p.State.Position().Revision))
 	stale(o, p.View)

@@ -109,6 +109,46 @@ func TestFilters(t *testing.T) {
 	}
 }
 
+// TestOffsets: any piece of a listing is the same as it is in the whole.
+func TestOffsets(t *testing.T) {
+	a := newAPI(t)
+	for i := range 7 {
+		a.add(fmt.Sprintf("10.%d.0.0/16", i), "192.0.2.1", 1)
+		a.add(fmt.Sprintf("10.%d.0.0/16", i), fmt.Sprintf("192.0.2.%d", 2+i%2), 1)
+	}
+	for _, filter := range []string{"", "next_hop=192.0.2.1&", "within=10.2.0.0%2F15&", "covering=10.4.0.1&", "next_hop=192.0.2.9&"} {
+		whole, _ := pages(t, a, filter, nil)
+		for offset := 0; offset <= len(whole)+1; offset++ {
+			for _, limit := range []int{1, 3, 20} {
+				m := a.must("GET", fmt.Sprintf("/v1/routes?%stotal=true&offset=%d&limit=%d", filter, offset, limit), "").json(t)
+				got := []string{}
+				for _, x := range m["routes"].([]any) {
+					x := x.(map[string]any)
+					got = append(got, fmt.Sprint(x["router"], " ", x["destination"], " ", x["next_hop"]))
+				}
+				from := min(offset, len(whole))
+				want := append([]string{}, whole[from:min(from+limit, len(whole))]...)
+				if diff := cmp.Diff(want, got); diff != "" || m["total"] != float64(len(whole)) || m["next"] != nil {
+					t.Errorf("%soffset=%d limit=%d: total %v, next %v: %s", filter, offset, limit, m["total"], m["next"], diff)
+				}
+			}
+		}
+	}
+	if m := a.must("GET", "/v1/routes?total=true&limit=2", "").json(t); m["total"] != 14.0 || m["next"] == nil {
+		t.Errorf("%v", m)
+	}
+	for query, field := range map[string]string{
+		"offset=-1": "offset", "offset=x": "offset", "total=1": "total", "offset=1&cursor=x": "offset", "total=true&cursor=x": "total",
+	} {
+		if r := a.do("GET", "/v1/routes?"+query, ""); r.Code != 400 || r.json(t)["field"] != field {
+			t.Errorf("%s: %d %s", query, r.Code, r.Body)
+		}
+	}
+	if r := a.do("GET", "/v1/routes?offset=1", "", "Accept: application/x-ndjson"); r.Code != 400 || r.json(t)["field"] != "offset" {
+		t.Errorf("a stream with an offset: %d %s", r.Code, r.Body)
+	}
+}
+
 func TestCursorsOfOtherListings(t *testing.T) {
 	a := newAPI(t)
 	a.add("10.1.0.0/16", "192.0.2.1", 1)

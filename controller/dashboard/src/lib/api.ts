@@ -1,0 +1,113 @@
+// The HTTP API, on the node beside the page or, through the launcher, on one that is online.
+import { session } from './session.svelte';
+
+/** An answer that is not a success: RFC 9457's members, and the field at fault where one is. */
+export class Problem extends Error {
+  constructor(
+    readonly status: number,
+    readonly title: string,
+    readonly detail: string,
+    readonly slug = '',
+    readonly field = '',
+    readonly body: Record<string, unknown> = {},
+  ) {
+    super(detail || title);
+  }
+}
+
+/** The network or the process did not answer at all. */
+export const unreachable = (what: string) =>
+  new Problem(0, 'No answer', `${what} does not answer. The page tries again by itself; what it shows is what it knew last.`, 'unreachable');
+
+export interface Answer<T> {
+  body: T;
+  etag: string;
+  cursor: string;
+  stale: boolean;
+}
+
+type Params = Record<string, string | number | boolean | null | undefined>;
+
+export function query(params: Params = {}): string {
+  const q = new URLSearchParams();
+  for (const [name, value] of Object.entries(params)) if (value !== undefined && value !== null && value !== '' && value !== false) q.set(name, String(value));
+  const text = q.toString();
+  return text && `?${text}`;
+}
+
+async function problemOf(r: Response): Promise<Problem> {
+  let p: Record<string, unknown> = {};
+  try {
+    p = await r.json();
+  } catch {
+    // Not of ours: the status has to do.
+  }
+  const text = (name: string) => (typeof p[name] === 'string' ? (p[name] as string) : '');
+  return new Problem(r.status, text('title') || `HTTP ${r.status}`, text('detail') || text('error') || r.statusText, text('type').split('/').pop(), text('field'), p);
+}
+
+async function once<T>(url: string, init: RequestInit): Promise<Answer<T>> {
+  const r = await fetch(url, { cache: 'no-store', ...init });
+  if (!r.ok) throw await problemOf(r);
+  const h = r.headers;
+  const body = r.status === 204 ? (undefined as T) : ((await r.json()) as T);
+  return { body, etag: h.get('ETag') ?? '', cursor: h.get('DVR-Next-Cursor') ?? '', stale: h.get('DVR-Stale') === 'true' };
+}
+
+const offline = (e: unknown) => e instanceof TypeError || (e instanceof Problem && (e.slug === 'offline' || e.slug === 'starting'));
+
+/** Reads; where a node is gone, from another one that the launcher says is online. */
+export async function get<T>(path: string, params: Params = {}, signal?: AbortSignal): Promise<Answer<T>> {
+  await session.ready;
+  const tried: string[] = [];
+  for (;;) {
+    const node = session.pick(tried);
+    if (node === null) throw unreachable('No node');
+    try {
+      return await once<T>(session.base(node) + path + query(params), { signal });
+    } catch (e) {
+      if (signal?.aborted) throw e;
+      tried.push(node);
+      if (!offline(e) || session.pick(tried) === null) throw e instanceof TypeError ? unreachable(node ? `Node ${node}` : 'The node') : e;
+    }
+  }
+}
+
+export interface Sending {
+  params?: Params;
+  body?: unknown;
+  headers?: Record<string, string>;
+}
+
+/**
+ * Changes. It is sent once: every change has an Idempotency-Key, and a node that is known to be gone is not
+ * asked, but what went wrong on the way is for the person to see.
+ */
+export async function send<T>(method: 'PUT' | 'POST' | 'DELETE', path: string, { params, body, headers }: Sending = {}): Promise<Answer<T>> {
+  await session.ready;
+  const node = session.pick([]);
+  if (node === null) throw unreachable('No node');
+  const h: Record<string, string> = { 'X-DVR-Actor': session.actor, 'Idempotency-Key': key(), ...headers };
+  if (body !== undefined) h['Content-Type'] = 'application/json';
+  try {
+    return await once<T>(session.base(node) + path + query(params), { method, headers: h, body: body === undefined ? undefined : JSON.stringify(body) });
+  } catch (e) {
+    throw e instanceof TypeError ? unreachable(node ? `Node ${node}` : 'The node') : e;
+  }
+}
+
+/** The launcher's control API. */
+export async function control<T>(method: 'GET' | 'POST', path: string, body?: unknown): Promise<T> {
+  try {
+    const init: RequestInit = { method };
+    if (body !== undefined) Object.assign(init, { headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
+    return (await once<T>(`/api/control/${path}`, init)).body;
+  } catch (e) {
+    throw e instanceof TypeError ? unreachable('The launcher') : e;
+  }
+}
+
+// crypto.randomUUID exists in secure contexts only; a node may be reached by another name than localhost.
+function key(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, '0')).join('');
+}

@@ -1,0 +1,55 @@
+// Events of the log in words.
+import type { Event } from './types';
+
+const text = (v: unknown) => (v === undefined || v === null ? '' : String(v));
+const router = (e: Event) => (text(e.router) && e.router !== '*' ? ` at ${text(e.router)}` : '');
+const link = (e: Event) => `${text(e.a)} – ${text(e.b)}${e.name ? ` (${text(e.name)})` : ''}`;
+
+/** verb is how it is shown; about names what it is about; rest says more; where leads there. */
+export interface Described {
+  verb: string;
+  tone: 'good' | 'bad' | 'warn' | 'accent' | '';
+  about: string;
+  rest: string;
+  where?: [string, Record<string, string>];
+}
+
+export function describe(e: Event): Described {
+  switch (e.kind) {
+    case 'route.announced':
+      return {
+        verb: 'route',
+        tone: 'good',
+        about: text(e.destination),
+        rest: `via ${text(e.next_hop) || text(e.type)}${e.metric ? `, metric ${text(e.metric)}` : ''}${router(e)}`,
+        where: ['/routes', { destination: text(e.destination) }],
+      };
+    case 'route.withdrawn':
+      return { verb: 'withdrawn', tone: 'bad', about: text(e.destination), rest: `via ${text(e.next_hop) || text(e.type)}${router(e)}`, where: ['/routes', { destination: text(e.destination) }] };
+    case 'link.set':
+      return {
+        verb: e.down ? 'link down' : 'link',
+        tone: e.down ? 'bad' : 'good',
+        about: link(e),
+        rest: e.cost_ab === e.cost_ba ? `cost ${text(e.cost_ab ?? 1)}` : `cost ${text(e.cost_ab ?? 1)} there, ${text(e.cost_ba ?? 1)} back`,
+        where: ['/topology', { link: `${text(e.a)}/${text(e.b)}/${text(e.name)}` }],
+      };
+    case 'link.removed':
+      return { verb: 'link removed', tone: 'bad', about: link(e), rest: '' };
+    case 'link.observed':
+      return { verb: `link seen ${text(e.state)}`, tone: e.state === 'up' ? 'good' : 'warn', about: link(e), rest: `by ${text(e.router)}` };
+    case 'router.set':
+      return { verb: e.drained ? 'router drained' : 'router', tone: e.drained ? 'warn' : 'good', about: text(e.router), rest: text(e.description), where: ['/topology', { router: text(e.router) }] };
+    case 'router.removed':
+      return { verb: 'router removed', tone: 'bad', about: text(e.router), rest: '' };
+    case 'key.put':
+      return { verb: 'key', tone: 'good', about: text(e.key), rest: `= ${text(e.value).slice(0, 120)}`, where: ['/kv', { key: text(e.key) }] };
+    case 'key.deleted':
+      return { verb: 'key deleted', tone: 'bad', about: text(e.key), rest: '', where: ['/kv', { key: text(e.key) }] };
+  }
+  const rest = Object.entries(e)
+    .filter(([k]) => k !== 'kind')
+    .map(([k, v]) => `${k}=${typeof v === 'object' ? JSON.stringify(v) : text(v)}`)
+    .join(' ');
+  return { verb: e.kind, tone: '', about: '', rest: rest.slice(0, 200) };
+}

@@ -1,0 +1,61 @@
+// What the browser's one event stream tells, as state of the page.
+import { Stream, type Head, type Told } from './stream';
+import type { LaunchedNode, Member, Plane } from './types';
+
+class Live {
+  state = $state<Told['state']>('connecting');
+  launcher = $state<Told['launcher']>('connecting');
+  problem = $state('');
+  heard = $state(0);
+  source = $state('');
+  revision = $state(0);
+  head = $state.raw<Head | undefined>();
+  rate = $state.raw<[number, number][]>([]);
+  nodes = $state.raw<Record<string, LaunchedNode>>({});
+  members = $state.raw<Record<string, Member>>({});
+  planes = $state.raw<Record<string, Plane>>({});
+  nodesKnown: Promise<void>;
+  private known = () => {};
+  private texts: Record<string, string> = {};
+
+  constructor() {
+    this.nodesKnown = new Promise((done) => (this.known = done));
+  }
+
+  start(host: 'node' | 'launcher') {
+    if (typeof SharedWorker === 'undefined') {
+      new Stream((t) => this.take(t)).start(host);
+      return;
+    }
+    const worker = new SharedWorker(new URL('./stream.worker.ts', import.meta.url), { type: 'module', name: 'dvr' });
+    worker.port.onmessage = ({ data }) => this.take(data as Told);
+    worker.port.postMessage(host);
+    addEventListener('pagehide', () => worker.port.postMessage('bye'));
+    addEventListener('pageshow', (e) => e.persisted && worker.port.postMessage(host));
+  }
+
+  private take(t: Told) {
+    this.state = t.state;
+    this.launcher = t.launcher;
+    this.problem = t.problem;
+    this.heard = t.heard;
+    this.source = t.source;
+    this.revision = t.revision;
+    this.head = t.head;
+    this.rate = [...t.rate];
+    // Effects run for what has changed only.
+    this.differs('nodes', t.nodes) && (this.nodes = { ...t.nodes });
+    this.differs('members', t.members) && (this.members = { ...t.members });
+    this.differs('planes', t.planes) && (this.planes = { ...t.planes });
+    if (t.known) this.known();
+  }
+
+  private differs(name: string, value: unknown): boolean {
+    const text = JSON.stringify(value);
+    const changed = this.texts[name] !== text;
+    this.texts[name] = text;
+    return changed;
+  }
+}
+
+export const live = new Live();
