@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# dashboard.sh: builds the dashboard, which the next build of bin/dvr embeds.
+# dashboard.sh: builds the dashboard, which the next build of bin/dvr embeds; with the argument test it runs that
+# bin/dvr and the dashboard's tests in Chromium.
 #
 # It needs Node 20.19 or newer and npm. Debian's npm is installed where there is none, and where the machine's Node is
 # older than that (Debian 12), a newer one comes as an npm package into build/node, for this build alone.
@@ -27,6 +28,7 @@ fi
 command -v npm >/dev/null || deploy/toolchain.sh dashboard
 
 cd controller/dashboard
-echo "building the dashboard (a minute the first time)"
+[[ ${1:-} == test ]] || echo "building the dashboard (a minute the first time)"
 [[ node_modules/.package-lock.json -nt package-lock.json ]] || quietly npm ci
+if [[ ${1:-} == test ]]; then exec npm test --silent; fi
 quietly npm run build

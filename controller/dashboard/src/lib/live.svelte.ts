@@ -31,7 +31,7 @@ class Live {
     worker.port.onmessage = ({ data }) => this.take(data as Told);
     worker.port.postMessage(host);
     addEventListener('pagehide', () => worker.port.postMessage('bye'));
-    addEventListener('pageshow', (e) => e.persisted && worker.port.postMessage(host));
+    addEventListener('pageshow', (e) => (e as PageTransitionEvent).persisted && worker.port.postMessage(host));
   }
 
   private take(t: Told) {

@@ -154,7 +154,7 @@ interface Gone {
   gone?: boolean;
 }
 
-function note<T extends Gone>(all: Record<string, T>, id: string, item: T) {
+function note<T>(all: Record<string, T>, id: string, item: T & Gone) {
   if (item.gone) delete all[id];
   else all[id] = item;
 }

@@ -7,9 +7,12 @@ const stream = new Stream((told: Told) => {
 
 (self as unknown as SharedWorkerGlobalScope).onconnect = (connected) => {
   const port = connected.ports[0];
-  ports.add(port);
   port.onmessage = ({ data }) => {
-    if (data === 'bye') ports.delete(port);
-    else stream.start(data as 'node' | 'launcher');
+    if (data === 'bye') {
+      ports.delete(port);
+      return;
+    }
+    ports.add(port);
+    stream.start(data as 'node' | 'launcher');
   };
 };

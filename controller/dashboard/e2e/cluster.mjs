@@ -1,0 +1,131 @@
+// A real cluster for the tests: a launcher with one or more nodes, on ports of its own, and a browser.
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const root = new URL('../../../', import.meta.url).pathname;
+export const binary = process.env.DVR_BINARY || join(root, 'bin/dvr');
+const browsers = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+const executable = process.env.CHROMIUM || browsers.find(existsSync);
+
+/** Why the tests cannot run here; empty: they can. DVR_REQUIRE_BINARIES makes that a failure. */
+export function missing() {
+  const why = !executable ? 'Chromium is not installed: deploy/toolchain.sh test' : !existsSync(binary) ? `${binary} is not built: make build` : '';
+  if (why && process.env.DVR_REQUIRE_BINARIES) throw new Error(why);
+  return why;
+}
+
+/** free finds n ports in a row that nobody listens on. */
+async function free(n) {
+  const listens = (port) =>
+    new Promise((done) => {
+      const s = createServer();
+      s.once('error', () => done(false));
+      s.listen(port, '127.0.0.1', () => s.close(() => done(true)));
+    });
+  for (;;) {
+    const first = 20000 + Math.floor(Math.random() * 12000);
+    if ((await Promise.all(Array.from({ length: n }, (_, i) => listens(first + i)))).every(Boolean)) return first;
+  }
+}
+
+export async function eventually(what, check, patience = 60_000) {
+  const end = Date.now() + patience;
+  for (let last; ; ) {
+    try {
+      const got = await check();
+      if (got) return got;
+    } catch (e) {
+      last = e;
+    }
+    if (Date.now() > end) throw new Error(`not within ${patience / 1000} s: ${what}${last ? ` (${last})` : ''}`);
+    await new Promise((done) => setTimeout(done, 50));
+  }
+}
+
+export class Cluster {
+  static async start(nodes, planes) {
+    const c = new Cluster();
+    c.dir = mkdtempSync(join(tmpdir(), 'dvr-dashboard-'));
+    // APIs, data planes 100 and 200 above, Raft, and etcd clients 5921 below that.
+    const api = await free(nodes + 6);
+    const raft = (await free(nodes + 4)) + 6000;
+    const port = await free(1);
+    c.base = `http://127.0.0.1:${port}`;
+    c.api = `http://127.0.0.1:${api}`;
+    const args = ['launch', '--nodes', nodes, '--data-dir', join(c.dir, 'data'), '--listen', `:${port}`, '--api-base', api, '--api-step', 1, '--raft-base', raft];
+    c.log = '';
+    c.process = spawn(binary, [...args.map(String), ...(planes ? ['--data-planes'] : [])], { stdio: ['ignore', 'pipe', 'pipe'] });
+    for (const s of [c.process.stdout, c.process.stderr]) s.on('data', (d) => (c.log += d));
+    await eventually('a healthy cluster', async () => {
+      if (c.process.exitCode !== null) throw new Error(c.log);
+      const all = Object.values(await c.nodes());
+      return all.length === nodes && all.every((n) => n.status === 'online') && all.some((n) => n.is_leader);
+    }, 120_000);
+    return c;
+  }
+  async nodes() {
+    return (await fetch(`${this.base}/api/control/nodes`)).json();
+  }
+  /** call asks the first node itself, past the page. */
+  async call(method, path, body, headers = {}) {
+    const r = await fetch(this.api + path, { method, headers: body ? { 'Content-Type': 'application/json', ...headers } : headers, body: body && JSON.stringify(body) });
+    const text = await r.text();
+    return { status: r.status, body: text ? JSON.parse(text) : undefined };
+  }
+  async must(method, path, body) {
+    const r = await this.call(method, path, body);
+    if (r.status >= 300) throw new Error(`${method} ${path}: ${r.status} ${JSON.stringify(r.body)}`);
+    return r.body;
+  }
+  async stop() {
+    this.process.kill('SIGTERM');
+    await new Promise((done) => (this.process.exitCode !== null ? done() : this.process.once('exit', done)));
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+const axe = readFileSync(new URL('../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
+
+export class Browser {
+  static async start(base) {
+    const b = new Browser();
+    b.base = base;
+    b.faults = [];
+    b.chromium = await chromium.launch({
+      executablePath: executable,
+      args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    });
+    return b;
+  }
+  /** open makes a page of a person of its own; what it complains of is kept in faults. */
+  async open(path = '/', options = {}) {
+    const context = await this.chromium.newContext({ viewport: { width: 1360, height: 860 }, ...options });
+    context.setDefaultTimeout(30_000);
+    const page = await context.newPage();
+    const foreign = (url) => !url.startsWith(this.base) && !url.startsWith('data:') && !url.startsWith('blob:');
+    page.on('request', (r) => foreign(r.url()) && this.faults.push(`a request to ${r.url()}`));
+    page.on('pageerror', (e) => this.faults.push(`${e.stack}`));
+    page.on('console', (m) => {
+      // Chromium notes every answer that is an error; which are expected is the tests' to say.
+      if (['error', 'warning'].includes(m.type()) && !/status of (404|409|412|502|503|400)/.test(m.text()) && !/ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED/.test(m.text())) this.faults.push(`${m.type()}: ${m.text()}`);
+    });
+    await page.goto(`${this.base}/#${path}`);
+    return page;
+  }
+  async go(page, path) {
+    await page.goto(`${this.base}/#${path}`);
+  }
+  /** violations are what axe finds, in words. */
+  async violations(page) {
+    await page.evaluate(`${axe}; undefined`); // past the policy, which forbids it to the page itself
+    const found = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] }));
+    return found.violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(' | ')}`.slice(0, 900));
+  }
+  async stop() {
+    await this.chromium.close();
+  }
+}

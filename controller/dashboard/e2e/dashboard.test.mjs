@@ -1,0 +1,302 @@
+// The dashboard in a real browser against a real cluster: every page, every action through to its effect.
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { Browser, Cluster, eventually, missing } from './cluster.mjs';
+
+const shots = process.env.DVR_SCREENSHOTS; // a folder to look at
+const skip = missing();
+
+describe('dashboard', { skip: skip || false }, () => {
+  /** @type {Cluster} */ let cluster;
+  /** @type {Browser} */ let browser;
+  let page;
+
+  before(async () => {
+    cluster = await Cluster.start(3, false);
+    browser = await Browser.start(cluster.base);
+    for (const r of ['fra1', 'ams1', 'lon1']) await cluster.must('PUT', `/v1/routers/${r}`, { description: `core ${r}` });
+    await cluster.must('PUT', '/v1/links/fra1/ams1', { cost_ab: 3, cost_ba: 3 });
+    await cluster.must('PUT', '/v1/links/ams1/lon1', { cost_ab: 4, cost_ba: 4 });
+    await cluster.must('POST', '/routes?reason=first', { destination: '10.1.0.0/16', next_hop: '192.168.1.1', metric: 100 });
+    await cluster.must('POST', '/routes', { destination: '10.2.0.0/16', next_hop: '192.168.2.1', metric: 10, router: 'lon1' });
+    await cluster.must('PUT', '/kv/site%2Fname', { value: 'core one' });
+    await cluster.must('PUT', '/kv/strange%2F%2F..%20%3Cb%3E', { value: '<script>window.pwned = 1</script>' });
+    page = await browser.open('/');
+  });
+  after(async () => {
+    await browser?.stop();
+    await cluster?.stop();
+  });
+
+  const dialog = () => page.getByRole('dialog');
+  const button = (name, within = page) => within.getByRole('button', { name, exact: true });
+
+  test('answers whether all is well', async () => {
+    await page.getByText('Everything is fine').waitFor();
+    await page.getByText('3 of 3').waitFor();
+    await page.getByText('<script>window.pwned = 1</script>').waitFor();
+    assert.equal(await page.evaluate('window.pwned'), undefined);
+  });
+
+  test('a change made elsewhere shows without a reload', async () => {
+    const { revision } = await cluster.must('PUT', '/kv/live', { value: 'seen' });
+    await page.getByRole('link', { name: String(revision), exact: true }).waitFor();
+  });
+
+  test('routes: add, the server’s errors at the field, change, withdraw', async () => {
+    await browser.go(page, '/routes');
+    await page.getByText('2 routes').waitFor();
+    await button('Add a route').click();
+    await dialog().getByLabel('Destination').fill('10.9.0.1/16');
+    await dialog().getByLabel('Next hop').fill('192.168.9.1');
+    await button('Add', dialog()).click();
+    await dialog().getByText('has host bits set; the prefix is 10.9.0.0/16').waitFor();
+    assert.equal(await dialog().getByLabel('Destination').getAttribute('aria-invalid'), 'true');
+    await dialog().getByLabel('Destination').fill('10.9.0.0/16');
+    await dialog().getByLabel('Reason').fill('from the page');
+    await button('Add', dialog()).click();
+    await dialog().getByText('via 192.168.9.1').waitFor();
+    const { body } = await cluster.call('GET', '/routes/10.9.0.0/16');
+    assert.equal(body.candidates[0].next_hop, '192.168.9.1');
+    const commit = await cluster.must('GET', `/v1/commits/${body.candidates[0].revision}`);
+    assert.deepEqual([commit.reason, commit.actor], ['from the page', 'dashboard']);
+
+    await button('Change the route via 192.168.9.1').click();
+    const form = dialog().last();
+    await form.getByLabel('Metric').fill('77');
+    await button('Save', form).click();
+    await dialog().getByText('metric 77').first().waitFor();
+    await eventually('metric 77', async () => (await cluster.must('GET', '/routes/10.9.0.0/16')).candidates[0].metric === 77);
+    await button('Withdraw the route via 192.168.9.1').click();
+    await button('Withdraw', dialog().last()).click();
+    await dialog().getByText('There is no such route any more').waitFor();
+    assert.equal((await cluster.call('GET', '/routes/10.9.0.0/16')).status, 404);
+    await button('Close', dialog()).click();
+  });
+
+  test('two people edit one route: the second is told, and sees both', async () => {
+    const other = await browser.open('/routes?destination=10.1.0.0/16');
+    await browser.go(page, '/routes?destination=10.1.0.0/16');
+    for (const [p, metric] of [[page, '111'], [other, '222']]) {
+      await button('Change the route via 192.168.1.1', p).click();
+      await p.getByRole('dialog').last().getByLabel('Metric').fill(metric);
+    }
+    await button('Save', page.getByRole('dialog').last()).click();
+    await page.getByText('metric 111').first().waitFor();
+    await button('Save', other.getByRole('dialog').last()).click();
+    await other.getByText('Somebody else changed this route meanwhile').waitFor();
+    assert.equal((await cluster.must('GET', '/routes/10.1.0.0/16')).candidates[0].metric, 111);
+    await button('Show what is there now', other).click();
+    await other.getByText('metric 111').first().waitFor();
+    await button('Save over it', other).click();
+    await eventually('222', async () => (await cluster.must('GET', '/routes/10.1.0.0/16')).candidates[0].metric === 222);
+    await other.context().close();
+  });
+
+  test('routes: an address, a prefix, a next hop, nothing', async () => {
+    await browser.go(page, '/routes');
+    await page.getByLabel('Prefix or address').fill('10.1.2.3');
+    await page.keyboard.press('Enter');
+    await page.getByRole('region', { name: 'Longest match' }).getByText('10.1.0.0/16').waitFor();
+    await page.getByText('1 route match').waitFor();
+    await page.getByLabel('Prefix or address').fill('10.2.0.0/15');
+    await page.keyboard.press('Enter');
+    await page.getByRole('row', { name: /10\.2\.0\.0\/16/ }).waitFor();
+    await page.getByLabel('Prefix or address').fill('10.2.0.1/15');
+    await page.keyboard.press('Enter');
+    await page.getByText('has host bits set; the prefix is 10.2.0.0/15').waitFor();
+    await browser.go(page, '/routes?next_hop=203.0.113.9');
+    await page.getByText('No route matches').waitFor();
+  });
+
+  test('a long table scrolls to any place', async () => {
+    const lines = Array.from({ length: 30_000 }, (_, i) => JSON.stringify({ destination: `20.${i >> 8}.${i & 255}.0/24`, next_hop: '192.0.2.1' })).join('\n');
+    const r = await fetch(`${cluster.api}/v1/routes/import`, { method: 'POST', headers: { 'Content-Type': 'application/x-ndjson' }, body: lines });
+    assert.equal(r.status, 200, await r.text());
+    await browser.go(page, '/routes?within=20.0.0.0/8');
+    await page.getByText('30,000 routes').waitFor();
+    const box = page.getByRole('rowgroup', { name: 'Routes' });
+    assert.ok((await page.getByRole('row').count()) < 100, 'all rows are in the page');
+    await box.evaluate((e) => (e.scrollTop = e.scrollHeight));
+    await page.getByRole('row', { name: /20\.117\.47\.0\/24/ }).waitFor();
+    await box.evaluate((e) => (e.scrollTop = 15_000 * 34));
+    await page.getByRole('row', { name: /20\.58\.152\.0\/24/ }).waitFor();
+  });
+
+  test('keys: add, refuse to add twice, conflict, history, delete', async () => {
+    await browser.go(page, '/kv');
+    await button('Add a key').click();
+    await dialog().getByLabel('Key').fill('a/b c');
+    await dialog().getByLabel('Value').fill('one');
+    await button('Add', dialog()).click();
+    await dialog().getByLabel('Value').getByText('one').waitFor();
+    await button('Change', dialog()).click();
+    await cluster.must('PUT', '/kv/a%2Fb%20c', { value: 'theirs' });
+    await dialog().last().getByRole('textbox', { name: 'Value' }).fill('mine');
+    await button('Save', dialog().last()).click();
+    await page.getByText('Somebody else changed this key meanwhile').waitFor();
+    assert.equal((await cluster.must('GET', '/kv/a%2Fb%20c')).value, 'theirs');
+    await button('Show what is there now').click();
+    await button('Save over it').click();
+    await eventually('mine', async () => (await cluster.must('GET', '/kv/a%2Fb%20c')).value === 'mine');
+    await dialog().getByRole('listitem').nth(2).waitFor();
+    await button('Delete', dialog()).click();
+    await button('Delete', dialog().last()).click();
+    await eventually('deleted', async () => (await cluster.call('GET', '/kv/a%2Fb%20c')).status === 404);
+    await browser.go(page, '/kv?add=yes');
+    await dialog().getByLabel('Key').fill('site/name');
+    await dialog().getByLabel('Value').fill('again');
+    await button('Add', dialog()).click();
+    await page.getByText('There is such a key already').waitFor();
+    await browser.go(page, '/kv?prefix=strange');
+    await page.getByRole('link', { name: 'strange//.. <b>' }).click();
+    await dialog().getByLabel('Value').getByText('window.pwned').waitFor();
+  });
+
+  test('history: a commit and what it did, and the past of a page', async () => {
+    await browser.go(page, '/history');
+    await page.getByRole('row', { name: /dashboard/ }).first().waitFor();
+    const { revision } = await cluster.must('PUT', '/kv/site%2Fname', { value: 'core two' });
+    await browser.go(page, `/history?revision=${revision}`);
+    await dialog().getByText('= core two').waitFor();
+    await button('Show everything as it was then', dialog()).click();
+    await cluster.must('PUT', '/kv/site%2Fname', { value: 'core three' });
+    await browser.go(page, `/kv?at=${revision}&key=site/name`);
+    await dialog().getByLabel('Value').getByText('core two').waitFor();
+    await dialog().getByText('The past cannot be changed').waitFor();
+    await browser.go(page, `/routes?at=6`);
+    await page.getByText('at revision 6').waitFor();
+    await button('Back to now').click();
+    await page.getByText('at revision 6').waitFor({ state: 'detached' });
+  });
+
+  test('topology: a path, a cost, a link down and up', async () => {
+    await browser.go(page, '/topology?router=fra1&address=10.2.0.9');
+    const way = page.getByRole('region', { name: 'Path' });
+    await way.getByText('leaves to 192.168.2.1').waitFor();
+    await browser.go(page, '/topology?link=ams1/fra1/');
+    await button('Change costs').click();
+    await page.getByLabel('ams1 → fra1').fill('0');
+    await button('Save costs').click();
+    await page.getByText(/must be/).waitFor();
+    await page.getByLabel('ams1 → fra1').fill('9');
+    await button('Save costs').click();
+    await eventually('cost 9', async () => (await cluster.must('GET', '/v1/links/ams1/fra1')).cost_ab === 9);
+    await button('Take down').click();
+    await button('Take down', dialog()).click();
+    await eventually('down', async () => (await cluster.must('GET', '/v1/links/ams1/fra1')).down);
+    await button('Take up').click();
+    await button('Take up', dialog()).click();
+    await eventually('up', async () => !(await cluster.must('GET', '/v1/links/ams1/fra1')).down);
+  });
+
+  test('every page, light and dark, desktop and phone, has no violation', async () => {
+    const looks = { light: { colorScheme: 'light' }, 'dark-phone': { colorScheme: 'dark', viewport: { width: 390, height: 844 }, isMobile: true } };
+    if (shots) Object.assign(looks, { dark: { colorScheme: 'dark' }, 'light-phone': { colorScheme: 'light', viewport: { width: 390, height: 844 }, isMobile: true } });
+    const found = [];
+    for (const [look, options] of Object.entries(looks)) {
+      const p = await browser.open('/', options);
+      await p.getByText('Everything is fine').waitFor();
+      for (const [name, path] of Object.entries({ overview: '/', nodes: '/nodes', routes: '/routes', route: '/routes?destination=10.1.0.0/16', 'route-form': '/routes?add=yes', topology: '/topology?router=fra1&address=10.2.0.9', history: '/history', commit: '/history?revision=6', planes: '/planes', kv: '/kv', key: '/kv?key=site/name', past: '/routes?at=7' })) {
+        await browser.go(p, path);
+        await p.locator('h1').waitFor();
+        await p.waitForLoadState('networkidle', { timeout: 700 }).catch(() => {}); // the event stream never is
+        for (const v of await browser.violations(p)) found.push(`${name} ${look}: ${v}`);
+        const wide = await p.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        if (wide > 0) found.push(`${name} ${look}: ${wide} pixels wider than the screen`);
+        if (shots) {
+          mkdirSync(shots, { recursive: true });
+          await p.screenshot({ path: `${shots}/${name}-${look}.png` });
+        }
+      }
+      await p.context().close();
+    }
+    assert.deepEqual(found, []);
+  });
+
+  test('the keyboard reaches everything', async () => {
+    await browser.go(page, '/');
+    await page.locator('h1').waitFor();
+    await page.keyboard.press('Control+k');
+    await page.getByRole('combobox', { name: 'Command' }).fill('10.1.2.3');
+    await page.keyboard.press('Enter');
+    await page.getByRole('region', { name: 'Longest match' }).waitFor();
+    await page.getByRole('heading', { name: 'Routes' }).click();
+    await page.keyboard.press('g');
+    await page.keyboard.press('h');
+    await page.getByRole('heading', { name: 'History' }).waitFor();
+  });
+
+  test('nodes: the leader stopped and started, a node added and decommissioned, its log', async () => {
+    await browser.go(page, '/nodes');
+    const leader = Object.values(await cluster.nodes()).find((n) => n.is_leader).id;
+    await page.getByRole('row', { name: new RegExp(`^${leader}.*leader`) }).waitFor();
+    await button(`Stop ${leader}`).click();
+    await dialog().getByText(/2 of 3 voters are online, just enough.*another node is elected/).waitFor();
+    await button('Stop', dialog()).click();
+    await page.getByRole('row', { name: new RegExp(`^${leader}.*offline`) }).waitFor();
+    const next = await eventually('another leader', async () => Object.values(await cluster.nodes()).find((n) => n.is_leader && n.id !== leader)?.id);
+    await page.getByRole('row', { name: new RegExp(`^${next}.*leader`) }).waitFor();
+    await browser.go(page, '/');
+    await page.getByText(`${leader} is offline`).waitFor();
+    await browser.go(page, '/nodes');
+    await button(`Start ${leader}`).click();
+    await page.getByRole('row', { name: new RegExp(`^${leader}.*follower`) }).waitFor();
+
+    await button('Add a node').click();
+    await dialog().getByLabel('Name').fill('Node 4');
+    await button('Add', dialog()).click();
+    await dialog().getByRole('textbox', { name: 'Name' }).and(page.locator('[aria-invalid=true]')).waitFor();
+    await dialog().getByLabel('Name').fill('node4');
+    await dialog().getByLabel(/Without a vote/).check();
+    await button('Add', dialog()).click();
+    await page.getByRole('row', { name: /^node4.*observer/ }).waitFor();
+    await button('Log of node4').click();
+    await dialog().getByLabel('Lines').getByText(/INFO/).first().waitFor();
+    await button('Close', dialog()).click();
+    await button('Decommission node4').click();
+    assert.ok(await button('Decommission', dialog()).isDisabled());
+    await dialog().getByLabel(/to confirm/).fill('node4');
+    await button('Decommission', dialog()).click();
+    await eventually('node4 is gone', async () => !('node4' in (await cluster.nodes())));
+    await page.getByRole('row', { name: /^node4/ }).waitFor({ state: 'detached' });
+  });
+
+  test('says that it hears nothing, and comes back', async () => {
+    for (const id of Object.keys(await cluster.nodes())) await fetch(`${cluster.base}/api/control/stop/${id}`, { method: 'POST' });
+    await page.getByText('No connection').waitFor();
+    await page.getByText(/No quorum: 0 of 3/).waitFor();
+    for (const id of Object.keys(await cluster.nodes())) await fetch(`${cluster.base}/api/control/start/${id}`, { method: 'POST' });
+    await page.getByRole('status').getByText('Live').waitFor();
+    await browser.go(page, '/');
+    await page.getByText('Everything is fine').waitFor();
+  });
+
+  test('a node serves the page too, and says what needs a launcher', async () => {
+    const own = await Browser.start(cluster.api);
+    try {
+      const p = await own.open('/nodes');
+      await p.getByText('cannot be started, stopped or added here').waitFor();
+      await p.getByRole('row', { name: /^node1/ }).waitFor();
+      await own.go(p, '/');
+      await p.getByText('Everything is fine').waitFor();
+      assert.deepEqual(await own.violations(p), []);
+      assert.deepEqual(own.faults, []);
+    } finally {
+      await own.stop();
+    }
+  });
+
+  test('eight tabs share one stream', async () => {
+    const context = page.context();
+    const tabs = await Promise.all(Array.from({ length: 7 }, () => context.newPage()));
+    for (const t of tabs) await t.goto(`${cluster.base}/#/`);
+    for (const t of tabs) await t.getByText('Everything is fine').waitFor();
+    const { revision } = await cluster.must('PUT', '/kv/tabs', { value: 'all' });
+    for (const t of tabs) await t.getByRole('link', { name: String(revision), exact: true }).waitFor();
+    for (const t of tabs) await t.close();
+  });
+
+  test('nothing was complained of, and nothing asked of others', () => assert.deepEqual(browser.faults, []));
+});
