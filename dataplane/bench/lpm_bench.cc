@@ -97,12 +97,14 @@ struct Contender {
 // Everyone in turn, slice by slice, so that what strangers do to the caches meets all alike.
 // Who comes finds them full of what the one before needed, so the second half of the slice
 // before is looked up first, untimed.
-void race(std::vector<Contender>* all, std::size_t keys, std::size_t batch) {
+template <class Touch>
+void race(std::vector<Contender>* all, std::size_t keys, std::size_t batch, Touch touch) {
   constexpr std::size_t kSlice = std::size_t{1} << 19;
   for (Contender& c : *all) c.rates.clear();
   for (int pass = 0; pass < passes(); ++pass) {
     for (std::size_t first = 0; first < keys; first += kSlice) {
       for (Contender& c : *all) {
+        touch(first, first + kSlice);
         const std::size_t before = (first + keys - kSlice) % keys;
         c.pass(before + kSlice / 2, before + kSlice, batch);
         const double start = cpu_now();
@@ -156,7 +158,7 @@ class Lookups {
       make(kind);
       auto all = contenders(roof);
       for (const std::size_t batch : kBatches) {
-        race(&all, kKeys, batch);
+        race(&all, kKeys, batch, [this](std::size_t first, std::size_t end) { touch(first, end); });
         if (!right()) return false;
         std::printf("  (%s) %3zu:", name_of(kind), batch);
         for (const Contender& c : all) std::printf("  %s %.0f", c.name.c_str(), c.rate());
@@ -216,6 +218,16 @@ class Lookups {
                    batch);
       }
     }
+  }
+
+  // Brings the streams of keys and answers near, as packets are when they are looked up.
+  void touch(std::size_t first, std::size_t end) {
+    std::uint64_t sum = 0;
+    for (std::size_t i = first; i < end; ++i) {
+      sum += ids_[i] + peer_ids_[i] + static_cast<std::uint32_t>(keys_[i]);
+      if constexpr (P::kWidth == 128) sum += network_[i * 16];
+    }
+    sum_ += static_cast<std::uint32_t>(sum);
   }
 
   std::vector<Contender> contenders(const Roofline& roof) {
