@@ -1,6 +1,7 @@
 #include "lib/arena.h"
 
 #include <algorithm>
+#include <new>
 
 namespace dvr {
 
@@ -19,9 +20,14 @@ bool WordArena::grow(std::size_t words) {
   return true;
 }
 
-std::uint32_t WordArena::allocate(int bits) {
+std::uint32_t WordArena::allocate(int bits) noexcept {
   auto& list = free_[static_cast<std::size_t>(bits)];
   if (list.empty()) {
+    try {
+      list.reserve(kUnits);
+    } catch (const std::bad_alloc&) {
+      return 0;
+    }
     std::uint32_t line;
     if (!lines_.empty()) {
       line = lines_.back();
@@ -38,8 +44,11 @@ std::uint32_t WordArena::allocate(int bits) {
   return handle;
 }
 
-void WordArena::release(std::uint32_t handle, int bits) {
-  free_[static_cast<std::size_t>(bits)].push_back(handle);
+void WordArena::release(std::uint32_t handle, int bits) noexcept {
+  try {
+    free_[static_cast<std::size_t>(bits)].push_back(handle);
+  } catch (const std::bad_alloc&) {
+  }
 }
 
 void WordArena::save(std::string* out) const {

@@ -28,9 +28,10 @@ class WordArena {
   WordArena& operator=(const WordArena&) = delete;
 
   // A block of 2^bits words, 1 <= bits <= 4, aligned to its size. The handle
-  // counts units of 2 words. 0: the limit is reached (no block has handle 0).
-  std::uint32_t allocate(int bits);
-  void release(std::uint32_t handle, int bits);
+  // counts units of 2 words. 0: the limit is reached, or no memory (no block has handle 0).
+  std::uint32_t allocate(int bits) noexcept;
+  // A block that there is no memory to remember is never given again.
+  void release(std::uint32_t handle, int bits) noexcept;
 
   [[nodiscard]] Word* at(std::uint32_t handle) const { return words() + std::size_t{handle} * 2; }
   // Bytes in use by blocks, free ones included.

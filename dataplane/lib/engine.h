@@ -131,12 +131,19 @@ class Engine {
   template <class F>
   [[nodiscard]] bool restore(ByteReader* in, F known) {
     if (!trie_.restore(in, known)) return false;
-    flat_.render();
-    std::uint32_t rest = 0;
-    trie_.shorts([&rest](Hit hit) {
-      rest |= hit.length == 0 ? hit.id : FlatTable<P>::kShortApart ? kShorts : 0;
+    std::uint32_t id = 0, shorts = 0;
+    bool one = true;  // no table has two default routes
+    trie_.shorts([&](Hit hit) {
+      if (hit.length > 0) {
+        shorts = FlatTable<P>::kShortApart ? kShorts : 0;
+      } else {
+        one = one && (id == 0 || id == hit.id);
+        id = hit.id;
+      }
     });
-    rest_.store(rest, std::memory_order_release);
+    if (!one) return false;
+    flat_.render();
+    rest_.store(id | shorts, std::memory_order_release);
     return true;
   }
 

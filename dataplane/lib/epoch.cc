@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <new>
 
 namespace dvr {
 namespace {
@@ -62,8 +63,12 @@ void Epoch::drain() {
   since_ = 0;
 }
 
-void Epoch::retire(Release release, void* context, std::uint64_t argument) {
-  retired_.push_back({0, release, context, argument});
+void Epoch::retire(Release release, void* context, std::uint64_t argument) noexcept {
+  try {
+    retired_.push_back({0, release, context, argument});
+  } catch (const std::bad_alloc&) {
+    return;
+  }
   if (++since_ >= kReclaimEvery) reclaim();
 }
 

@@ -58,8 +58,9 @@ class Epoch {
   Epoch(const Epoch&) = delete;
   Epoch& operator=(const Epoch&) = delete;
 
-  // One writer. Calls release(context, argument) when no reader can hold it.
-  void retire(Release release, void* context, std::uint64_t argument);
+  // One writer. Calls release(context, argument) when no reader can hold it; never where there
+  // is no memory to remember it: who unlinked it cannot link it again, so that is a leak at most.
+  void retire(Release release, void* context, std::uint64_t argument) noexcept;
   // Releases what can be; called by retire itself now and then.
   void reclaim();
   // Releases everything; no guard may be left. What retires calls it before it goes away.

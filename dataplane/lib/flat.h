@@ -16,7 +16,8 @@
 // stride while what is below them changes; a root slot that has changed twice as often as
 // it has runs is rendered anew, so strides follow the content at O(1) an update.
 //
-// Where memory runs out a leaf says kEscape and the answer is the trie's.
+// Where memory runs out a leaf says kEscape and the answer is the trie's: an update never
+// fails when the trie has changed.
 #pragma once
 
 #include <algorithm>
@@ -45,7 +46,9 @@ class FlatTable {
         epoch_(epoch),
         arena_(std::min(limit, flat::kMaxArena)),
         root_(kRootSlots * sizeof(std::uint32_t), Pages::Huge::kAsk),
-        patience_(kRootSlots * sizeof(std::uint16_t)) {}
+        patience_(kRootSlots * sizeof(std::uint16_t)) {
+    waiting_.reserve(kMostWaiting);
+  }
   ~FlatTable() { epoch_->drain(); }
   FlatTable(const FlatTable&) = delete;
   FlatTable& operator=(const FlatTable&) = delete;
@@ -170,8 +173,26 @@ class FlatTable {
 
   // Renders a root slot, with the strides that suit it now.
   void rebuild(std::size_t slot) {
-    std::uint32_t* at = &roots()[slot];
+    guarded(slot, [this, slot](std::uint32_t* at) { rebuild_at(slot, at); });
+  }
+  void update_slot(std::size_t slot, const P& p) {
+    guarded(slot, [this, slot, &p](std::uint32_t* at) { update_at(slot, at, p); });
+  }
+
+  // Without memory the slot is the trie's, and what it led to is lost: half of it may be retired.
+  template <class F>
+  void guarded(std::size_t slot, F render) {
+    std::uint32_t* const at = &roots()[slot];
     if (plain(slot, at)) return;
+    try {
+      render(at);
+    } catch (const std::bad_alloc&) {
+      publish(at, flat::kEscape);
+      far_ = false;
+    }
+  }
+
+  void rebuild_at(std::size_t slot, std::uint32_t* at) {
     collect(place(slot), kRoot);
     if (words_below(load(at))) {
       replace(at, build(0, runs_.size(), place(slot), kRoot));
@@ -181,11 +202,9 @@ class FlatTable {
     patience(slot) = patience_for(runs_.size());
   }
 
-  void update_slot(std::size_t slot, const P& p) {
-    std::uint32_t* at = &roots()[slot];
-    if (plain(slot, at)) return;
+  void update_at(std::size_t slot, std::uint32_t* at, const P& p) {
     if (words_below(load(at)) && (patience(slot) == 0 || --patience(slot) == 0)) {
-      rebuild(slot);
+      rebuild_at(slot, at);
     } else if (p.length > kRoot) {
       update_within(at, p);
     } else {

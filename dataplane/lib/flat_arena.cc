@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <new>
 
 namespace dvr {
 
@@ -59,19 +60,19 @@ std::uint32_t FlatArena::allocate(int order) {
   if (block == kNone) {
     from = kOrders - 1;
     if (used() + kLargest > limit_) return kNone;
-    block = static_cast<std::uint32_t>(used_);
-    used_ += kLargest / kUnit;
+    block = static_cast<std::uint32_t>(used() / kUnit);
+    add(&used_, kLargest / kUnit);
   }
   while (from > order) {
     --from;
     put(block + (1u << from), from);
   }
-  live_ += kUnit << order;
+  add(&live_, kUnit << order);
   return block;
 }
 
-void FlatArena::release(std::uint32_t block, int order) {
-  live_ -= kUnit << order;
+void FlatArena::release(std::uint32_t block, int order) noexcept {
+  add(&live_, std::size_t{0} - (kUnit << order));
   while (order < kOrders - 1) {
     const std::uint32_t buddy = block ^ (1u << order);
     if (!orders_[static_cast<std::size_t>(order)].test(buddy >> order)) break;
@@ -79,7 +80,11 @@ void FlatArena::release(std::uint32_t block, int order) {
     block &= ~(1u << order);
     ++order;
   }
-  put(block, order);
+  try {
+    put(block, order);
+  } catch (const std::bad_alloc&) {
+    // The bit, where it was set, is enough for its neighbour to find it.
+  }
 }
 
 }  // namespace dvr

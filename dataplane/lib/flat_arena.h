@@ -8,6 +8,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -32,14 +33,15 @@ class FlatArena {
 
   // A block of kUnit << order bytes, its content undefined. kNone: the limit is reached.
   std::uint32_t allocate(int order);
-  void release(std::uint32_t block, int order);
+  // A block that there is no memory to remember is never given again.
+  void release(std::uint32_t block, int order) noexcept;
 
   // Four bytes behind the last block are readable.
   [[nodiscard]] std::uint8_t* data() const { return static_cast<std::uint8_t*>(pages_.data()); }
-  // Bytes of the blocks that are given out.
-  [[nodiscard]] std::size_t live() const { return live_; }
-  // Bytes that blocks were ever cut from: the most that is resident.
-  [[nodiscard]] std::size_t used() const { return used_ * kUnit; }
+  // Bytes of the blocks that are given out. Any thread.
+  [[nodiscard]] std::size_t live() const { return live_.load(std::memory_order_relaxed); }
+  // Bytes that blocks were ever cut from: the most that is resident. Any thread.
+  [[nodiscard]] std::size_t used() const { return used_.load(std::memory_order_relaxed) * kUnit; }
 
  private:
   // The free blocks of an order: a bit each, and a stack of candidates that may be stale.
@@ -61,8 +63,12 @@ class FlatArena {
 
   std::size_t limit_;  // bytes
   Pages pages_;
-  std::size_t used_ = 0;  // units
-  std::size_t live_ = 0;  // bytes
+  static void add(std::atomic<std::size_t>* to, std::size_t n) {  // by the one writer
+    to->store(to->load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+
+  std::atomic<std::size_t> used_{0};  // units
+  std::atomic<std::size_t> live_{0};  // bytes
   std::array<Order, kOrders> orders_;
 };
 

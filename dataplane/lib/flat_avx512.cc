@@ -99,8 +99,8 @@ DVR_AVX512_INLINE void first4(const View& view, const std::uint32_t* a, __m512i*
   for (std::size_t v = 0; v * kLanes < n; ++v) {
     const __m512i x = _mm512_load_si512(words + v * kLanes);
     const __m512i key = _mm512_load_si512(keys + v * kLanes);
-    _mm512_store_si512(words + v * kLanes, step(view, x, _mm512_slli_epi32(key, kRoot), strides(x),
-                                                lanes(n, v)));
+    _mm512_store_si512(words + v * kLanes,
+                       step(view, x, _mm512_slli_epi32(key, kRoot), strides(x), lanes(n, v)));
   }
   at = 0;
   for (std::size_t v = 0; v < kVectors; ++v) {
@@ -191,25 +191,65 @@ DVR_AVX512_INLINE void advance(const View& view, Lanes* x, __mmask16 m) {
   x->l = _mm512_sllv_epi32(x->l, stride);
 }
 
-// Those that have not arrived, moved together; `at` says which address each is.
-template <std::size_t kBlock>
-struct Open {
-  alignas(64) std::uint32_t w[kBlock + kLanes], h[kBlock + kLanes], l[kBlock + kLanes],
-      at[kBlock + kLanes];
-  std::size_t n = 0;
+// The addresses of a block on their way. Each level holds what of the level before has not
+// arrived, where that saves vectors; answers go back level by level.
+template <std::size_t kVectors>
+struct Levels {
+  static constexpr std::size_t kBlock = kLanes * kVectors;
+  static constexpr std::size_t kMost = 8;
 
-  DVR_AVX512_INLINE void add(const Lanes& x, __m512i i, __mmask16 m) {
-    _mm512_storeu_si512(w + n, _mm512_maskz_compress_epi32(m, x.w));
-    _mm512_storeu_si512(h + n, _mm512_maskz_compress_epi32(m, x.h));
-    _mm512_storeu_si512(l + n, _mm512_maskz_compress_epi32(m, x.l));
-    _mm512_storeu_si512(at + n, _mm512_maskz_compress_epi32(m, i));
-    n += static_cast<std::size_t>(__builtin_popcount(m));
+  alignas(64) std::uint32_t words[kMost][kBlock + kLanes];
+  alignas(64) std::uint32_t h[kBlock + kLanes], l[kBlock + kLanes];  // of the last level
+  __mmask16 rest[kMost][kVectors];  // which lanes the next level has
+  std::size_t vectors[kMost];
+
+  static constexpr std::size_t vectors_of(std::size_t lanes) {
+    return (lanes + kLanes - 1) / kLanes;
+  }
+
+  // Opens a level of the `n` open lanes of `level`.
+  DVR_AVX512_INLINE void together(std::size_t level, std::size_t n) {
+    std::size_t at = 0;
+    for (std::size_t v = 0; v < vectors[level]; ++v) {
+      const std::size_t k = v * kLanes;
+      const __m512i w = _mm512_load_si512(words[level] + k);
+      const __mmask16 m = rest[level][v] = open(w);
+      gather_up(words[level + 1] + at, m, w);
+      // What is written lies before what is still to be read.
+      gather_up(h + at, m, _mm512_load_si512(h + k));
+      gather_up(l + at, m, _mm512_load_si512(l + k));
+      at += count(m);
+    }
+    _mm512_storeu_si512(words[level + 1] + n, _mm512_setzero_si512());
+    vectors[level + 1] = vectors_of(n);
+  }
+
+  // One node further; how many lanes are still open.
+  DVR_AVX512_INLINE std::size_t advance_all(const View& view, std::size_t level) {
+    std::size_t n = 0;
+    for (std::size_t v = 0; v < vectors[level]; ++v) {
+      const std::size_t k = v * kLanes;
+      Lanes x{_mm512_load_si512(words[level] + k), _mm512_load_si512(h + k),
+              _mm512_load_si512(l + k)};
+      advance(view, &x, open(x.w));
+      _mm512_store_si512(words[level] + k, x.w);
+      _mm512_store_si512(h + k, x.h);
+      _mm512_store_si512(l + k, x.l);
+      n += count(open(x.w));
+    }
+    return n;
+  }
+
+  DVR_AVX512_INLINE void back(std::size_t level) {
+    std::size_t at = 0;
+    for (std::size_t v = 0; v < vectors[level]; ++v) {
+      std::uint32_t* const w = words[level] + v * kLanes;
+      const __mmask16 m = rest[level][v];
+      _mm512_store_si512(w, spread(_mm512_load_si512(w), m, words[level + 1] + at));
+      at += count(m);
+    }
   }
 };
-
-// The deepest of sixteen IPv6 addresses needs twice the nodes of their mean: after every
-// kTogether nodes those that have not arrived are moved together.
-constexpr int kTogether = 2;
 
 template <Order kOrder, std::size_t kVectors>
 DVR_AVX512_INLINE std::size_t blocks6(const View& view, const char* keys, std::uint32_t* out,
@@ -218,58 +258,37 @@ DVR_AVX512_INLINE std::size_t blocks6(const View& view, const char* keys, std::u
   constexpr int kRoot = kRootBits<Prefix6>;
   constexpr std::size_t kBlock = kLanes * kVectors;
   const __m512i otherwise = all(fallback);
-  const __m512i count = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   std::size_t i = 0;
   for (; i + kBlock <= n; i += kBlock) {
-    Lanes x[kVectors];
+    Levels<kVectors> x;
+    x.vectors[0] = kVectors;
+    std::size_t left = 0;
     for (std::size_t v = 0; v < kVectors; ++v) {
-      load6<kOrder>(keys + (i + v * kLanes) * 16, &x[v].h, &x[v].l);
-      x[v].w = _mm512_i32gather_epi32(_mm512_srli_epi32(x[v].h, 32 - kRoot), view.root, 4);
-      x[v].h =
-          _mm512_or_si512(_mm512_slli_epi32(x[v].h, kRoot), _mm512_srli_epi32(x[v].l, 32 - kRoot));
-      x[v].l = _mm512_slli_epi32(x[v].l, kRoot);
+      const std::size_t k = v * kLanes;
+      __m512i h, l;
+      load6<kOrder>(keys + (i + k) * 16, &h, &l);
+      const __m512i w = _mm512_i32gather_epi32(_mm512_srli_epi32(h, 32 - kRoot), view.root, 4);
+      _mm512_store_si512(x.words[0] + k, w);
+      _mm512_store_si512(
+          x.h + k, _mm512_or_si512(_mm512_slli_epi32(h, kRoot), _mm512_srli_epi32(l, 32 - kRoot)));
+      _mm512_store_si512(x.l + k, _mm512_slli_epi32(l, kRoot));
+      left += count(open(w));
     }
-    std::uint32_t more = 0;
-    for (std::size_t v = 0; v < kVectors; ++v) more |= open(x[v].w);
-    for (int s = 0; more != 0 && s < kTogether; ++s) {
-      for (std::size_t v = 0; v < kVectors; ++v) advance(view, &x[v], open(x[v].w));
+    std::size_t level = 0;
+    while (left > 0) {
+      if (level + 1 < x.kMost && x.vectors_of(left) * 4 <= x.vectors[level] * 3) {
+        x.together(level++, left);
+      }
+      left = x.advance_all(view, level);
     }
+    while (level > 0) x.back(--level);
     for (std::size_t v = 0; v < kVectors; ++v) {
-      *escapes |= put(out + i + v * kLanes, x[v].w, otherwise);
-    }
-    if (more == 0) continue;
-    Open<kBlock> left;
-    for (std::size_t v = 0; v < kVectors; ++v) {
-      left.add(x[v], _mm512_add_epi32(count, all(static_cast<std::uint32_t>(v * kLanes))),
-               _mm512_movepi32_mask(x[v].w));
-    }
-    while (left.n > 0) {
-      const std::size_t vectors = (left.n + kLanes - 1) / kLanes;
-      const auto last = static_cast<__mmask16>(0xffffu >> (vectors * kLanes - left.n));
-      for (std::size_t v = 0; v < vectors; ++v) {
-        x[v] = {_mm512_load_si512(left.w + v * kLanes), _mm512_load_si512(left.h + v * kLanes),
-                _mm512_load_si512(left.l + v * kLanes)};
-        if (v + 1 == vectors) x[v].w = _mm512_maskz_mov_epi32(last, x[v].w);
-      }
-      for (int s = 0; s < kTogether; ++s) {
-        for (std::size_t v = 0; v < vectors; ++v) advance(view, &x[v], open(x[v].w));
-      }
-      // All are put in their places, and what has not arrived again when it has.
-      std::uint32_t far = 0;
-      alignas(64) std::uint32_t words[kBlock];
-      for (std::size_t v = 0; v < vectors; ++v) {
-        *escapes |= put(words + v * kLanes, x[v].w, otherwise);
-        far |= static_cast<std::uint32_t>(_mm512_movepi32_mask(x[v].w) & ~open(x[v].w));
-      }
-      for (std::size_t k = 0; k < left.n; ++k) out[i + left.at[k]] = words[k];
-      for (std::size_t k = 0; far != 0 && k < left.n; ++k) {
-        if (words[k] < (kNode | kFar << kKindShift)) continue;
-        const std::size_t at = i + left.at[k];
+      const __m512i w = _mm512_load_si512(x.words[0] + v * kLanes);
+      *escapes |= put(out + i + v * kLanes, w, otherwise);
+      // Behind 64 bits.
+      for (std::uint32_t far = _mm512_movepi32_mask(w); far != 0; far &= far - 1) {
+        const std::size_t at = i + v * kLanes + static_cast<std::size_t>(__builtin_ctz(far));
         *escapes |= rest6<kOrder>(view, keys + at * 16, out + at, 1, fallback);
-      }
-      left.n = 0;
-      for (std::size_t v = 0; v < vectors; ++v) {
-        left.add(x[v], _mm512_load_si512(left.at + v * kLanes), open(x[v].w));
       }
     }
   }

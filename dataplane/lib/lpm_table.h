@@ -21,6 +21,7 @@ class LpmTable {
     const std::size_t slot = prefixes_.find(p);
     if (slot != prefixes_.kNone && prefixes_.id(slot) == id) return true;
     engine_.expect_node(p);
+    if (slot == prefixes_.kNone) prefixes_.reserve(prefixes_.size() + 1);  // may throw: before
     if (!engine_.set(p, id)) return false;
     if (slot != prefixes_.kNone) {
       prefixes_.set_id(slot, id);

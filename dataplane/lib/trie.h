@@ -307,7 +307,8 @@ class Trie {
       const std::uint32_t fallback = load(s[kFallbackAt]);
       const Address path = path_of(s);
       return length > static_cast<std::uint32_t>(depth) && length <= kWidth &&
-             (path ^ at) >> (kWidth - depth) == 0 && !is_pointer(fallback) &&
+             (path ^ at) >> (kWidth - depth) == 0 &&
+             (path & ~mask_of<Address>(static_cast<int>(length))) == 0 && !is_pointer(fallback) &&
              sound(fallback, depth, at, known) &&
              sound(load(s[kTargetAt]), static_cast<int>(length),
                    path & mask_of<Address>(static_cast<int>(length)), known);

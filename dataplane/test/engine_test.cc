@@ -187,6 +187,45 @@ TYPED_TEST(EngineTest, FullEngineRefusesAndStaysRight) {
   }
 }
 
+// What no engine wrote is refused.
+TYPED_TEST(EngineTest, AnImageWithTwoDefaultRoutesIsRefused) {
+  using P = typename TestFixture::FixturePrefix;
+  this->set(P{0, 0}, 5);
+  std::string image;
+  this->engine_.save(&image);
+  const auto restores = [](const std::string& bytes) {
+    Epoch epoch;
+    TypeParam engine(&epoch, std::size_t{1} << 28);
+    ByteReader in(bytes);
+    return engine.restore(&in, [](std::uint32_t) { return true; }) && engine.find(0) == 5;
+  };
+  EXPECT_TRUE(restores(image));
+  const std::size_t at = image.find(std::string("\5\0\0\0\5\0\0\0", 8));
+  ASSERT_NE(at, std::string::npos);
+  image[at + 4] = 6;
+  EXPECT_FALSE(restores(image));
+}
+
+TEST(EngineImage, ASkipWithBitsBehindItsLengthIsRefused) {
+  const Prefix4 p{0x0a010280, 28};
+  const auto restores = [](const std::string& bytes) {
+    Epoch epoch;
+    Engine4 engine(&epoch, std::size_t{1} << 28);
+    ByteReader in(bytes);
+    return engine.restore(&in, [](std::uint32_t) { return true; });
+  };
+  Epoch epoch;
+  Engine4 engine(&epoch, std::size_t{1} << 28);
+  ASSERT_TRUE(engine.set(p, 9));
+  std::string image;
+  engine.save(&image);
+  EXPECT_TRUE(restores(image));
+  const std::size_t path = image.find(std::string("\x80\2\1\x0a", 4));
+  ASSERT_NE(path, std::string::npos);
+  image[path] = '\x81';
+  EXPECT_FALSE(restores(image));
+}
+
 TYPED_TEST(EngineTest, BatchesEqualSingles) {
   using P = typename TestFixture::FixturePrefix;
   using A = typename P::Address;
