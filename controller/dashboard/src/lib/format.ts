@@ -32,3 +32,9 @@ export function clock(t: Date, utc: boolean): string {
 export function day(t: Date, utc: boolean): string {
   return utc ? t.toISOString().slice(0, 10) : `${t.getFullYear()}-${pad(t.getMonth() + 1)}-${pad(t.getDate())}`;
 }
+
+/** Where a next hop leads: an address, a neighbour, or what is done with the packet. */
+export function hopText(h: { next_hop?: string; via?: string; type?: string; interface?: string }): string {
+  const where = h.next_hop || (h.via ? '' : h.type || h.interface || '');
+  return [where, h.via && `through ${h.via}`].filter(Boolean).join(' ');
+}

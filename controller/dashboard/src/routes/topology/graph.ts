@@ -63,7 +63,7 @@ export class Graph {
     const n = this.places.length;
     const s = forceSimulation(this.places)
       .force('link', forceLink(this.edges.map(({ source, target }) => ({ source, target }))).distance(n > 100 ? 50 : 90))
-      .force('charge', forceManyBody().strength(n > 100 ? -120 : -420).distanceMax(700))
+      .force('charge', forceManyBody().strength(n > 100 ? -120 : -620).distanceMax(700))
       .force('collide', forceCollide(n > 100 ? 12 : 26))
       .force('x', forceX(0).strength(0.05))
       .force('y', forceY(0).strength(0.07))
