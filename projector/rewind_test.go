@@ -126,6 +126,10 @@ func TestRevisitedFoldsKeepNoIndexOfTheWindow(t *testing.T) {
 	if !bytes.Equal(saved(t, p.State()), saved(t, f.State())) {
 		t.Fatal("another window")
 	}
+	q, err := LoadPast(bytes.NewReader(saved(t, f.State())))
+	if err != nil || q.window.index.n != 0 || !bytes.Equal(saved(t, q.State()), saved(t, f.State())) {
+		t.Fatal("a loaded one differs, or keeps an index", err)
+	}
 }
 
 func TestDistanceCountsWhatDiffers(t *testing.T) {

@@ -20,6 +20,7 @@ const maxSnapshotLine = 4 << 20
 
 // loader reads a snapshot into a fold.
 type loader struct {
+	past   bool // no index of the window is made
 	r      *bufio.Reader
 	long   []byte // a line longer than r's buffer
 	lines  int
@@ -42,8 +43,14 @@ var (
 // Load reads what State.Save wrote. Counts, order and both digests are
 // verified. Errors: eventlog.ErrCorrupt, ErrLevel, the reader's own.
 // Cost: about 0.3 s for a million prefixes.
-func Load(r io.Reader) (*Fold, error) {
-	l := &loader{r: bufio.NewReaderSize(r, 256<<10)}
+func Load(r io.Reader) (*Fold, error) { return load(r, false) }
+
+// LoadPast is Load for looking at the past: as Revisit, the fold keeps no index
+// of the idempotency window.
+func LoadPast(r io.Reader) (*Fold, error) { return load(r, true) }
+
+func load(r io.Reader, past bool) (*Fold, error) {
+	l := &loader{r: bufio.NewReaderSize(r, 256<<10), past: past}
 	if err := l.load(); err != nil {
 		return nil, fmt.Errorf("load state, line %d: %w", l.lines, err)
 	}
@@ -163,6 +170,7 @@ func (l *loader) header() error {
 		}
 		f.epochs = append(f.epochs, Epoch{e[0], eventlog.Revision(e[1])})
 	}
+	f.window.unindexed = l.past
 	l.fold = f
 	return nil
 }

@@ -23,6 +23,7 @@ type Archive struct {
 	// Of who holds the turn. Two lines, so that questions about two ages do
 	// not drive each other out.
 	lines    [2]line
+	batches  batches
 	lineages int // given away so far
 
 	mu     sync.Mutex
@@ -152,7 +153,7 @@ func (a *Archive) forget() {
 	default:
 		return
 	}
-	a.lines = [2]line{}
+	a.lines, a.batches = [2]line{}, batches{}
 	a.mu.Lock()
 	a.kept = nil
 	a.mu.Unlock()
@@ -168,8 +169,8 @@ type base struct {
 
 // What it costs to start elsewhere, in commits that could be folded meanwhile.
 const (
-	costOfByte  = 0.05 // of a snapshot, compressed
-	costOfRoute = 0.05 // taken over from another fold's state
+	costOfByte  = 0.015 // of a snapshot, compressed
+	costOfRoute = 0.05  // taken over from another fold's state
 )
 
 // fold gives the state at a revision, starting from the state on where it is
@@ -351,7 +352,7 @@ func (a *Archive) place(ctx context.Context, now *projector.State, b base) (*lin
 		if err != nil {
 			return nil, err
 		}
-		fold, err = projector.Load(r)
+		fold, err = projector.LoadPast(r)
 		if err = errors.Join(err, r.Close()); err != nil {
 			return nil, err
 		}
@@ -379,24 +380,33 @@ const readAhead = 4
 // advance folds the log up to the revision: one goroutine reads and decodes,
 // this one folds.
 func (a *Archive) advance(ctx context.Context, fold *projector.Fold, at eventlog.Revision) error {
+	for fold.Current().Position().Revision < at {
+		b := a.batches.find(fold.Current().Position().Revision + 1)
+		if b == nil {
+			break
+		}
+		if err := a.foldBatch(ctx, fold, b, at); err != nil {
+			return err
+		}
+	}
 	from := fold.Current().Position().Revision
 	if from >= at {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	batches := make(chan *eventlog.Batch, readAhead)
+	decoded := make(chan *eventlog.Batch, readAhead)
 	read := make(chan error, 1)
 	go func() { // ends before advance does
-		defer close(batches)
+		defer close(decoded)
 		read <- a.log.Read(ctx, from, func(b *eventlog.Batch) error {
 			keep := *b
 			keep.Commits = slices.Clone(b.Commits)
-			if b.Last() > at {
-				keep.Raw = slices.Clone(b.Raw) // for the hash in its middle
+			if keep.Raw = nil; b.Last()+batchesReach > at {
+				keep.Raw = slices.Clone(b.Raw) // for hashes in its middle
 			}
 			select {
-			case batches <- &keep:
+			case decoded <- &keep:
 			case <-ctx.Done():
 				return ctx.Err()
 			}
@@ -407,10 +417,11 @@ func (a *Archive) advance(ctx context.Context, fold *projector.Fold, at eventlog
 		})
 	}()
 	var failed error
-	for b := range batches {
+	for b := range decoded {
 		if failed != nil {
 			continue // until the reader has seen that it is over
 		}
+		a.batches.keep(b)
 		if failed = a.foldBatch(ctx, fold, b, at); failed != nil {
 			cancel()
 		}
@@ -426,7 +437,7 @@ func (a *Archive) foldBatch(ctx context.Context, fold *projector.Fold, b *eventl
 		return fmt.Errorf("revision %d does not continue what is folded: %w", b.First(), eventlog.ErrCorrupt)
 	}
 	for i := range b.Commits {
-		c := &b.Commits[i]
+		c := b.Commits[i] // a copy: the batch is kept without what a stage holds
 		if c.Revision <= fold.Current().Position().Revision {
 			continue
 		}
@@ -434,7 +445,7 @@ func (a *Archive) foldBatch(ctx context.Context, fold *projector.Fold, b *eventl
 			break
 		}
 		var err error
-		if c.Events, err = Expanded(ctx, a.log, c); err != nil {
+		if c.Events, err = Expanded(ctx, a.log, &c); err != nil {
 			return err
 		}
 		var h eventlog.Hash // within a batch it is asked for at the last alone
@@ -446,7 +457,7 @@ func (a *Archive) foldBatch(ctx context.Context, fold *projector.Fold, b *eventl
 				return err
 			}
 		}
-		if err := fold.Apply(c, h); err != nil {
+		if err := fold.Apply(&c, h); err != nil {
 			return err
 		}
 	}

@@ -48,14 +48,21 @@ func TestStatesOfThePastEqualReplay(t *testing.T) {
 					w.same(y, to)
 				}
 			}
-			for r, s := range w.states[1:] {
-				w.same(s, eventlog.Revision(r+1))
+			for r, s := range w.states[1:] { // nobody touched them
+				w.equal(s, w.replay(eventlog.Revision(r+1)))
 			}
 		})
 	}
 }
 
+// same holds a state against the one that the log's fold froze at the revision.
 func (w *world) same(got *projector.State, at eventlog.Revision) {
+	w.t.Helper()
+	w.equal(got, w.states[at])
+}
+
+// replay folds the log from its beginning.
+func (w *world) replay(at eventlog.Revision) *projector.State {
 	w.t.Helper()
 	f := projector.NewFold(logID)
 	for r := eventlog.Revision(1); r <= at; r++ {
@@ -63,7 +70,12 @@ func (w *world) same(got *projector.State, at eventlog.Revision) {
 			w.t.Fatal(err)
 		}
 	}
-	want := f.State()
+	return f.State()
+}
+
+func (w *world) equal(got, want *projector.State) {
+	w.t.Helper()
+	at := want.Position().Revision
 	if got.Digest() != want.Digest() || saved(w.t, got) != saved(w.t, want) || got.Stats() != want.Stats() {
 		w.t.Fatalf("another state at revision %d:\n%s\nwant\n%s", at, saved(w.t, got), saved(w.t, want))
 	}
@@ -111,7 +123,7 @@ func TestNearbyStatesAreNear(t *testing.T) {
 	for _, c := range []struct {
 		at   eventlog.Revision
 		most int // batches that may be read
-	}{{900, 902}, {900, 0}, {910, 12}, {905, 6}, {700, 58}, {899, 256}, {912, 13}} {
+	}{{900, 902}, {900, 0}, {910, 12}, {905, 0}, {700, 0}, {899, 0}, {912, 2}} {
 		before := counting.batches
 		got, err := a.State(context.Background(), w.now(), c.at)
 		if err != nil || got.Digest() != w.states[c.at].Digest() {
