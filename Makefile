@@ -61,7 +61,6 @@ test: ## every test, Go and C++, and the fuzzers for 2 s each, 8 to 16 minutes o
 	@cmake --build build/release -j $(JOBS) -- --quiet
 	@ctest --test-dir build/release --output-on-failure -j $(JOBS)
 	@$(MAKE) --no-print-directory fuzz-go fuzz-cpp DURATION=2s EXECS=40000x MINIMIZE=5x
-	@DVR_REQUIRE_BINARIES=1 $(MAKE) --no-print-directory dashboard-test
 	DVR_REQUIRE_BINARIES=1 go test -vet=off -timeout 10m ./...
 
 dashboard-test: ## the dashboard's tests alone, in Chromium against a real cluster
