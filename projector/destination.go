@@ -51,6 +51,9 @@ func (f *Fold) announce(r *eventlog.RouteAnnounced) {
 		f.tracking.changed(p)
 		return
 	}
+	if f.intern.base != nil {
+		f.intern.pin(old)
+	}
 	if len(old.bodies) == 1 && old.bodies[0] == b {
 		f.digest = f.digest.Sub(p.routeItem(b, e.revision(0)))
 		e.rev, e.each = f.pos.Revision, nil
@@ -88,6 +91,9 @@ func (f *Fold) withdraw(r *eventlog.RouteID) {
 	i, found := e.set.find(r)
 	if !found {
 		return
+	}
+	if f.intern.base != nil {
+		f.intern.pin(e.set)
 	}
 	f.routes--
 	f.digest = f.digest.Sub(p.routeItem(e.set.bodies[i], e.revision(i)))

@@ -148,6 +148,9 @@ func (f *FIB) weigh(a *account, g *group, by int) {
 	f.n6 += by * int(a.n6)
 }
 
+// State is the state that the table was compiled from.
+func (f *FIB) State() *State { return f.state }
+
 // Position is that of the state.
 func (f *FIB) Position() eventlog.Position { return f.state.pos }
 

@@ -38,6 +38,8 @@ type Fold struct {
 	window    window
 	topology  *topologyCell // as of the last State; nil: there was none
 	touched   []pmap.String // links, routers and observations that changed since
+	agenda    *agendaCell   // nil: timers or confirmations changed since
+	policy    *policyCell   // nil: guards or freezes changed since
 	recursive []*class      // what of classes is recursive
 	tracking  tracking      // and what it resolves through
 	stale     bool          // recursive must be collected anew
@@ -186,6 +188,12 @@ func (f *Fold) State() *State {
 	if moved {
 		f.topology, f.touched = cellAfter(f.topology, items, f.touched), nil
 	}
+	if f.agenda == nil {
+		f.agenda = &agendaCell{items: f.items.Freeze()}
+	}
+	if f.policy == nil {
+		f.policy = &policyCell{items: f.items.Freeze()}
+	}
 	s := &State{}
 	f.fill(s)
 	s.resolution = f.tracking.resolutions(f.recursive, moved)
@@ -211,6 +219,12 @@ func (f *Fold) Current() *State {
 	if f.moved() {
 		s.topology = cellAfter(f.topology, s.items, slices.Clip(f.touched))
 	}
+	if s.agenda == nil {
+		s.agenda = &agendaCell{items: s.items}
+	}
+	if s.policy == nil {
+		s.policy = &policyCell{items: s.items}
+	}
 	return s
 }
 
@@ -220,7 +234,8 @@ func (f *Fold) fill(s *State) {
 	s.routes, s.links, s.keys = f.routes, f.links, f.keys
 	s.keyBytes, s.keysAt = f.keyBytes, f.keysAt
 	s.window = f.window.view()
-	s.topology = f.topology
+	s.topology, s.agenda, s.policy = f.topology, f.agenda, f.policy
+	s.slots = f.intern.slots()
 	s.recursive = f.recursive
 }
 
@@ -247,7 +262,7 @@ func Resume(s *State) *Fold {
 		pos: s.pos, nonce: s.nonce, hash: s.hash, level: s.level, time: s.time, digest: s.digest, epochs: s.epochs,
 		v4: s.v4.Thaw(), v6: s.v6.Thaw(), items: s.items.Thaw(), classes: s.classes.Thaw(), origins: s.origins.Thaw(), named: s.named.Thaw(),
 		routes: s.routes, links: s.links, keys: s.keys, keyBytes: s.keyBytes, keysAt: s.keysAt,
-		topology: s.topology, recursive: s.recursive,
+		topology: s.topology, agenda: s.agenda, policy: s.policy, recursive: s.recursive,
 	}
 	f.intern = newInterner(func(eventlog.RouterID, int) {})
 	for k, e := range s.v4.All() {

@@ -160,8 +160,12 @@ func TestUnconfirmedCommitKnowsItsInverse(t *testing.T) {
 		t.Fatalf("%+v", open)
 	}
 	want := []eventlog.Event{
-		&eventlog.RouterRemoved{Router: "a"}, &eventlog.KeyPut{Key: "l", Value: "1"}, &eventlog.KeyPut{Key: "k", Value: "1"},
-		&eventlog.LinkRemoved{LinkID: link.LinkID}, gone, &eventlog.RouteWithdrawn{RouteID: added.RouteID}, old,
+		&eventlog.KeyPut{Key: "l", Value: "1"}, gone, // what was removed
+		&eventlog.RouterRemoved{Router: "a"}, &eventlog.KeyPut{Key: "k", Value: "1"},
+		&eventlog.LinkRemoved{LinkID: link.LinkID}, &eventlog.RouteWithdrawn{RouteID: added.RouteID}, old,
+	}
+	if open[0].Gone != 2 {
+		t.Errorf("%d restore what was removed", open[0].Gone)
 	}
 	if diff := cmp.Diff(want, open[0].Inverse, compareAddrs); diff != "" {
 		t.Fatal(diff)
@@ -186,7 +190,7 @@ func TestUndoingATimersCommitDoesNotSetItAgain(t *testing.T) {
 	mustApply(t, f, commit(2, &eventlog.TimerFired{Name: "fired"}, &eventlog.TimerFailed{Name: "failed", Cause: "x"},
 		&eventlog.TimerCancelled{Name: "cancelled"}, &eventlog.KeyPut{Key: "k", Value: "1"}, &eventlog.ConfirmationOpened{Deadline: 9}))
 	for c := range f.State().Confirmations() {
-		want := []eventlog.Event{&eventlog.KeyDeleted{Key: "k"}, set("cancelled")}
+		want := []eventlog.Event{set("cancelled"), &eventlog.KeyDeleted{Key: "k"}}
 		if diff := cmp.Diff(want, c.Inverse, compareAddrs); diff != "" {
 			t.Error(diff)
 		}

@@ -22,6 +22,7 @@ type interner struct {
 	named     func(id eventlog.RouterID, by int)
 
 	line []byte // scratch
+	base *State // of an overlay: whose objects are taken over when they are met
 }
 
 type bodyRecord struct {
@@ -173,7 +174,7 @@ func (in *interner) tallyOf(bodies []*body) (t *tally, base uint32) {
 		r := &bodies[0].route
 		var id ClassID
 		id, in.line = classOfOne(in.line, r)
-		if t := in.byClass[id]; t != nil {
+		if t := in.tally(id); t != nil {
 			return t, r.Metric
 		}
 	}
@@ -181,7 +182,7 @@ func (in *interner) tallyOf(bodies []*body) (t *tally, base uint32) {
 	if !ok {
 		return nil, 0
 	}
-	t = in.byClass[c.id]
+	t = in.tally(c.id)
 	if t == nil {
 		c.slot = slotOf(&in.classes, &in.free.classes)
 		t = &tally{class: c}

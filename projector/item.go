@@ -14,6 +14,7 @@ type item struct {
 	event   eventlog.Event // the event that would set it
 	rev     eventlog.Revision
 	inverse []eventlog.Event // of a pending confirmation: what undoes its commit
+	gone    int              // so many of inverse, the first, restore what the commit removed
 }
 
 // The items' keys: one letter for the kind, then the identity. The letters'
@@ -200,6 +201,10 @@ func (f *Fold) topologyTouched(k pmap.String) {
 		if len(f.touched) > maxTouched { // too many to be worth it
 			f.topology, f.touched = nil, f.touched[:0]
 		}
+	case itemTimer, itemConfirmation:
+		f.agenda = nil
+	case itemGuard, itemFreeze:
+		f.policy = nil
 	}
 }
 
@@ -251,7 +256,7 @@ func (f *Fold) step(by int64) {
 	for k, it := range itemsOf(f.items.View, pmap.String(rune(itemConfirmation))) {
 		c := *it.event.(*eventlog.ConfirmationOpened)
 		c.Deadline = moved(c.Deadline, by)
-		items[k] = &item{event: &c, rev: it.rev, inverse: it.inverse}
+		items[k] = &item{event: &c, rev: it.rev, inverse: it.inverse, gone: it.gone}
 	}
 	for k, it := range items {
 		f.setItem(k, it)
@@ -261,17 +266,22 @@ func (f *Fold) step(by int64) {
 // applyUnconfirmed folds a commit that carries confirmation.opened and keeps
 // with it what undoes the commit.
 func (f *Fold) applyUnconfirmed(c *eventlog.Commit) {
-	var inverse []eventlog.Event
+	var gone, inverse []eventlog.Event
 	for _, e := range c.Events {
-		if u := f.undo(e); u != nil {
+		switch u := f.undo(e); {
+		case u == nil:
+		case Removes(e):
+			gone = append(gone, u)
+		default:
 			inverse = append(inverse, u)
 		}
 		f.apply(e, c)
 	}
+	slices.Reverse(gone)
 	slices.Reverse(inverse)
 	k := confirmationKey(c.Revision)
 	if it, ok := f.items.Get(k); ok {
-		f.items.Set(k, &item{event: it.event, rev: it.rev, inverse: inverse})
+		f.items.Set(k, &item{event: it.event, rev: it.rev, inverse: append(gone, inverse...), gone: len(gone)})
 	}
 }
 

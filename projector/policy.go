@@ -38,7 +38,8 @@ type Timer struct {
 type Confirmation struct {
 	Revision eventlog.Revision // of the commit
 	Deadline int64             // Unix ms
-	Inverse  []eventlog.Event  // what undoes it, as of the commit: in reverse order
+	Inverse  []eventlog.Event  // what undoes it, as of the commit
+	Gone     int               // so many of Inverse, the first, restore what the commit removed
 }
 
 // NextHopState is what a router saw last of a next hop. It is kept and
@@ -88,6 +89,6 @@ func (s *State) NextHopStates() iter.Seq[NextHopState] {
 // Confirmations iterates by revision.
 func (s *State) Confirmations() iter.Seq[Confirmation] {
 	return collect(s, itemConfirmation, func(it *item) Confirmation {
-		return Confirmation{it.rev, it.event.(*eventlog.ConfirmationOpened).Deadline, it.inverse}
+		return confirmationOf(it)
 	})
 }

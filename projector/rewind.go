@@ -60,6 +60,7 @@ func (f *Fold) Rewind(s *State) {
 	f.classes, f.origins, f.named = s.classes.Thaw(), s.origins.Thaw(), s.named.Thaw()
 	f.routes, f.links, f.keys, f.keyBytes, f.keysAt = s.routes, s.links, s.keys, s.keyBytes, s.keysAt
 	f.topology, f.touched, f.recursive, f.stale = s.topology, nil, s.recursive, false
+	f.agenda, f.policy = s.agenda, s.policy
 	f.tracking.follow(s.recursive)
 	f.tracking.cell, f.tracking.stale = s.resolution, false
 	f.window = s.window.resumeUnindexed()

@@ -176,13 +176,21 @@ func (s *saver) saveItem(it *item) bool {
 	s.buf = append(s.buf, '[')
 	s.buf = strconv.AppendUint(s.buf, uint64(it.rev), 10)
 	s.buf = append(s.buf, ',')
-	s.buf = strconv.AppendUint(s.buf, uint64(len(it.inverse)), 10)
+	s.buf = strconv.AppendUint(s.buf, uint64(len(it.inverse)+min(it.gone, 1)), 10)
 	s.buf = append(s.buf, ',')
 	s.buf = eventlog.AppendEvent(s.buf, it.event)
 	s.buf = append(s.buf, ']')
 	more := s.line()
-	for _, e := range it.inverse {
+	for i, e := range it.inverse {
+		if i == it.gone && i > 0 {
+			s.buf = eventlog.AppendEvent(s.buf, &eventlog.ConfirmationUndone{Revision: it.rev})
+			s.line()
+		}
 		s.buf = eventlog.AppendEvent(s.buf, e)
+		more = s.line()
+	}
+	if it.gone > 0 && it.gone == len(it.inverse) {
+		s.buf = eventlog.AppendEvent(s.buf, &eventlog.ConfirmationUndone{Revision: it.rev})
 		more = s.line()
 	}
 	return more

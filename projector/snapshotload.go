@@ -348,6 +348,10 @@ func (l *loader) item(line []byte) error {
 		if l.text = eventlog.AppendEvent(l.text[:0], u); !bytes.Equal(l.text, line) {
 			return errors.New("an event is not in canonical form")
 		}
+		if end, ok := u.(*eventlog.ConfirmationUndone); ok && end.Revision == rev && it.gone == 0 && len(it.inverse) > 0 {
+			it.gone = len(it.inverse)
+			continue
+		}
 		it.inverse = append(it.inverse, u)
 	}
 	l.fold.setItem(k, it)

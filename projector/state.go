@@ -31,8 +31,11 @@ type State struct {
 	keysAt              eventlog.Revision
 	window              windowView
 	topology            *topologyCell
+	agenda              *agendaCell
+	policy              *policyCell
 	recursive           []*class
 	resolution          *resolutionCell
+	slots               slots // of the fold that made it
 }
 
 // Position is where in the log the state was taken.

@@ -1,0 +1,293 @@
+package projector
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"dvr/eventlog"
+	"dvr/projector/internal/pmap"
+)
+
+// The guard rail of type max_shrink that is in force where none is set.
+const (
+	DefaultGuard         = "default"
+	DefaultShrinkPercent = 20
+	DefaultShrinkAbove   = 1000
+)
+
+// Breach is a guard rail or a freeze that a commit does not pass.
+type Breach struct {
+	Name string // of the guard or freeze
+	Text string // what it forbids of the commit
+}
+
+// Policy is the guard rails and freezes in force, compiled. Immutable.
+type Policy struct {
+	protected, routes, shrink []eventlog.GuardSet
+	freezes                   []eventlog.FreezeSet
+	leastAbove                uint64 // of shrink
+	leastPercent              uint64
+}
+
+type policyCell struct {
+	once  sync.Once
+	items pmap.View[pmap.String, *item] // let go when built
+	built *Policy
+}
+
+func (c *policyCell) get() *Policy {
+	c.once.Do(func() {
+		c.built = newPolicy(c.items)
+		c.items = pmap.View[pmap.String, *item]{}
+	})
+	return c.built
+}
+
+func newPolicy(items pmap.View[pmap.String, *item]) *Policy {
+	p := &Policy{}
+	for _, it := range itemsOf(items, pmap.String(rune(itemGuard))) {
+		switch g := *it.event.(*eventlog.GuardSet); g.Type {
+		case eventlog.GuardProtected:
+			p.protected = append(p.protected, g)
+		case eventlog.GuardMaxRoutes:
+			p.routes = append(p.routes, g)
+		case eventlog.GuardMaxShrink:
+			p.shrink = append(p.shrink, g)
+		}
+	}
+	if len(p.shrink) == 0 {
+		p.shrink = []eventlog.GuardSet{{Name: DefaultGuard, Type: eventlog.GuardMaxShrink, Percent: DefaultShrinkPercent, Above: DefaultShrinkAbove}}
+	}
+	p.leastAbove, p.leastPercent = p.shrink[0].Above, uint64(p.shrink[0].Percent)
+	for _, g := range p.shrink {
+		p.leastAbove, p.leastPercent = min(p.leastAbove, g.Above), min(p.leastPercent, uint64(g.Percent))
+	}
+	for _, it := range itemsOf(items, pmap.String(rune(itemFreeze))) {
+		p.freezes = append(p.freezes, *it.event.(*eventlog.FreezeSet))
+	}
+	return p
+}
+
+// Policy is what commits are held against. Cost: O(1) while no guard or freeze changes.
+func (s *State) Policy() *Policy { return s.policy.get() }
+
+// MayShrink reports whether a commit could take more prefixes out of a FIB than
+// the guards on shrinking allow, by what its events are alone: if not, no FIB
+// has to be compared. Cost: O(events).
+func (p *Policy) MayShrink(s *State, events []eventlog.Event) bool {
+	removed := uint64(0)
+	for _, e := range events {
+		switch e := e.(type) {
+		case *eventlog.RouteAnnounced:
+			if e.Metric != eventlog.MetricUnusable && !e.Recursive {
+				continue // its prefix is usable wherever it was
+			}
+			removed++
+			if s.resolvesThrough(e.Destination) {
+				return true
+			}
+		case *eventlog.RouteWithdrawn:
+			removed++
+			if s.resolvesThrough(e.Destination) {
+				return true
+			}
+		case *eventlog.RouterSet, *eventlog.RouterRemoved, *eventlog.LinkSet, *eventlog.LinkRemoved:
+			return true
+		}
+	}
+	// A guard looks at FIBs of more than above prefixes.
+	return removed*100 > p.leastPercent*(p.leastAbove+1)
+}
+
+// resolvesThrough reports whether a recursive next hop lies in the prefix.
+func (s *State) resolvesThrough(p netip.Prefix) bool {
+	for _, c := range s.recursive {
+		for i := range c.paths {
+			if c.paths[i].recursive && p.Contains(c.paths[i].nextHop) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Shrinks is the breaches of a commit that takes a router's FIB from before to
+// after prefixes.
+func (p *Policy) Shrinks(router eventlog.RouterID, before, after int) []Breach {
+	var out []Breach
+	for i := range p.shrink {
+		g := &p.shrink[i]
+		if after >= before || uint64(before) <= g.Above || uint64(before-after)*100 <= uint64(g.Percent)*uint64(before) {
+			continue
+		}
+		if len(g.Routers) > 0 && !slices.Contains(g.Routers, router) {
+			continue
+		}
+		where := "router " + string(router)
+		if router == eventlog.AllRouters {
+			where = "every router"
+		}
+		out = append(out, Breach{g.Name, fmt.Sprintf("the table of %s would shrink from %d to %d prefixes, by more than %d %%", where, before, after, g.Percent)})
+	}
+	return out
+}
+
+// Idle reports that nothing but shrinking is guarded.
+func (p *Policy) Idle() bool { return len(p.protected)+len(p.routes)+len(p.freezes) == 0 }
+
+// CountsOrigins reports whether Breaches needs the numbers of routes by origin.
+func (p *Policy) CountsOrigins() bool {
+	return slices.ContainsFunc(p.routes, func(g eventlog.GuardSet) bool { return g.Origin != "" })
+}
+
+// Breaches is the protected prefixes, the limits of routes and the freezes that
+// a commit does not pass, each once. origins is how many routes of each origin
+// there are in s (CountsOrigins). Cost: O(events × (guards + freezes)).
+func (p *Policy) Breaches(s *State, c *eventlog.Commit, origins map[string]int) []Breach {
+	var out []Breach
+	for i := range p.protected {
+		g := &p.protected[i]
+		for _, e := range c.Events {
+			id := aboutRoute(e)
+			if id == nil || len(g.Routers) > 0 && id.Router != eventlog.AllRouters && !slices.Contains(g.Routers, id.Router) {
+				continue
+			}
+			if in, ok := within(g.Prefixes, id.Destination); ok {
+				out = append(out, Breach{g.Name, fmt.Sprintf("%s is protected (%s)", id.Destination, in)})
+				break
+			}
+		}
+	}
+	for i := range p.routes {
+		g := &p.routes[i]
+		if g.Actor != "" && g.Actor != c.Actor {
+			continue
+		}
+		now, grows := s.routes, 0
+		if g.Origin != "" {
+			now = origins[g.Origin]
+		}
+		for _, e := range c.Events {
+			id := aboutRoute(e)
+			if id == nil || g.Origin != "" && id.Origin != g.Origin {
+				continue
+			}
+			there := s.Item(e).Event != nil
+			if removes := Removes(e); there && removes {
+				grows--
+			} else if !there && !removes {
+				grows++
+			}
+		}
+		if grows > 0 && uint64(now+grows) > g.Limit {
+			out = append(out, Breach{g.Name, fmt.Sprintf("%d routes would be more than %d", now+grows, g.Limit)})
+		}
+	}
+	for i := range p.freezes {
+		f := &p.freezes[i]
+		if f.From != 0 && c.Time < f.From || f.Until != 0 && c.Time >= f.Until {
+			continue
+		}
+		for _, e := range c.Events {
+			if what := frozen(f, e); what != "" {
+				out = append(out, Breach{f.Name, what + " is frozen"})
+				break
+			}
+		}
+	}
+	return out
+}
+
+func aboutRoute(e eventlog.Event) *eventlog.RouteID {
+	switch e := e.(type) {
+	case *eventlog.RouteAnnounced:
+		return &e.RouteID
+	case *eventlog.RouteWithdrawn:
+		return &e.RouteID
+	}
+	return nil
+}
+
+// within finds the prefix of the list that p equals or lies in.
+func within(list []netip.Prefix, p netip.Prefix) (netip.Prefix, bool) {
+	for _, q := range list {
+		if q.Bits() <= p.Bits() && q.Contains(p.Addr()) {
+			return q, true
+		}
+	}
+	return netip.Prefix{}, false
+}
+
+// frozen says what of e the freeze forbids to change; "": nothing.
+func frozen(f *eventlog.FreezeSet, e eventlog.Event) string {
+	all := len(f.Prefixes) == 0 && len(f.Routers) == 0
+	routers := func(ids ...eventlog.RouterID) bool {
+		return all || slices.ContainsFunc(ids, func(id eventlog.RouterID) bool { return slices.Contains(f.Routers, id) })
+	}
+	switch e := e.(type) {
+	case *eventlog.RouteAnnounced, *eventlog.RouteWithdrawn:
+		id := aboutRoute(e)
+		_, in := within(f.Prefixes, id.Destination)
+		in = in || len(f.Prefixes) == 0
+		of := len(f.Routers) == 0 || id.Router == eventlog.AllRouters || routers(id.Router)
+		if in && of {
+			return id.Destination.String()
+		}
+	case *eventlog.RouterSet:
+		if routers(e.Router) {
+			return "router " + string(e.Router)
+		}
+	case *eventlog.RouterRemoved:
+		if routers(e.Router) {
+			return "router " + string(e.Router)
+		}
+	case *eventlog.LinkSet:
+		if routers(e.A, e.B) {
+			return fmt.Sprintf("link %s-%s", e.A, e.B)
+		}
+	case *eventlog.LinkRemoved:
+		if routers(e.A, e.B) {
+			return fmt.Sprintf("link %s-%s", e.A, e.B)
+		}
+	}
+	return ""
+}
+
+// Census counts the routes of each origin, from one state to the next. The zero
+// value is ready. Not safe for concurrent use.
+type Census struct {
+	at *State
+	of map[string]int
+}
+
+// At is how many routes of each origin s has, which must be frozen. The map is
+// valid until the next call. Cost: what differs from the state of the last call.
+func (c *Census) At(s *State) map[string]int {
+	before := c.at
+	if before == nil {
+		before = &State{}
+		c.of = map[string]int{}
+	}
+	add := func(e *entry, by int) {
+		if e == nil {
+			return
+		}
+		for _, b := range e.set.bodies {
+			c.of[b.route.Origin] += by
+		}
+	}
+	pmap.Diff(before.v4, s.v4, sameSet, func(_ pmap.V4, a, b *entry) bool {
+		add(a, -1)
+		add(b, 1)
+		return true
+	})
+	pmap.Diff(before.v6, s.v6, sameSet, func(_ pmap.V6, a, b *entry) bool {
+		add(a, -1)
+		add(b, 1)
+		return true
+	})
+	c.at = s
+	return c.of
+}

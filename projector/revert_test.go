@@ -1,0 +1,123 @@
+package projector
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"dvr/eventlog"
+)
+
+// distinctOf is the first event about each item.
+func distinctOf(events []eventlog.Event) []eventlog.Event {
+	seen := map[string]bool{}
+	var out []eventlog.Event
+	for _, e := range events {
+		if id := identityText(e); !seen[id] {
+			seen[id] = true
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// intentOf is what a rollback restores, as text, without revisions.
+func intentOf(s *State) []string {
+	var out []string
+	for _, e := range s.Restore(NewFold("log").State()) {
+		out = append(out, text(s.Item(e).Event))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// TestRollbackIsTheIdentity: what takes a commit back, right after it or after
+// others that touch other items, leaves what they alone give.
+func TestRollbackIsTheIdentity(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		base, commits := drawBase(t)
+		if len(commits) == 0 {
+			return
+		}
+		x := commits[0]
+		x.Events = distinctOf(x.Events)
+		r, plain := NewReverter(base), base.Overlay()
+		if err := r.Apply(x, func(eventlog.Event) bool { return true }); err != nil {
+			t.Fatal(err)
+		}
+		without := *x
+		without.Events = nil
+		mustApplyRapid(t, plain, &without)
+		for _, c := range commits[1:] {
+			c.Events = slices.DeleteFunc(distinctOf(c.Events), func(e eventlog.Event) bool {
+				_, observed := e.(*eventlog.LinkObserved)
+				return observed || slices.ContainsFunc(x.Events, func(o eventlog.Event) bool { return identityText(o) == identityText(e) })
+			})
+			if err := r.Apply(c, func(eventlog.Event) bool { return false }); err != nil {
+				t.Fatal(err)
+			}
+			mustApplyRapid(t, plain, c)
+		}
+		inverse, conflicts := r.Inverse()
+		if len(conflicts) > 0 {
+			t.Fatalf("conflicts: %+v", conflicts)
+		}
+		n := commit(r.Position().Revision+1, inverse...)
+		mustApplyRapid(t, r.fold, n)
+		if got, want := intentOf(r.fold.State()), intentOf(plain.State()); !slices.Equal(got, want) {
+			t.Fatalf("after the rollback of %v:\n%q, want\n%q", x.Events, got, want)
+		}
+	})
+}
+
+// TestRestoreGivesThePast: whatever happened since, also from a snapshot, which
+// shares nothing.
+func TestRestoreGivesThePast(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		past, commits := drawBase(t)
+		f := past.Overlay()
+		if rapid.Bool().Draw(t, "unshared") {
+			f = reloaded(t, past)
+		}
+		mustApplyRapid(t, f, commits...)
+		events := f.State().Restore(past)
+		if seen := distinctOf(events); len(seen) != len(events) {
+			t.Fatal("an item comes twice")
+		}
+		mustApplyRapid(t, f, commit(f.State().Position().Revision+1, events...))
+		if got, want := intentOf(f.State()), intentOf(past); !slices.Equal(got, want) {
+			t.Fatalf("%q, want %q", got, want)
+		}
+		if again := f.State().Restore(past); len(again) > 0 {
+			t.Fatalf("restored, and %v is left", again)
+		}
+	})
+}
+
+func TestReverterNamesConflicts(t *testing.T) {
+	a, b := announcing("10.0.0.0/8", "192.0.2.1"), announcing("11.0.0.0/8", "192.0.2.1")
+	changed := announcing("10.0.0.0/8", "192.0.2.1", func(r *eventlog.RouteAnnounced) { r.Metric = 9 })
+	chosen := func(eventlog.Event) bool { return true }
+	other := func(eventlog.Event) bool { return false }
+	apply := func(r *Reverter, c *eventlog.Commit, f func(eventlog.Event) bool) {
+		t.Helper()
+		c.Actor = "bob"
+		if err := r.Apply(c, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := NewFold("log")
+	mustApply(t, f, commit(1, a))
+	r := NewReverter(f.State())
+	apply(r, commit(2, changed, b), chosen)
+	apply(r, commit(3, announcing("10.0.0.0/8", "192.0.2.1", func(r *eventlog.RouteAnnounced) { r.Metric = 5 })), other)
+	events, conflicts := r.Inverse()
+	if len(conflicts) != 1 || conflicts[0].Revision != 3 || conflicts[0].Actor != "bob" || len(events) != 1 || text(events[0]) != text(&eventlog.RouteWithdrawn{RouteID: b.RouteID}) {
+		t.Errorf("%+v, %v", conflicts, events)
+	}
+	apply(r, commit(4, a), other) // as it was before the chosen commit: nothing is to be done
+	if events, conflicts = r.Inverse(); len(conflicts) != 0 || len(events) != 1 {
+		t.Errorf("%+v, %v", conflicts, events)
+	}
+}
