@@ -29,6 +29,9 @@ type Options struct {
 	// be cheap and keep nothing. About a commit that is large enough to be staged
 	// it is asked before that, too.
 	Judge func(*projector.State, *eventlog.Commit) error
+	// Tables, when set, names the routers whose FIBs the guards on shrinking look
+	// at, beside that of "*". It is asked on the loop, rarely; it must not block.
+	Tables func() []eventlog.RouterID
 	// Ready, when set, is asked in each caller's goroutine whether the log can be
 	// written to at present; what it returns refuses the request at once, with
 	// nothing stored (eventlog.ErrUnavailable: no quorum). It must be cheap and
@@ -140,6 +143,10 @@ func (a *Appender) submit(ctx context.Context, p *Pending, r Request) error {
 	}
 	p.request = r
 	p.commit = commitOf(&r)
+	if r.ConfirmWithin > 0 {
+		p.deadline = a.deadline(&r, a.State())
+		p.confirm()
+	}
 	if err := a.Fault(); err != nil {
 		return err
 	}
@@ -180,7 +187,9 @@ func (a *Appender) submitLarge(ctx context.Context, p *Pending, bytes int64) err
 		p.finish(res, nil)
 		return nil
 	}
-	p.size = requestSize + bytes
+	// What is staged waits for the store, not for the loop; it must not keep every
+	// other request out meanwhile.
+	p.size = requestSize + min(bytes, a.options.MaxQueuedBytes/2)
 	if !a.queue.reserve(p.size) {
 		a.counts.busy.Add(1)
 		return ErrBusy

@@ -39,6 +39,7 @@ type landing struct {
 type loop struct {
 	*Appender
 	fold   *projector.Fold
+	guard  guard
 	head   eventlog.Head // acknowledged, with guard
 	headAt int64         // log time at head
 
@@ -224,7 +225,7 @@ func (l *loop) admit(p *Pending) bool {
 	}
 	if p.inquiry {
 		tip, at := l.tip()
-		if err := l.judge(c, tip, at); err != nil {
+		if _, err := l.judge(p, tip, at); err != nil {
 			l.deny(p, err)
 		} else {
 			l.answer(p, Result{})
@@ -249,6 +250,9 @@ func (l *loop) admit(p *Pending) bool {
 		return false
 	}
 	if err := l.apply(b, p); err != nil {
+		if err == errRoom {
+			return false
+		}
 		if len(b.items) == 0 {
 			l.building = nil
 		}
@@ -275,7 +279,11 @@ func (l *loop) obstacle(p *Pending) error {
 // apply folds p as the next commit of b.
 func (l *loop) apply(b *batch, p *Pending) error {
 	c := &p.commit
-	if err := l.judge(c, b.tip, b.tipAt); err != nil {
+	forced, err := l.judge(p, b.tip, b.tipAt)
+	if err != nil {
+		return err
+	}
+	if err := p.pass(b, forced); err != nil {
 		return err
 	}
 	if c.Time != l.textOf {
@@ -300,17 +308,21 @@ func (l *loop) apply(b *batch, p *Pending) error {
 	return nil
 }
 
-// judge gives c its place behind tip and asks whether it may be there.
-func (l *loop) judge(c *eventlog.Commit, tip eventlog.Head, at int64) error {
+// judge gives p's commit its place behind tip and asks whether it may be there,
+// and which guards it passes by force.
+func (l *loop) judge(p *Pending, tip eventlog.Head, at int64) (forced []string, err error) {
+	c := &p.commit
 	current := l.fold.Current()
 	if err := judgeReferences(current, c); err != nil {
-		return err
+		return nil, err
 	}
 	c.Revision, c.Epoch, c.Time = tip.Revision+1, tip.Epoch, max(at, l.nowMS)
 	if l.options.Judge != nil {
-		return l.options.Judge(current, c)
+		if err := l.options.Judge(current, c); err != nil {
+			return nil, err
+		}
 	}
-	return nil
+	return l.guard.judge(&p.request, c, current, l.fold.State)
 }
 
 func raisesLevel(c *eventlog.Commit) bool {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"dvr/eventlog"
 	"dvr/projector"
@@ -21,10 +22,18 @@ type Request struct {
 	Source    string // address that the request came from
 	For       string // on whose behalf
 	Reason    string
-	Forced    []string            // guards passed by force
 	Reverts   []eventlog.Revision // commits whose inverse this is
 	// Hash tells this request from another one with the same id.
 	Hash eventlog.RequestHash
+
+	// ConfirmWithin > 0 makes the commit undo itself unless it is confirmed within
+	// that time, counted from when the request came.
+	ConfirmWithin time.Duration
+	// Force passes guard rails and freezes; their names become the commit's Forced.
+	Force bool
+	// Exempt: guard rails and freezes do not concern the commit, for undoings and
+	// ends of lifetimes. It never comes from outside.
+	Exempt bool
 
 	// Events is what the commit holds. Ownership passes to the appender.
 	Events []eventlog.Event
@@ -42,7 +51,7 @@ type Request struct {
 func commitOf(r *Request) eventlog.Commit {
 	return eventlog.Commit{
 		ID: r.ID, Actor: r.Actor, Source: r.Source, For: r.For, Reason: r.Reason,
-		Forced: r.Forced, Reverts: r.Reverts, Request: r.Hash, Events: r.Events,
+		Reverts: r.Reverts, Request: r.Hash, Events: r.Events,
 	}
 }
 
@@ -89,6 +98,7 @@ type Pending struct {
 	proposed  bool                   // was in a batch that the log was given: the stage may be referred to
 	owner     *Appender              // with staged
 	commit    eventlog.Commit
+	deadline  int64 // of its confirmation; 0: none is asked for
 
 	res Result
 	err error

@@ -83,8 +83,11 @@ func (p *Pending) encode() (large bool, bytes int64, err error) {
 		}
 		return true, int64(len(p.form.bytes)), nil
 	}
-	return true, int64(len(eventlog.AppendEventLines(nil, c.Events))), nil
+	return true, int64(len(eventlog.AppendEventLines(nil, c.Events[:sample]))) / sample * int64(len(c.Events)), nil
 }
+
+// sample is of how many events the size of a large commit is estimated.
+const sample = 512
 
 // maxLoneCommit is what one commit may take so that it and its batch line
 // stay within format 1.
@@ -111,6 +114,7 @@ func (p *Pending) prepare(s *projector.State) (err error) {
 	if c.Events, err = r.Prepare(s); err != nil {
 		return err
 	}
+	p.confirm()
 	if len(c.Events) > eventlog.MaxCommitEvents {
 		return fmt.Errorf("%w: %d events", ErrTooLarge, len(c.Events))
 	}

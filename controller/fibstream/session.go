@@ -43,6 +43,7 @@ type session struct {
 	started   bool // the first delta has been sent
 	number    uint64
 	sentAt    eventlog.Position
+	pledges   pledges
 	unsettled bool // the position moved by deltas that were empty and not sent
 
 	mu       sync.Mutex
@@ -209,7 +210,11 @@ func (x *session) advance(s *projector.State) (wait time.Duration, err error) {
 	}
 	wait = max(wait, 0)
 	if x.started && !full && !x.unsettled && !before(x.sentAt, s.Position()) {
-		return wait, nil
+		pause, err := x.pledge(x.base)
+		if pause > 0 && (wait == 0 || pause < wait) {
+			wait = pause
+		}
+		return wait, err
 	}
 	var fib *projector.FIB
 	if fib = x.first.fib; fib == nil {
@@ -224,6 +229,13 @@ func (x *session) advance(s *projector.State) (wait time.Duration, err error) {
 		d = fib.Delta(nil)
 	default:
 		d = fib.Delta(x.base)
+	}
+	pause, err := x.pledge(fib)
+	if err != nil {
+		return 0, err
+	}
+	if pause > 0 && (wait == 0 || pause < wait) {
+		wait = pause
 	}
 	empty := !full && d.Empty()
 	x.server.registry.examined(x, from, fib.Position(), touchOf(d, x.started))
@@ -245,6 +257,9 @@ func (x *session) advance(s *projector.State) (wait time.Duration, err error) {
 	x.base, x.sentAt, x.started, x.unsettled = fib, fib.Position(), true, false
 	x.first = plan{}
 	if err := x.encoder.encode(x.number, d, x.sendChunk); err != nil {
+		return 0, err
+	}
+	if err := x.redeem(fib); err != nil {
 		return 0, err
 	}
 	x.poke() // the State may have moved meanwhile

@@ -14,7 +14,7 @@ const (
 	bodyBudget = 256 << 20
 	// An import streams: it holds lines in flight, and zstd its window.
 	importCost = 8 << 20
-	zstdCost   = importCost + maxWindow
+	atomicCost = 96 << 20 // two at a time: what they gather is not counted by line
 )
 
 // budget bounds the memory of bodies that are worked on. Bytes are counted as

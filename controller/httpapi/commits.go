@@ -52,6 +52,9 @@ func (s *Server) postCommit(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if rec.Preview != nil {
+		return s.previewed(c, rec.Preview)
+	}
 	b := getBuffer()
 	defer putBuffer(b)
 	o := b.object()

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -114,6 +115,11 @@ var every = []struct{ method, target, body string }{
 	{"POST", "/v1/routes/import", `{"destination":"10.3.0.0/16","next_hop":"192.0.2.1"}`},
 	{"POST", "/v1/commits", `{"events":[{"kind":"router.set","router":"r1"}]}`},
 	{"GET", "/v1/commits", ""}, {"GET", "/v1/commits/1", ""},
+	{"PUT", "/v1/guards/g", `{"type":"max_routes","limit":1000}`}, {"GET", "/v1/guards", ""}, {"DELETE", "/v1/guards/g", ""},
+	{"PUT", "/v1/freezes/f", `{"routers":["nobody"]}`}, {"GET", "/v1/freezes", ""}, {"DELETE", "/v1/freezes/f", ""},
+	{"PUT", "/kv/soon?confirm_within=1h", `{"value":"v"}`}, {"GET", "/v1/confirmations", ""}, {"POST", "/v1/commits/{last}/confirm", ""},
+	{"POST", "/v1/rollback", `{"actor":"nobody","since":2}`},
+	{"PUT", "/kv/later?not_before=1h", `{"value":"v"}`}, {"GET", "/v1/timers", ""}, {"DELETE", "/v1/timers/{timer}", ""},
 	{"PUT", "/v1/routers/r2", `{}`}, {"GET", "/v1/routers", ""}, {"GET", "/v1/routers/r2", ""}, {"GET", "/v1/routers/r2/vector", ""},
 	{"GET", "/v1/routers/r2/rib", ""}, {"GET", "/v1/routers/r2/fib", ""},
 	{"PUT", "/v1/links/r1/r2", `{}`}, {"GET", "/v1/links", ""}, {"GET", "/v1/links/r1/r2", ""},
@@ -135,7 +141,9 @@ func TestEveryCall(t *testing.T) {
 	a := newAPI(t)
 	a.connect("edge")
 	called := map[string]bool{}
+	last, timer, confirmed := "", "", ""
 	for _, c := range every {
+		c.target = strings.NewReplacer("{last}", last, "{timer}", timer).Replace(c.target)
 		var headers []string
 		if strings.HasSuffix(c.target, "/import") {
 			headers = []string{"Content-Type: application/x-ndjson"}
@@ -159,10 +167,20 @@ func TestEveryCall(t *testing.T) {
 		if !strings.HasPrefix(r.Header.Get("DVR-Position"), testLog+"/1/") {
 			t.Errorf("%s %s: DVR-Position %q", c.method, c.target, r.Header.Get("DVR-Position"))
 		}
+		if strings.HasSuffix(c.target, "/confirm") {
+			confirmed = last
+		}
+		if c.method == "PUT" {
+			m := r.json(t)
+			last = fmt.Sprint(m["revision"])
+			if name, ok := m["timer"].(string); ok {
+				timer = name
+			}
+		}
 		path, _, _ := strings.Cut(c.target, "?")
 		called[c.method+" "+path] = true
 	}
-	shape := strings.NewReplacer("/10.2.0.0/16", "/*", "/r1/r2", "/:a/:b", "/r2", "/:id", "commits/1", "commits/:revision", "/node-4", "/:id", "/edge/", "/:router/", "/kv/k", "/kv/*", "history/k", "history/*")
+	shape := strings.NewReplacer("/"+timer, "/:name", "/guards/g", "/guards/:name", "/freezes/f", "/freezes/:name", "/kv/soon", "/kv/*", "/kv/later", "/kv/*", "commits/"+confirmed+"/confirm", "commits/:revision/confirm", "/10.2.0.0/16", "/*", "/r1/r2", "/:a/:b", "/r2", "/:id", "commits/1", "commits/:revision", "/node-4", "/:id", "/edge/", "/:router/", "/kv/k", "/kv/*", "history/k", "history/*")
 	have := map[string]bool{}
 	for k := range called {
 		have[shape.Replace(k)] = true

@@ -6,21 +6,75 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/labstack/echo/v4"
 
 	"dvr/controller/service"
+	"dvr/eventlog"
 )
 
 // maxWindow bounds the memory that a zstd stream may demand.
 const maxWindow = 32 << 20
 
+var importParams = with(writeParams, "atomic", "mode", "scope")
+
+// importMode reads how an import is to be done. What is one commit by its nature
+// is atomic.
+func (q *query) importMode(m *service.Mutation) (mode service.ImportMode, err error) {
+	if mode.Atomic, err = q.flag("atomic"); err != nil {
+		return mode, err
+	}
+	switch v := q.get("mode"); {
+	case v == "replace":
+		mode.Replace = true
+	case v != "merge" && q.has("mode"):
+		return mode, fieldError("mode", "must be merge or replace")
+	}
+	if q.has("scope") {
+		if !mode.Replace {
+			return mode, fieldError("scope", "has a meaning only with mode=replace")
+		}
+		kind, name, _ := strings.Cut(q.get("scope"), ":")
+		switch {
+		case kind == "router" && name == string(eventlog.AllRouters):
+			mode.Scope.Router = eventlog.AllRouters
+		case kind == "router":
+			mode.Scope.Router, err = routerID("scope", name)
+		case kind == "tag":
+			mode.Scope.Tag, err = name, named("scope", eventlog.CheckTags([]string{name}))
+		case kind == "origin":
+			mode.Scope.Origin, err = name, named("scope", eventlog.CheckName(name))
+		default:
+			err = fieldError("scope", "must be tag:NAME, router:NAME or origin:NAME")
+		}
+		if err != nil {
+			return mode, err
+		}
+	}
+	if mode.Replace && q.has("atomic") && !mode.Atomic {
+		return mode, fieldError("atomic", "must be true with mode=replace, which is one commit")
+	}
+	mode.Atomic = mode.Atomic || mode.Replace
+	if c := m.Care; c != nil && !mode.Atomic {
+		switch {
+		case c.DryRun:
+			mode.Atomic = true
+		case c.ConfirmWithin > 0 || c.NotBefore > 0 || c.ExpiresIn > 0:
+			return mode, fieldError("atomic", "must be true for an import that is confirmed, scheduled or limited: else it is many commits")
+		case c.Force && m.Reason == "":
+			return mode, fieldError("reason", "is missing: what is done by force needs one")
+		}
+	}
+	return mode, nil
+}
+
 // importRoutes streams lines into commits.
 func (s *Server) importRoutes(c echo.Context) error {
 	r := c.Request()
-	q, err := parseQuery(r.URL.RawQuery, writeParams)
+	q, err := parseQuery(r.URL.RawQuery, importParams)
 	if err != nil {
 		return err
 	}
@@ -34,13 +88,20 @@ func (s *Server) importRoutes(c echo.Context) error {
 	if m.IfMatch.Set() || m.IfNoneMatch.Set() {
 		return fieldError("If-Match", "has no meaning for an import")
 	}
+	mode, err := q.importMode(&m)
+	if err != nil {
+		return err
+	}
 	coding, err := contentCoding(r)
 	if err != nil {
 		return err
 	}
 	cost := int64(importCost)
+	if mode.Atomic {
+		cost = atomicCost
+	}
 	if coding == "zstd" {
-		cost = zstdCost
+		cost += maxWindow
 	}
 	if err := s.bodies.take(cost); err != nil {
 		return err
@@ -57,13 +118,21 @@ func (s *Server) importRoutes(c echo.Context) error {
 		return err
 	}
 	defer done()
-	got, err := s.service.Import(r.Context(), &m, body)
+	var got service.Imported
+	if mode.Atomic {
+		got, err = s.service.ImportAtomic(r.Context(), &m, mode, body)
+	} else {
+		got, err = s.service.Import(r.Context(), &m, body)
+	}
 	h := c.Response().Header()
 	if got.Position.LogID != "" {
 		s.setPosition(h, got.Position)
 	}
 	if err != nil {
 		return &extended{err, func(b *buffer) { imported(object{b}, &got) }}
+	}
+	if got.Preview != nil {
+		return s.previewed(c, got.Preview)
 	}
 	if got.Accepted == 0 {
 		first := got.Refused[0]
@@ -74,6 +143,9 @@ func (s *Server) importRoutes(c echo.Context) error {
 	defer putBuffer(b)
 	o := b.object()
 	imported(o, &got)
+	if mode.Atomic {
+		o.uint("changes", uint64(got.Changes))
+	}
 	s.receipt(c, o, &got.Receipt)
 	o.end()
 	return send(c, codeOf(http.StatusOK, &got.Receipt), b)

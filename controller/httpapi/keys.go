@@ -122,6 +122,9 @@ func (s *Server) putKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if rec.Preview != nil {
+		return s.previewed(c, rec.Preview)
+	}
 	b := getBuffer()
 	defer putBuffer(b)
 	shown := keyShown(b, key, value, rec.Position.Revision)
@@ -158,6 +161,9 @@ func (s *Server) deleteKey(c echo.Context) error {
 	rec, existed, err := s.service.DeleteKey(r.Context(), &m, key)
 	if err != nil {
 		return err
+	}
+	if rec.Preview != nil {
+		return s.previewed(c, rec.Preview)
 	}
 	b := getBuffer()
 	defer putBuffer(b)

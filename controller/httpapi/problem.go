@@ -51,6 +51,7 @@ var kinds = []kind{
 	{service.ErrPrecondition, http.StatusPreconditionFailed, "precondition-failed", "Precondition failed", 0},
 	{service.ErrIDReused, http.StatusUnprocessableEntity, "idempotency-key-reused", "Idempotency key reused", 0},
 	{service.ErrNoDataPlane, http.StatusConflict, "no-dataplane", "No data plane is connected", 0},
+	{service.ErrGuarded, http.StatusConflict, "guarded", "Refused by a guard rail", 0},
 	{service.ErrReferred, http.StatusConflict, "referred-to", "Still referred to", 0},
 	{service.ErrConflict, http.StatusConflict, "conflict", "Conflict", 0},
 	{service.ErrKeyQuota, http.StatusInsufficientStorage, "kv-quota", "Key-value quota used up", 0},

@@ -16,7 +16,7 @@ import (
 
 // query is the parameters of a request, each known and given once.
 type query struct {
-	pairs [12]pair
+	pairs [16]pair
 	n     int
 }
 
@@ -84,7 +84,7 @@ func (q *query) get(name string) string {
 // Parameters that do not change what is done, only how it is answered.
 func shapesAnswer(name string) bool {
 	switch name {
-	case "wait", "timeout", "require", "consistency":
+	case "wait", "timeout", "require", "consistency", "dry_run":
 		return true
 	}
 	return false
@@ -111,7 +111,7 @@ func (q *query) effect(dst []byte) []byte {
 
 // Parameters by kind of call.
 var (
-	writeParams = []string{"wait", "timeout", "require", "reason"}
+	writeParams = append([]string{"wait", "timeout", "require", "reason"}, careParams...)
 	freshParams = []string{"consistency", "min_revision", "timeout"} // of reads that are about the present, or all of the past
 	readParams  = with(freshParams, "at")
 )

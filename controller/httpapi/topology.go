@@ -26,6 +26,9 @@ func pathRouter(c echo.Context, name string) (eventlog.RouterID, error) {
 // not it made the item, as that of a destination does: a repetition under the
 // same key must get the same answer, and the log does not say what was before.
 func (s *Server) changed(c echo.Context, id func(object), status string, r *service.Receipt) error {
+	if r.Preview != nil {
+		return s.previewed(c, r.Preview)
+	}
 	b := getBuffer()
 	defer putBuffer(b)
 	o := b.object()

@@ -56,6 +56,11 @@ func mutation(r *http.Request, q *query, path string, body []byte) (m service.Mu
 		return m, err
 	}
 	m.IfMatch, m.IfNoneMatch = match.Precondition, none.Precondition
+	if q.n > 0 {
+		if m.Care, err = q.care(); err != nil {
+			return m, err
+		}
+	}
 	m.Request = requestHash(r.Method, path, q, body)
 	return m, nil
 }
@@ -132,6 +137,7 @@ func (s *Server) receipt(c echo.Context, o object, r *service.Receipt) {
 		h[headerReplayed] = yes
 	}
 	o.uint("revision", uint64(r.Position.Revision))
+	pledge(o, r)
 	if r.Wait != service.WaitInstalled {
 		return
 	}
@@ -165,6 +171,9 @@ func codeOf(success int, r *service.Receipt) int {
 
 // written answers a mutation of a destination.
 func (s *Server) written(c echo.Context, success int, destination netip.Prefix, status string, r *service.Receipt) error {
+	if r.Preview != nil {
+		return s.previewed(c, r.Preview)
+	}
 	b := getBuffer()
 	defer putBuffer(b)
 	o := b.object()

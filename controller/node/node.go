@@ -84,6 +84,8 @@ type Node struct {
 	levels   *levels
 	keeper   atomic.Pointer[appender.Keeper] // set when the log is folded
 
+	subscribed atomic.Pointer[service.DataPlanes] // of all nodes; set when the log is folded
+
 	cancel context.CancelFunc // of the background work
 	work   sync.WaitGroup
 	abort  context.CancelCauseFunc // ends a start that is under way
@@ -195,6 +197,7 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 			Node:      s.NodeID,
 			Now:       n.now,
 			Judge:     n.judge,
+			Tables:    n.tables,
 			Ready:     n.health.writable,
 			OnNoSpace: n.recoverSpace,
 			OnDamage: func(err error) {
@@ -215,10 +218,14 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	n.peers = newPeers(n)
 	n.planes = fibstream.New(n.appender, fibstream.Options{
 		Node: s.NodeID, Controllers: []string{n.advertised(s.FIB, n.fib)}, Elsewhere: n.peers.exchange,
+		OnObservation: n.observed,
 	})
 	n.grpc = grpc.NewServer(fibstream.ServerOptions()...)
 	n.planes.Register(n.grpc)
-	n.service = service.New(n.peers.exchange.Appender(), n.peers.attach(), n.store)
+	planes := n.peers.attach()
+	n.subscribed.Store(&planes)
+	n.service = service.New(n.peers.exchange.Appender(), planes, n.store)
+	n.service.Management = n.management
 	api := httpapi.New(httpapi.Config{
 		Service: n.service, Node: n.health, Cluster: n.members(), Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log,
 	})
@@ -232,6 +239,7 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	})
 	n.keeper.Store(keeper)
 	n.run(func() { keeper.Run(background) })
+	n.run(func() { n.timekeeper().Run(background) })
 	n.run(func() { n.service.FollowPast(background) })
 	n.run(func() { n.health.watch(background) })
 	n.serve("the FIB stream", func() error { return n.grpc.Serve(n.fib) })
@@ -248,6 +256,9 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 func (n *Node) judge(st *projector.State, c *eventlog.Commit) error {
 	if err := n.pressure.judge(st, c); err != nil {
 		return err
+	}
+	if c.Actor == eventlog.SystemActor {
+		return nil // what is undone was within the quota before
 	}
 	return n.keyQuota.Judge(st, c)
 }

@@ -32,6 +32,8 @@ type Options struct {
 	// Ready says whether the log can be written to at present, as far as is known
 	// here; its error refuses writes at once. It must not wait.
 	Ready func() error
+	// Now is this node's wall clock; nil: time.Now.
+	Now func() time.Time
 	// OnLink is told of links that come (nil) and go. It must not block.
 	OnLink func(node string, err error)
 }
@@ -80,6 +82,9 @@ type Exchange struct {
 func New(local service.Outlets, o Options) *Exchange {
 	if o.Ready == nil {
 		o.Ready = func() error { return nil }
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if o.OnLink == nil {
 		o.OnLink = func(string, error) {}

@@ -60,12 +60,19 @@ type cluster struct {
 	log    *memlog.Log
 	throne *throne
 	nodes  map[string]*testNode
+	skew   map[string]time.Duration // of the clocks
 }
 
 // newCluster starts n nodes, n1, n2, …, that are linked; n1 leads.
 func newCluster(t testing.TB, n int) *cluster {
 	t.Helper()
-	c := &cluster{t: t, log: memlog.New(testLog), throne: &throne{}, nodes: map[string]*testNode{}}
+	return newSkewedCluster(t, n, nil)
+}
+
+// newSkewedCluster is newCluster with clocks that are off.
+func newSkewedCluster(t testing.TB, n int, skew map[string]time.Duration) *cluster {
+	t.Helper()
+	c := &cluster{t: t, log: memlog.New(testLog), throne: &throne{}, nodes: map[string]*testNode{}, skew: skew}
 	for i := range n {
 		c.start(fmt.Sprintf("n%d", i+1), c.throne)
 	}
@@ -81,7 +88,8 @@ func (c *cluster) start(id string, lead Leadership) *testNode {
 	if n.appender, err = appender.Open(context.Background(), c.log, appender.Options{Node: id}); err != nil {
 		c.t.Fatal(err)
 	}
-	n.exchange = New(service.Writer(n.appender), Options{Node: id, Leadership: lead})
+	skew := c.skew[id]
+	n.exchange = New(service.Writer(n.appender), Options{Node: id, Leadership: lead, Now: func() time.Time { return time.Now().Add(skew) }})
 	n.planes = fibstream.New(n.appender, fibstream.Options{Node: id, Elsewhere: n.exchange})
 	n.exchange.Attach(n.planes, service.Planes(n.planes, id))
 	n.service = service.New(n.exchange.Appender(), n.exchange.DataPlanes(), c.log)

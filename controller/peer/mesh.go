@@ -39,6 +39,7 @@ type mesh struct {
 
 // remote is another node.
 type remote struct {
+	clock       atomic.Pointer[reading] // nil: not told
 	id, address string
 	conn        *grpc.ClientConn
 	client      peerpb.PeerClient
@@ -143,7 +144,7 @@ func (m *mesh) connect(ctx context.Context, r *remote) error {
 		return fmt.Errorf("link to node %s: %w", r.id, err)
 	}
 	late.Stop()
-	l := &link{remote: r, pipe: newPipe(), ctx: ctx, drop: cancel}
+	l := &link{remote: r, pipe: newPipe(m.x.options.Now), ctx: ctx, drop: cancel}
 	m.hear(r, hello.GetStanding())
 	r.link.Store(l)
 	m.x.options.OnLink(r.id, nil)
@@ -234,6 +235,7 @@ func (l *link) run(ctx context.Context, stream peerpb.Peer_LinkClient, m *mesh) 
 			}
 			silence.Reset(deaf)
 			m.hear(l.remote, f.GetStanding())
+			l.remote.tick(f.GetClockMs(), m.x.options.Now())
 			if len(f.GetRecords()) == 0 {
 				continue
 			}

@@ -24,9 +24,10 @@ type pipe struct {
 	pending  []byte
 	standing *peerpb.Standing // to be told, nil: nothing new
 	wake     chan struct{}
+	now      func() time.Time
 }
 
-func newPipe() *pipe { return &pipe{wake: make(chan struct{}, 1)} }
+func newPipe(now func() time.Time) *pipe { return &pipe{wake: make(chan struct{}, 1), now: now} }
 
 // request adds a change to what the next frame takes.
 func (p *pipe) request(r request) {
@@ -79,10 +80,12 @@ func (p *pipe) run(ctx context.Context, send func(*peerpb.Frame) error) error {
 	defer t.Stop()
 	var spare []byte
 	for {
+		clock := uint64(0)
 		select {
 		case <-p.wake:
 			runtime.Gosched()
 		case <-t.C:
+			clock = uint64(p.now().UnixMilli())
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -96,10 +99,10 @@ func (p *pipe) run(ctx context.Context, send func(*peerpb.Frame) error) error {
 		}
 		for first := true; first || len(raw) > 0; first = false {
 			n := min(len(raw), maxFrame)
-			if err := send(&peerpb.Frame{Records: raw[:n], Standing: standing}); err != nil {
+			if err := send(&peerpb.Frame{Records: raw[:n], Standing: standing, ClockMs: clock}); err != nil {
 				return err
 			}
-			raw, standing = raw[n:], nil
+			raw, standing, clock = raw[n:], nil, 0
 		}
 	}
 }

@@ -54,7 +54,7 @@ func (s server) Link(stream peerpb.Peer_LinkServer) error {
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
 	c := &caller{
-		x: x, node: first.GetIntroduction().GetNode(), pipe: newPipe(),
+		x: x, node: first.GetIntroduction().GetNode(), pipe: newPipe(x.options.Now),
 		room: make(chan struct{}, maxWaiting), large: make(chan struct{}, maxLarge), cancel: cancel,
 	}
 	c.outlet = x.forwarder.local.Outlet(c)

@@ -33,7 +33,8 @@ type Frame struct {
 	// A piece of a byte stream of records, cut anywhere: changes from the caller,
 	// answers to it. Their layout is in the decision.
 	Records       []byte    `protobuf:"bytes,2,opt,name=records,proto3" json:"records,omitempty"`
-	Standing      *Standing `protobuf:"bytes,3,opt,name=standing,proto3" json:"standing,omitempty"` // of the one called; replaces what it told before
+	Standing      *Standing `protobuf:"bytes,3,opt,name=standing,proto3" json:"standing,omitempty"`               // of the one called; replaces what it told before
+	ClockMs       uint64    `protobuf:"varint,4,opt,name=clock_ms,json=clockMs,proto3" json:"clock_ms,omitempty"` // the sender's wall clock, Unix milliseconds, with a sign of life; 0: not told
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -87,6 +88,13 @@ func (x *Frame) GetStanding() *Standing {
 		return x.Standing
 	}
 	return nil
+}
+
+func (x *Frame) GetClockMs() uint64 {
+	if x != nil {
+		return x.ClockMs
+	}
+	return 0
 }
 
 type Introduction struct {
@@ -1410,11 +1418,12 @@ var File_peer_proto protoreflect.FileDescriptor
 const file_peer_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"peer.proto\x12\vdvr.peer.v1\"\x93\x01\n" +
+	"peer.proto\x12\vdvr.peer.v1\"\xae\x01\n" +
 	"\x05Frame\x12=\n" +
 	"\fintroduction\x18\x01 \x01(\v2\x19.dvr.peer.v1.IntroductionR\fintroduction\x12\x18\n" +
 	"\arecords\x18\x02 \x01(\fR\arecords\x121\n" +
-	"\bstanding\x18\x03 \x01(\v2\x15.dvr.peer.v1.StandingR\bstanding\"U\n" +
+	"\bstanding\x18\x03 \x01(\v2\x15.dvr.peer.v1.StandingR\bstanding\x12\x19\n" +
+	"\bclock_ms\x18\x04 \x01(\x04R\aclockMs\"U\n" +
 	"\fIntroduction\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x15\n" +

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"dvr/controller/appender"
 	"dvr/controller/history"
 	"dvr/eventlog"
 )
@@ -30,7 +31,9 @@ var (
 	// ErrPrecondition: If-Match or If-None-Match does not hold; nothing was stored.
 	ErrPrecondition = errors.New("precondition failed")
 	// ErrConflict: the state does not allow it; nothing was stored.
-	ErrConflict = errors.New("conflict")
+	ErrConflict = appender.ErrConflict
+	// ErrGuarded: guard rails or freezes refuse the change; nothing was stored.
+	ErrGuarded = appender.ErrGuarded
 	// ErrReferred: something else still speaks of what is to be removed; nothing was stored.
 	ErrReferred error = kindOf{"it stays until nothing refers to it", ErrConflict}
 	// ErrNoDataPlane: the router's data plane is not connected. It is no fault of

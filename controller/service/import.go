@@ -48,6 +48,7 @@ type Imported struct {
 	RefusedCount int
 	Refused      []Refused // the first MaxRefused
 	First, Last  eventlog.Revision
+	Changes      int // of an import of one commit: its events
 }
 
 // Import reads routes, one JSON object a line, and commits them in order,
@@ -86,10 +87,7 @@ func (s *Service) Import(ctx context.Context, m *Mutation, r io.Reader) (Importe
 		}
 	}
 	if err != nil {
-		var f *eventlog.FieldError
-		if !errors.As(err, &f) {
-			err = &MutationError{i.key, err}
-		}
+		err = i.failed(err)
 	}
 	return i.out, err
 }
@@ -120,6 +118,8 @@ type importer struct {
 
 	flight  []chunk // oldest first
 	pending int     // events in flight
+
+	gathering *gathering // nil: each chunk is a commit
 }
 
 func (i *importer) reset() {
@@ -220,6 +220,19 @@ func (i *importer) line(ctx context.Context, number int, line []byte) error {
 			return nil
 		}
 		return i.item(ctx, number, line, e, item)
+	}
+	if i.gathering != nil {
+		err := i.gathering.add(e)
+		if errors.Is(err, ErrTooLarge) {
+			return err
+		}
+		if err != nil {
+			i.refuse(number, err)
+			return nil
+		}
+		i.hash.Write(line)
+		i.hash.Write([]byte{'\n'})
+		return nil
 	}
 	_, again := i.seen[id.Destination]
 	if len(i.cur.events) == ChunkEvents || again && i.holds(id) {
@@ -458,6 +471,7 @@ func (i *importer) change(c *chunk) Change {
 	return Change{
 		Actor: i.m.Actor, Source: i.m.Source, Reason: i.m.Reason,
 		ID: i.key + "/" + strconv.Itoa(c.n), Request: c.request, Events: c.events,
+		Force: i.m.Care != nil && i.m.Care.Force,
 	}
 }
 

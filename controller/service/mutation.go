@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"dvr/controller/appender"
 	"dvr/controller/fibstream"
 	"dvr/eventlog"
 	"dvr/projector"
@@ -44,6 +45,8 @@ type Mutation struct {
 	Require []eventlog.RouterID // data planes that must have installed, connected or not
 
 	IfMatch, IfNoneMatch Precondition
+
+	Care *Care // nil: done at once and for good
 }
 
 // Receipt says what became of a commit.
@@ -55,6 +58,11 @@ type Receipt struct {
 	Remembered bool
 	Wait       WaitMode
 	Installation
+
+	Preview   *Preview  // of a dry run; the rest but Position is empty then
+	Timer     string    // that was set: the change is scheduled, or has a lifetime
+	TimerAt   int64     // Unix milliseconds
+	ConfirmBy time.Time // zero: no confirmation is waited for
 }
 
 // Installation is the state of a commit on the data planes; all empty unless
@@ -120,6 +128,11 @@ type Change struct {
 	Request   eventlog.RequestHash
 	Events    []eventlog.Event
 	Operation Operation
+
+	Force         bool          // guards and freezes are passed
+	ConfirmWithin time.Duration // > 0: the commit undoes itself unless confirmed
+	Reverts       []eventlog.Revision
+	Basis         *appender.Basis // of Events: refused (ErrConflict) where their items changed since
 }
 
 // Appended is a commit's place in the log. ID is set with every error too.
@@ -188,7 +201,16 @@ func (s *Service) apply(ctx context.Context, m *Mutation, events []eventlog.Even
 		ctx, cancel = context.WithTimeout(ctx, m.Timeout)
 		defer cancel()
 	}
-	a, err := s.appender.Append(ctx, Change{Actor: m.Actor, Source: m.Source, Reason: m.Reason, ID: m.ID, Request: m.Request, Events: events, Operation: op})
+	c := Change{Actor: m.Actor, Source: m.Source, Reason: m.Reason, ID: m.ID, Request: m.Request, Events: events, Operation: op}
+	if m.Care != nil {
+		return s.carefully(ctx, m, c, prefixes)
+	}
+	return s.commit(ctx, m, c, prefixes)
+}
+
+// commit appends c and waits as the mutation asks.
+func (s *Service) commit(ctx context.Context, m *Mutation, c Change, prefixes []netip.Prefix) (Receipt, error) {
+	a, err := s.appender.Append(ctx, c)
 	if err != nil {
 		return Receipt{}, &MutationError{a.ID, err}
 	}
@@ -197,6 +219,25 @@ func (s *Service) apply(ctx context.Context, m *Mutation, events []eventlog.Even
 		return r, err
 	}
 	return r, nil
+}
+
+// carefully is commit for a mutation with a Care.
+func (s *Service) carefully(ctx context.Context, m *Mutation, c Change, prefixes []netip.Prefix) (Receipt, error) {
+	timer, at, err := s.care(m, &c)
+	if err != nil {
+		return Receipt{}, err
+	}
+	if m.Care.DryRun {
+		return s.try(ctx, m, c)
+	}
+	r, err := s.commit(ctx, m, c, prefixes)
+	if err == nil && !r.NoChange {
+		r.ConfirmBy = s.confirmBy(&r)
+		if !r.Remembered {
+			r.Timer, r.TimerAt = timer, at
+		}
+	}
+	return r, err
 }
 
 // await waits as the mutation asks, after its last commit is stored; first is

@@ -33,7 +33,12 @@ var operations = map[string]func() Operation{
 	"link.state":          func() Operation { return new(setLinkState) },
 	"key.put":             func() Operation { return new(putKey) },
 	"key.delete":          func() Operation { return new(deleteKey) },
+	"commit.confirm":      func() Operation { return new(confirmCommit) },
+	"item.remove":         func() Operation { return new(removeItem) },
 }
+
+// timed holds another operation, so it is added when the table is there.
+func init() { operations["timed"] = func() Operation { return new(timed) } }
 
 // demand is what a mutation's preconditions say.
 type demand struct {

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"dvr/controller/history"
@@ -19,6 +20,10 @@ type Service struct {
 	keys      *history.Feed // of what changed keys
 	feed      *history.Feed // of everything
 	fibs      fibs
+
+	// Management, when set, gives the addresses of the cluster itself, whose paths a
+	// preview looks at. Set it before the first call.
+	Management func() []netip.Addr
 }
 
 // History is what is stored: eventlog.Log, as far as it is needed here.

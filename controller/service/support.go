@@ -44,6 +44,7 @@ func supported(e eventlog.Event) error {
 		}
 	case *eventlog.RouterSet, *eventlog.RouterRemoved, *eventlog.LinkRemoved, *eventlog.KeyDeleted:
 	case *eventlog.LinkObserved:
+	case *eventlog.GuardSet, *eventlog.GuardRemoved, *eventlog.FreezeSet, *eventlog.FreezeRemoved, *eventlog.TimerCancelled:
 	default:
 		return &UnsupportedError{"kind"}
 	}

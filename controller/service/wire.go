@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"dvr/controller/appender"
 	"dvr/eventlog"
@@ -18,13 +19,28 @@ const (
 	wireGenerated = 1 << iota
 	wireOperation
 	wireRequest
+	wireOptions
 )
 
 var errWire = errors.New("malformed record of another node")
 
+// changeOptions is what few changes have.
+type changeOptions struct {
+	Force         bool                `json:"force,omitempty"`
+	ConfirmWithin time.Duration       `json:"confirm_within,omitempty"`
+	Reverts       []eventlog.Revision `json:"reverts,omitempty"`
+	Basis         *appender.Basis     `json:"basis,omitempty"`
+}
+
+func (c *Change) options() (o changeOptions, any bool) {
+	any = c.Force || c.ConfirmWithin > 0 || len(c.Reverts) > 0 || c.Basis != nil
+	return changeOptions{c.Force, c.ConfirmWithin, c.Reverts, c.Basis}, any
+}
+
 // AppendChange appends the form in which c travels between nodes: flags, id,
 // actor, source, reason, request hash where there is one, then the operation's
-// kind and JSON, or the events as stored lines. The events must be well formed.
+// kind and JSON, or the events as stored lines; before those the options as JSON
+// where there are any. The events must be well formed.
 func AppendChange(dst []byte, c *Change) ([]byte, error) {
 	flags := byte(0)
 	if c.Generated {
@@ -36,12 +52,23 @@ func AppendChange(dst []byte, c *Change) ([]byte, error) {
 	if c.Request != (eventlog.RequestHash{}) {
 		flags |= wireRequest
 	}
+	options, optional := c.options()
+	if optional {
+		flags |= wireOptions
+	}
 	dst = append(dst, flags)
 	for _, s := range [...]string{c.ID, c.Actor, c.Source, c.Reason} {
 		dst = appendString(dst, s)
 	}
 	if flags&wireRequest != 0 {
 		dst = append(dst, c.Request[:]...)
+	}
+	if optional {
+		raw, err := json.Marshal(&options)
+		if err != nil {
+			return dst, fmt.Errorf("options: %w", err)
+		}
+		dst = appendString(dst, string(raw))
 	}
 	if c.Operation == nil {
 		return eventlog.AppendEventLines(dst, c.Events), nil
@@ -72,6 +99,13 @@ func (r *ChangeReader) Read(raw []byte) (Change, error) {
 	c.Reason = again(in.bytes(), &r.reason)
 	if flags&wireRequest != 0 {
 		copy(c.Request[:], in.take(len(c.Request)))
+	}
+	if flags&wireOptions != 0 {
+		var o changeOptions
+		if err := json.Unmarshal(in.bytes(), &o); err != nil {
+			return Change{}, fmt.Errorf("options: %w: %w", errWire, err)
+		}
+		c.Force, c.ConfirmWithin, c.Reverts, c.Basis = o.Force, o.ConfirmWithin, o.Reverts, o.Basis
 	}
 	if flags&wireOperation == 0 {
 		if in.failed || c.ID == "" {
@@ -141,7 +175,7 @@ var wireErrors = []struct {
 }{
 	{3, ErrUnknownRouter}, {4, ErrNotFound}, {5, ErrPrecondition}, {6, ErrConflict}, {7, ErrNoDataPlane}, {8, ErrIDReused},
 	{9, ErrOverloaded}, {10, ErrOutcomeUnknown}, {11, eventlog.ErrNoSpace}, {12, ErrGone}, {13, ErrBehind}, {14, ErrTooLarge},
-	{15, appender.ErrReserved}, {16, appender.ErrFault}, {17, ErrUnavailable}, {18, ErrKeyQuota},
+	{15, appender.ErrReserved}, {16, appender.ErrFault}, {17, ErrUnavailable}, {18, ErrKeyQuota}, {19, ErrGuarded},
 }
 
 const (

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"reflect"
 	"testing"
+	"time"
 
 	"dvr/controller/appender"
 	"dvr/eventlog"
@@ -31,6 +32,10 @@ func TestChangesTravel(t *testing.T) {
 		&setLinkState{d, link, true},
 		&putKey{d, eventOf[*eventlog.KeyPut]{&eventlog.KeyPut{Key: "a/\u00fc", Value: "v\n"}}},
 		&deleteKey{d, "a b"},
+		&confirmCommit{7},
+		&removeItem{eventOf[eventlog.Event]{&eventlog.GuardRemoved{Name: "g"}}},
+		&timed{Inner: namedOperation{&removeLink{d, link}}, Timer: "at-1", At: 5, Confirm: time.Minute},
+		&timed{Inner: namedOperation{&deleteKey{d, "a b"}}, Timer: "until-1", At: 5, Lifetime: true},
 	}
 	kinds := map[string]bool{}
 	var reader ChangeReader
@@ -38,6 +43,10 @@ func TestChangesTravel(t *testing.T) {
 		want := Change{Actor: "a", Source: "192.0.2.9", Reason: "wei\u00df", ID: fmt.Sprint("id", i), Generated: i%2 == 0, Operation: op}
 		if i%3 > 0 {
 			want.Request = eventlog.RequestHash{1, 2, byte(i)}
+		}
+		if i%4 == 0 {
+			want.Force, want.ConfirmWithin, want.Reverts = true, time.Minute, []eventlog.Revision{4, 5}
+			want.Basis = &appender.Basis{Revision: 9, Present: []byte{3}}
 		}
 		if op == nil {
 			want.Events = []eventlog.Event{r, &eventlog.RouteWithdrawn{RouteID: r.RouteID}}
@@ -73,7 +82,7 @@ func TestChangesTravel(t *testing.T) {
 func TestErrorsTravel(t *testing.T) {
 	for _, want := range []error{
 		ErrNotFound, ErrUnknownRouter, ErrPrecondition, ErrConflict, ErrNoDataPlane, ErrIDReused, ErrOverloaded, ErrUnavailable,
-		ErrOutcomeUnknown, ErrGone, ErrBehind, ErrTooLarge, eventlog.ErrNoSpace, appender.ErrReserved, appender.ErrFault, ErrKeyQuota,
+		ErrOutcomeUnknown, ErrGone, ErrBehind, ErrTooLarge, eventlog.ErrNoSpace, appender.ErrReserved, appender.ErrFault, ErrKeyQuota, ErrGuarded,
 	} {
 		wrapped := fmt.Errorf("about something: %w", want)
 		got := ReadError(AppendError(nil, wrapped))

@@ -13,6 +13,7 @@ import (
 // LocalAppender is the Appender of this node, with what it tells beyond that.
 type LocalAppender interface {
 	Appender
+	Trier
 	// Fault is why nothing is folded any more; nil while it is.
 	Fault() error
 	Statistics() appender.Statistics
@@ -102,6 +103,10 @@ func CheckChange(c *Change) error {
 func request(c Change) appender.Request {
 	r := appender.Request{
 		ID: c.ID, Generated: c.Generated, Actor: c.Actor, Source: c.Source, Reason: c.Reason, Hash: c.Request, Events: c.Events,
+		Force: c.Force, ConfirmWithin: c.ConfirmWithin, Reverts: c.Reverts,
+	}
+	if c.Basis != nil {
+		r.Check = func(s *projector.State) error { return c.Basis.Check(s, c.Events) }
 	}
 	if c.Operation != nil {
 		r.Prepare = c.Operation.Decide
@@ -132,6 +137,10 @@ func translate(err error) error {
 		to = ErrOverloaded
 	case errors.Is(err, appender.ErrTooLarge):
 		to = ErrTooLarge
+	case errors.Is(err, appender.ErrGuarded):
+		to = ErrGuarded
+	case errors.Is(err, appender.ErrConflict):
+		to = ErrConflict
 	case errors.Is(err, appender.ErrPrecondition):
 		to = ErrPrecondition
 	case errors.Is(err, eventlog.ErrOutcomeUnknown):
@@ -141,6 +150,9 @@ func translate(err error) error {
 		to = ErrUnavailable
 	default:
 		return err
+	}
+	if errors.Is(err, to) {
+		return err // and says so
 	}
 	return fmt.Errorf("%w: %w", to, err)
 }

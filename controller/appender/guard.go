@@ -1,0 +1,231 @@
+package appender
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"dvr/eventlog"
+	"dvr/projector"
+)
+
+// MaxPending is how many commits may wait for their confirmation at a time: as
+// many as a data plane keeps.
+const MaxPending = 64
+
+var (
+	// ErrGuarded: guard rails or freezes refuse the commit; see GuardError.
+	ErrGuarded = errors.New("refused by a guard rail")
+	// ErrConflict: the state does not allow what is asked; nothing was stored.
+	ErrConflict = errors.New("conflict")
+)
+
+// GuardError is ErrGuarded with what the commit does not pass.
+type GuardError struct{ Breaches []projector.Breach }
+
+func (e *GuardError) Error() string {
+	const most = 4
+	var list []string
+	for _, b := range e.Breaches[:min(len(e.Breaches), most)] {
+		list = append(list, b.Name+": "+b.Text)
+	}
+	if more := len(e.Breaches) - most; more > 0 {
+		list = append(list, fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Sprintf("%v: %s", ErrGuarded, strings.Join(list, "; "))
+}
+
+// Unwrap makes it ErrGuarded.
+func (e *GuardError) Unwrap() error { return ErrGuarded }
+
+// guard holds commits against guard rails and freezes. It keeps the FIBs that it
+// compared last. Not safe for concurrent use.
+type guard struct {
+	routers func() []eventlog.RouterID
+	fibs    map[eventlog.RouterID]*projector.FIB
+	census  projector.Census
+	after   *projector.State // of the commit that was judged last, where it was folded for that
+}
+
+// judge gives the names of what r passes by force. current is the state that the
+// commit applies to; frozen gives it to keep. Cost: what Policy.MayShrink takes,
+// unless a guard or freeze is in force or the commit may shrink a FIB: then FIBs
+// are compared.
+func (g *guard) judge(r *Request, c *eventlog.Commit, current *projector.State, frozen func() *projector.State) (forced []string, err error) {
+	g.after = nil
+	if r.ConfirmWithin > 0 {
+		if err := unsettled(current, c.Events); err != nil {
+			return nil, err
+		}
+	}
+	if r.Exempt {
+		return nil, nil
+	}
+	policy := current.Policy()
+	idle, shrinks := policy.Idle(), policy.MayShrink(current, c.Events)
+	if idle && !shrinks {
+		return nil, nil
+	}
+	var breaches []projector.Breach
+	if !idle {
+		var origins map[string]int
+		if policy.CountsOrigins() {
+			origins = g.census.At(frozen())
+		}
+		breaches = policy.Breaches(current, c, origins)
+	}
+	if shrinks {
+		more, err := g.shrinks(policy, c, frozen())
+		if err != nil {
+			return nil, err
+		}
+		breaches = append(breaches, more...)
+	}
+	if len(breaches) == 0 {
+		return nil, nil
+	}
+	if !r.Force {
+		return nil, &GuardError{breaches}
+	}
+	for _, b := range breaches {
+		if !slices.Contains(forced, b.Name) {
+			forced = append(forced, b.Name)
+		}
+	}
+	slices.Sort(forced)
+	return forced[:min(len(forced), maxForced)], nil
+}
+
+// maxForced is how many names a commit takes.
+const maxForced = 64
+
+// shrinks compares the FIBs before and after.
+func (g *guard) shrinks(policy *projector.Policy, c *eventlog.Commit, s *projector.State) ([]projector.Breach, error) {
+	trial := *c
+	after, err := s.Try(&trial)
+	if err != nil {
+		return nil, err
+	}
+	g.after = after
+	routers := []eventlog.RouterID{eventlog.AllRouters}
+	if g.routers != nil {
+		routers = append(routers, g.routers()...)
+	}
+	kept := make(map[eventlog.RouterID]*projector.FIB, len(routers))
+	var out []projector.Breach
+	for _, r := range routers {
+		before := s.FIB(r, g.fibs[r])
+		kept[r] = before
+		a4, a6 := before.Len()
+		b4, b6 := after.FIB(r, before).Len()
+		out = append(out, policy.Shrinks(r, a4+a6, b4+b6)...)
+	}
+	g.fibs = kept
+	return out, nil
+}
+
+// unsettled refuses a commit under confirmation that touches what another one has changed.
+func unsettled(s *projector.State, events []eventlog.Event) error {
+	pending := s.Pending()
+	if len(pending) >= MaxPending {
+		return fmt.Errorf("%w: %d commits wait for their confirmation already; confirm some", ErrConflict, len(pending))
+	}
+	if i, by := s.Unsettled(events); i >= 0 {
+		return fmt.Errorf("%w: events[%d] is about what commit %d changed, which waits for its confirmation: confirm that first", ErrConflict, i, by)
+	}
+	return nil
+}
+
+// Trial is what a request would do.
+type Trial struct {
+	Before, After *projector.State
+	Commit        eventlog.Commit // revision and time as they would be now; no events: nothing changes
+}
+
+// Try judges r as if it were the next at the newest published state and folds it
+// on an overlay: nothing is stored, and its id is neither looked for nor
+// remembered. Errors: those of Append that are about the request. Cost: what the
+// commit touches, beside its judgement.
+func (a *Appender) Try(r Request) (*Trial, error) {
+	if err := a.Fault(); err != nil {
+		return nil, err
+	}
+	s := a.State()
+	if r.ID == "" {
+		r.ID = NewID(a.options.Now())
+	}
+	p := &Pending{request: r, commit: commitOf(&r)}
+	p.deadline = a.deadline(&r, s)
+	p.confirm()
+	c := &p.commit
+	if r.Check != nil || r.Prepare != nil {
+		if err := p.prepare(s); err != nil {
+			return nil, err
+		}
+	}
+	if err := validate(c); err != nil {
+		return nil, err
+	}
+	t := &Trial{Before: s, After: s}
+	if len(c.Events) > 0 {
+		if err := judgeReferences(s, c); err != nil {
+			return nil, err
+		}
+		c.Revision, c.Epoch, c.Time = s.Position().Revision+1, s.Position().Epoch, max(s.Time(), a.options.Now().UnixMilli())
+		if a.options.Judge != nil {
+			if err := a.options.Judge(s, c); err != nil {
+				return nil, err
+			}
+		}
+		var err error
+		g := guard{routers: a.options.Tables}
+		if c.Forced, err = g.judge(&r, c, s, func() *projector.State { return s }); err != nil {
+			return nil, err
+		}
+		if t.After = g.after; t.After == nil {
+			if t.After, err = s.Try(c); err != nil {
+				return nil, err
+			}
+		}
+	}
+	t.Commit = *c
+	return t, nil
+}
+
+// deadline is when a request's confirmation is to have come; 0: it asks for none.
+func (a *Appender) deadline(r *Request, s *projector.State) int64 {
+	if r.ConfirmWithin <= 0 {
+		return 0
+	}
+	return max(s.Time(), a.options.Now().UnixMilli()) + r.ConfirmWithin.Milliseconds()
+}
+
+// confirm adds to the commit that it waits for its confirmation. Events that the
+// loop prepares get it there.
+func (p *Pending) confirm() {
+	if p.deadline > 0 && len(p.commit.Events) > 0 {
+		p.commit.Events = append(slices.Clip(p.commit.Events), &eventlog.ConfirmationOpened{Deadline: p.deadline})
+	}
+}
+
+// errRoom: with what it passes by force the commit does not fit the batch.
+var errRoom = errors.New("no room in the batch")
+
+// pass notes what the commit passes by force, in its form, too.
+func (p *Pending) pass(b *batch, forced []string) error {
+	c := &p.commit
+	if slices.Equal(c.Forced, forced) {
+		return nil
+	}
+	c.Forced = forced
+	stored := *c
+	if p.stage != nil {
+		stored.Events = []eventlog.Event{p.stage}
+	}
+	p.form.encode(&stored)
+	if !b.fits(len(p.form.bytes)) {
+		return errRoom
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+func (a *api) destinations() string {
+	var out []string
+	for d := range a.app.State().Destinations(netip.Prefix{}, netip.Prefix{}) {
+		out = append(out, d.Prefix.String())
+	}
+	return strings.Join(out, " ")
+}
+
+func line(destination, more string) string {
+	return fmt.Sprintf(`{"destination":%q,"next_hop":"192.0.2.1"%s}`, destination, more)
+}
+
+func TestAtomicImport(t *testing.T) {
+	a := newAPI(t)
+	var body strings.Builder
+	for i := range 5000 { // more than a batch: it is staged
+		body.WriteString(line(fmt.Sprintf("10.%d.%d.0/24", i>>8, i&255), "") + "\n")
+	}
+	body.WriteString(line("10.0.0.0/24", `,"metric":9`) + "\n") // the last of a route's lines counts
+	m := a.importLines("/v1/routes/import?atomic=true", body.String(), "Idempotency-Key: k").json(t)
+	if m["accepted"] != 5001.0 || m["changes"] != 5000.0 || m["first_revision"] != 2.0 || m["last_revision"] != 2.0 || a.revision() != 2 {
+		t.Fatalf("%v", m)
+	}
+	if s := a.app.State().Stats(); s.Routes != 5000 {
+		t.Errorf("%d routes", s.Routes)
+	}
+	if d, _ := a.app.State().Destination(netip.MustParsePrefix("10.0.0.0/24")); d.Candidates[0].Metric != 9 {
+		t.Errorf("%+v", d)
+	}
+	r := a.importLines("/v1/routes/import?atomic=true", body.String(), "Idempotency-Key: k")
+	if r.Code != 200 || r.Header.Get("DVR-Replayed") != "true" || a.revision() != 2 {
+		t.Errorf("repeated: %d %s", r.Code, r.Body)
+	}
+	r = a.importLines("/v1/routes/import?atomic=true", lines(line("11.0.0.0/8", ""), line("11.0.0.0/33", ""), line("12.0.0.0/8", "")))
+	if r.Code != 400 || !strings.Contains(r.Body, "line 2") || a.revision() != 2 {
+		t.Errorf("one line at fault: %d %s", r.Code, r.Body)
+	}
+}
+
+func TestDeclarativeImport(t *testing.T) {
+	a := newAPI(t)
+	a.importLines("/v1/routes/import", lines(
+		line("10.1.0.0/16", ""), line("10.2.0.0/16", `,"tags":["edge"]`), line("10.3.0.0/16", `,"router":"r1"`), line("10.4.0.0/16", `,"origin":"bgp"`)))
+	for _, c := range []struct{ query, body, changes, left string }{
+		{"mode=replace&scope=tag:edge", lines(line("10.5.0.0/16", `,"tags":["edge"]`)), "2", "10.1.0.0/16 10.3.0.0/16 10.4.0.0/16 10.5.0.0/16"},
+		{"mode=replace&scope=router:r1", lines(line("10.3.0.0/16", `,"router":"r1"`)), "0", "10.1.0.0/16 10.3.0.0/16 10.4.0.0/16 10.5.0.0/16"},
+		{"mode=replace&scope=origin:bgp", lines(line("10.6.0.0/16", `,"origin":"bgp"`), line("10.4.0.0/16", `,"origin":"bgp"`)), "1", "10.1.0.0/16 10.3.0.0/16 10.4.0.0/16 10.5.0.0/16 10.6.0.0/16"},
+		{"mode=replace&scope=router:*", lines(line("10.1.0.0/16", "")), "3", "10.1.0.0/16 10.3.0.0/16"},
+		{"mode=replace", lines(line("10.7.0.0/16", ""), line("10.1.0.0/16", "")), "2", "10.1.0.0/16 10.7.0.0/16"},
+	} {
+		before := a.revision()
+		p := a.importLines("/v1/routes/import?dry_run=true&"+c.query, c.body).json(t)
+		if a.revision() != before || p["status"] != "previewed" || fmt.Sprint(p["events"]) != c.changes {
+			t.Errorf("%s: dry run: %v", c.query, p)
+		}
+		m := a.importLines("/v1/routes/import?"+c.query, c.body).json(t)
+		if got := a.destinations(); got != c.left || fmt.Sprint(m["changes"]) != c.changes {
+			t.Errorf("%s: %v %s, want %s", c.query, m, got, c.left)
+		}
+		if c.changes != "0" && a.app.State().Digest().String() != p["digest"] {
+			t.Errorf("%s: the dry run said another state", c.query)
+		}
+	}
+	for _, bad := range []struct{ query, body string }{
+		{"mode=replace&scope=tag:edge", line("10.1.0.0/16", "")},
+		{"mode=replace", line("10.1.0.0/16", `,"withdraw":true`)},
+		{"mode=replace&atomic=false", line("10.1.0.0/16", "")},
+		{"mode=other", line("10.1.0.0/16", "")},
+		{"scope=tag:edge", line("10.1.0.0/16", "")},
+		{"mode=replace&scope=edge", line("10.1.0.0/16", "")},
+		{"confirm_within=1m", line("10.1.0.0/16", "")},
+		{"force=true", line("10.1.0.0/16", "")},
+		{"mode=replace", ""},
+	} {
+		before := a.revision()
+		if r := a.importLines("/v1/routes/import?"+bad.query, bad.body+"\n"); r.Code != 400 || a.revision() != before {
+			t.Errorf("%s %s: %d %s", bad.query, bad.body, r.Code, r.Body)
+		}
+	}
+}
+
+func TestImportUnderConfirmation(t *testing.T) {
+	a := newAPI(t)
+	m := a.importLines("/v1/routes/import?atomic=true&confirm_within=1h", lines(line("10.1.0.0/16", ""))).json(t)
+	if m["confirm_by"] == nil || len(a.app.State().Pending()) != 1 {
+		t.Errorf("%v", m)
+	}
+}

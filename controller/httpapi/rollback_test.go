@@ -1,0 +1,144 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"dvr/eventlog"
+)
+
+func (a *api) table() string {
+	s := a.app.State()
+	return s.FIB("r1", nil).Digest().String()
+}
+
+func TestRollback(t *testing.T) {
+	for _, c := range []struct {
+		name, body string
+		left       []string // of 10.1, 10.2 and 10.3
+	}{
+		{"to", `{"to":2}`, []string{"10.1.0.0/16"}},
+		{"one commit", `{"commits":[3]}`, []string{"10.1.0.0/16", "10.3.0.0/16"}},
+		{"two commits", `{"commits":[4,3]}`, []string{"10.1.0.0/16"}},
+		{"an actor", `{"actor":"bob","since":1}`, nil},
+		{"an actor since", `{"actor":"bob","since":2}`, []string{"10.1.0.0/16", "10.2.0.0/16"}},
+		{"within", `{"within":"10.2.0.0/15","since":2}`, []string{"10.1.0.0/16"}},
+		{"a tag", `{"tag":"edge","since":"1h"}`, []string{"10.1.0.0/16", "10.2.0.0/16"}},
+		{"a router", `{"router":"r1","since":2}`, []string{"10.1.0.0/16", "10.3.0.0/16"}},
+	} {
+		a := newAPI(t)
+		a.add("10.1.0.0/16", "192.0.2.1", 1)
+		a.must("POST", "/routes", `{"router":"r1","destination":"10.2.0.0/16","next_hop":"192.0.2.2"}`)
+		a.must("POST", "/routes", `{"destination":"10.3.0.0/16","next_hop":"192.0.2.2","tags":["edge"]}`, "X-DVR-Actor: bob")
+		if c.left == nil {
+			if r := a.do("POST", "/v1/rollback", c.body); r.Code != 400 {
+				t.Errorf("%s: %d %s", c.name, r.Code, r.Body)
+			}
+			continue
+		}
+		before := a.revision()
+		p := a.must("POST", "/v1/rollback?dry_run=true", c.body).json(t)
+		if a.revision() != before || p["status"] != "previewed" {
+			t.Fatalf("%s: a dry run: %v", c.name, p)
+		}
+		a.must("POST", "/v1/rollback", c.body)
+		if got := a.app.State().Digest().String(); got != p["digest"] {
+			t.Errorf("%s: the dry run said %v, it is %s", c.name, p["digest"], got)
+		}
+		var left []string
+		for d := range a.app.State().Destinations(netip.Prefix{}, netip.Prefix{}) {
+			left = append(left, d.Prefix.String())
+		}
+		if fmt.Sprint(left) != fmt.Sprint(c.left) {
+			t.Errorf("%s: %v, want %v", c.name, left, c.left)
+		}
+	}
+}
+
+func TestRollbackIsANewCommit(t *testing.T) {
+	a := newAPI(t)
+	before := a.table()
+	a.add("10.1.0.0/16", "192.0.2.1", 1)
+	a.add("10.2.0.0/16", "192.0.2.1", 1)
+	m := a.must("POST", "/v1/rollback?reason=wrong", `{"commits":[2,3]}`).json(t)
+	k := a.must("GET", fmt.Sprintf("/v1/commits/%v", m["revision"]), "").json(t)
+	if fmt.Sprint(k["reverts"]) != "[2 3]" || k["reason"] != "wrong" || a.table() != before {
+		t.Errorf("%v", k)
+	}
+	if m := a.must("POST", "/v1/rollback", `{"commits":[2,3]}`).json(t); m["status"] != "nothing to roll back" || a.revision() != 4 {
+		t.Errorf("again: %v", m)
+	}
+	// The rollback can be rolled back.
+	a.must("POST", "/v1/rollback", `{"commits":[4]}`)
+	if a.table() == before {
+		t.Error("the rollback was not taken back")
+	}
+}
+
+func TestRollbackListsConflicts(t *testing.T) {
+	a := newAPI(t)
+	a.add("10.1.0.0/16", "192.0.2.1", 1)
+	a.must("POST", "/routes", `{"destination":"10.1.0.0/16","next_hop":"192.0.2.1","metric":7}`, "X-DVR-Actor: bob")
+	r := a.do("POST", "/v1/rollback", `{"commits":[2]}`)
+	m := r.json(t)
+	list, _ := m["conflicts"].([]any)
+	if r.Code != 409 || len(list) != 1 || !strings.Contains(m["detail"].(string), "commit 3 of bob") {
+		t.Fatalf("%d %s", r.Code, r.Body)
+	}
+	if x := list[0].(map[string]any); x["commit"] != 3.0 || x["actor"] != "bob" {
+		t.Errorf("%v", x)
+	}
+	a.must("POST", "/v1/rollback", `{"commits":[2,3]}`)
+}
+
+func TestRollbackOfAnUnconfirmedCommitSettlesIt(t *testing.T) {
+	a := newAPI(t)
+	a.must("POST", "/routes?confirm_within=1h", `{"destination":"10.1.0.0/16","next_hop":"192.0.2.1"}`)
+	a.must("POST", "/v1/rollback", `{"commits":[2]}`)
+	if n := len(a.app.State().Pending()); n != 0 {
+		t.Errorf("%d wait for confirmation", n)
+	}
+}
+
+func TestRollbackRefusesNonsense(t *testing.T) {
+	a := newAPI(t)
+	a.add("10.1.0.0/16", "192.0.2.1", 1)
+	for _, body := range []string{`{}`, `{"to":2,"commits":[2]}`, `{"to":9}`, `{"commits":[0]}`, `{"actor":"bob"}`, `{"to":1,"since":2}`, `{"actor":"bob","since":"then"}`, `{"actor":"bob","since":1}`, `{"within":"10.1.0.1/16","since":2}`, `{"nonsense":1}`} {
+		if r := a.do("POST", "/v1/rollback", body); r.Code != 400 {
+			t.Errorf("%s: %d %s", body, r.Code, r.Body)
+		}
+	}
+	if r := a.do("POST", "/v1/rollback", `{"commits":[9]}`); r.Code != 404 {
+		t.Errorf("a commit to come: %d %s", r.Code, r.Body)
+	}
+	at := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
+	if m := a.must("POST", "/v1/rollback", `{"actor":"anonymous","since":"`+at+`"}`).json(t); m["status"] != "nothing to roll back" {
+		t.Errorf("%v", m)
+	}
+}
+
+// TestRollbackToIsTheStateThen: everything, whatever happened since.
+func TestRollbackToIsTheStateThen(t *testing.T) {
+	a := newAPI(t)
+	a.add("10.1.0.0/16", "192.0.2.1", 1)
+	a.must("PUT", "/kv/k", `{"value":"v"}`)
+	a.must("PUT", "/v1/links/r1/r2", `{}`)
+	at, before := a.revision(), a.table()
+	a.must("DELETE", "/routes/10.1.0.0/16", "")
+	a.must("PUT", "/kv/k", `{"value":"w"}`)
+	a.must("DELETE", "/v1/links/r1/r2", "")
+	a.must("PUT", "/v1/guards/g", `{"type":"max_routes","limit":5}`)
+	a.must("POST", "/v1/rollback", fmt.Sprintf(`{"to":%d}`, at))
+	s := a.app.State()
+	k, _ := s.Key("k")
+	_, link := s.Link(eventlog.LinkID{A: "r1", B: "r2"})
+	if a.table() != before || k.Value != "v" || !link {
+		t.Errorf("k=%q, link %v", k.Value, link)
+	}
+	for g := range s.Guards() {
+		t.Errorf("guard %s is still there", g.Name)
+	}
+}

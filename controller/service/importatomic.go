@@ -1,0 +1,173 @@
+package service
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"dvr/controller/appender"
+	"dvr/eventlog"
+	"dvr/projector"
+)
+
+// MaxAtomic is how many routes an atomic import takes: they are held until the
+// commit is stored.
+const MaxAtomic = 2_000_000
+
+// ImportMode says how an import is done; the zero value is the plain one.
+type ImportMode struct {
+	// Atomic makes it one commit: all lines or none.
+	Atomic bool
+	// Replace: the lines are the desired state of the scope, and only the difference
+	// is committed, as one commit.
+	Replace bool
+	Scope   Scope
+}
+
+// Scope limits what a declarative import is about; zero members do not limit.
+type Scope struct {
+	Tag    string
+	Router eventlog.RouterID
+	Origin string
+}
+
+func (c *Scope) holds(r *eventlog.RouteAnnounced) bool {
+	return (c.Tag == "" || slices.Contains(r.Tags, c.Tag)) && (c.Router == "" || r.Router == c.Router) && (c.Origin == "" || r.Origin == c.Origin)
+}
+
+func (c *Scope) none() bool { return *c == Scope{} }
+
+// ImportAtomic reads routes as Import does and commits them at once: they become
+// visible at one revision, or none does where a line is refused. The last of
+// several lines about one route counts. With mode.Replace the routes of the scope
+// that no line names are withdrawn. A dry run is a preview of that, whatever the
+// mode. Errors: ErrTooLarge beyond MaxAtomic lines, ErrConflict where a route that
+// the difference touches changed while it was made.
+func (s *Service) ImportAtomic(ctx context.Context, m *Mutation, mode ImportMode, r io.Reader) (Imported, error) {
+	if err := s.requireKnown(m.Require); err != nil {
+		return Imported{}, err
+	}
+	timeout := m.Timeout
+	if timeout <= 0 {
+		timeout = MaxTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	g := &gathering{mode: mode}
+	i := importer{s: s, m: m, key: m.ID, hash: sha256.New(), gathering: g}
+	if i.key == "" {
+		i.key = newKey(time.Now())
+	}
+	i.out.Key, i.out.ID, i.out.Wait = i.key, i.key, m.Wait
+	i.reset()
+	if err := i.run(ctx, r, timeout); err != nil {
+		return i.out, i.failed(err)
+	}
+	if i.out.RefusedCount > 0 {
+		return i.out, nil // nothing was stored; the caller says which lines
+	}
+	c := Change{Actor: m.Actor, Source: m.Source, Reason: m.Reason, ID: i.key, Events: projector.LatestRoutes(g.events)}
+	i.hash.Write(m.Request[:])
+	copy(c.Request[:], i.hash.Sum(nil))
+	if mode.Replace {
+		if _, err := s.View(ctx, Read{Timeout: timeout}, true); err != nil {
+			return i.out, i.failed(err)
+		}
+		c.Events, c.Basis = s.difference(c.Events, &mode.Scope)
+	}
+	rec, err := s.importOnce(ctx, m, c)
+	rec.Wait = m.Wait
+	i.out.Receipt = rec
+	if err != nil {
+		i.out.ID = i.key
+		return i.out, i.failed(err)
+	}
+	if rec.Preview == nil && !rec.NoChange {
+		i.out.First, i.out.Last = rec.Position.Revision, rec.Position.Revision
+	}
+	i.out.ID, i.out.Accepted, i.out.Changes = i.key, i.out.Lines, len(c.Events)
+	return i.out, nil
+}
+
+// importOnce commits what an import gathered, waiting where the appender is full.
+func (s *Service) importOnce(ctx context.Context, m *Mutation, c Change) (Receipt, error) {
+	if len(c.Events) == 0 && (m.Care == nil || !m.Care.DryRun) {
+		p := s.Position()
+		return Receipt{Position: p, NoChange: true}, nil
+	}
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
+		var rec Receipt
+		var err error
+		if m.Care != nil {
+			rec, err = s.carefully(ctx, m, c, nil)
+		} else {
+			rec, err = s.commit(ctx, m, c, nil)
+		}
+		if !errors.Is(err, ErrOverloaded) {
+			return rec, err
+		}
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return rec, err
+		}
+	}
+}
+
+// difference is what the newest state lacks of the routes, and what it has too much.
+func (s *Service) difference(events []eventlog.Event, scope *Scope) ([]eventlog.Event, *appender.Basis) {
+	desired := make([]*eventlog.RouteAnnounced, len(events))
+	for i, e := range events {
+		desired[i] = e.(*eventlog.RouteAnnounced)
+	}
+	st := s.appender.State()
+	var holds func(*eventlog.RouteAnnounced) bool
+	if !scope.none() {
+		holds = scope.holds
+	}
+	out := st.Replace(desired, holds)
+	return out, appender.BasisOf(st, out)
+}
+
+// gathering is the events of an import that is one commit.
+type gathering struct {
+	mode   ImportMode
+	events []eventlog.Event
+}
+
+// add takes one line's event in. The error is about the line, or ErrTooLarge
+// about the import.
+func (g *gathering) add(e eventlog.Event) error {
+	if len(g.events) == MaxAtomic {
+		return fmt.Errorf("%w: an import of one commit takes %d lines", ErrTooLarge, MaxAtomic)
+	}
+	if g.mode.Replace {
+		r, ok := e.(*eventlog.RouteAnnounced)
+		if !ok {
+			return invalid("withdraw", "has no meaning where the lines are what is desired: leave the route out")
+		}
+		if !g.mode.Scope.holds(r) {
+			return invalid("", "is not in the scope of the import")
+		}
+	}
+	if err := e.Validate(); err != nil {
+		return err
+	}
+	g.events = append(g.events, e)
+	return nil
+}
+
+// failed is the error of an import as a whole.
+func (i *importer) failed(err error) error {
+	var f *eventlog.FieldError
+	if errors.As(err, &f) {
+		return err
+	}
+	return &MutationError{i.key, err}
+}
