@@ -141,6 +141,9 @@ func (c *connection) shown(ctx context.Context, call client.Call, table func(w *
 // mutation is the flags that every change takes.
 type mutation struct {
 	wait, require, key, reason, ifMatch string
+
+	dryRun, force                       bool
+	confirmWithin, notBefore, expiresIn string
 }
 
 func (m *mutation) bind(cmd *cobra.Command) {
@@ -150,6 +153,11 @@ func (m *mutation) bind(cmd *cobra.Command) {
 	f.StringVar(&m.key, "idempotency-key", "", "repeat a change safely under the same key")
 	f.StringVar(&m.reason, "reason", "", "why, as kept in the log")
 	f.StringVar(&m.ifMatch, "if-match", "", "only if the item still has this ETag")
+	f.BoolVar(&m.dryRun, "dry-run", false, "show what would change, in intent and in every router's table, and store nothing")
+	f.BoolVar(&m.force, "force", false, "pass guard rails and freezes (needs --reason)")
+	f.StringVar(&m.confirmWithin, "confirm-within", "", "undo it after this time, such as 60s, unless dvr confirm came")
+	f.StringVar(&m.notBefore, "not-before", "", "do it at this time (RFC 3339), or after this time, such as 8h")
+	f.StringVar(&m.expiresIn, "expires-in", "", "take back what it sets after this time")
 }
 
 // call completes a mutating call with the flags.
@@ -166,6 +174,15 @@ func (m *mutation) call(method, path string, query url.Values, body []byte, time
 	set("require", m.require)
 	set("reason", m.reason)
 	set("timeout", timeout.String())
+	set("confirm_within", m.confirmWithin)
+	set("not_before", m.notBefore)
+	set("expires_in", m.expiresIn)
+	if m.dryRun {
+		query.Set("dry_run", "true")
+	}
+	if m.force {
+		query.Set("force", "true")
+	}
 	call := client.Call{Method: method, Path: path, Query: query, Body: body, IdempotencyKey: m.key, Header: map[string][]string{}}
 	if m.ifMatch != "" {
 		tag := m.ifMatch

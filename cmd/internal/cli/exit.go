@@ -43,6 +43,15 @@ func (e usageError) Unwrap() error { return e.error }
 // errNotInstalled: the commit stands, but data planes had not confirmed it in time.
 var errNotInstalled = errors.New("committed, but not installed everywhere in time")
 
+// problemOf is what the API answered; nil: it was not asked, or not heard.
+func problemOf(err error) *client.Problem {
+	var p *client.Problem
+	if errors.As(err, &p) {
+		return p
+	}
+	return nil
+}
+
 // ExitCode is the process's exit code for a command's error.
 func ExitCode(err error) int {
 	var usage usageError

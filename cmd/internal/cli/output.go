@@ -143,6 +143,9 @@ func (c *connection) print(raw []byte, body any, fill func(*table, any)) error {
 		return e.Close()
 	}
 	t := newTable(c.out)
+	if member(body, "dry_run") == true {
+		fill = previewed
+	}
 	fill(t, body)
 	return t.w.Flush()
 }

@@ -72,12 +72,21 @@ func routeCommand(c *connection) *cobra.Command {
 func changed(c *connection, answer *client.Answer, body any) error {
 	if err := c.print(answer.Body, body, func(t *table, body any) {
 		name := ""
-		for _, k := range []string{"destination", "router", "a", "b", "name"} {
+		for _, k := range []string{"destination", "router", "a", "b", "name", "commit"} {
 			if v := member(body, k); v != nil {
 				name += " " + text(v)
 			}
 		}
-		t.line("%s: %s at revision %s", strings.TrimSpace(name), text(member(body, "status")), text(member(body, "revision")))
+		if name = strings.TrimSpace(name); name != "" {
+			name += ": "
+		}
+		t.line("%s%s at revision %s", name, text(member(body, "status")), text(member(body, "revision")))
+		if by := member(body, "confirm_by"); by != nil {
+			t.line("It undoes itself unless confirmed by %s: dvr confirm %s", text(by), text(member(body, "revision")))
+		}
+		if timer := member(body, "timer"); timer != nil {
+			t.line("timer %s at %s", text(timer), text(member(body, "timer_at")))
+		}
 		if answer.Header.Get("DVR-Replayed") == "true" {
 			t.line("(made before, under the same key)")
 		}

@@ -24,10 +24,13 @@ var errRefusedLines = errors.New("some lines were refused")
 
 func routeImport(c *connection) *cobra.Command {
 	var m mutation
+	var atomic, replace bool
+	var scope string
 	cmd := &cobra.Command{
 		Use: "import FILE|-", Short: "Import routes, one JSON object a line (.gz and .zst as they are)", Args: cobra.ExactArgs(1),
 		Long: "Import routes from NDJSON: one route object a line, as `dvr route export` writes them.\n" +
-			"The routes are committed in order, 1,000 at a time: an import is not one change. Lines that are refused are\n" +
+			"The routes are committed in order, 1,000 at a time: an import is not one change (but with --atomic or\n" +
+			"--replace). Lines that are refused are\n" +
 			"named and left out, the others are committed (exit code 2); an import that is cut off has committed what came\n" +
 			"before, and is resumed by repeating it under the same --idempotency-key. A file is sent to the next --endpoint\n" +
 			"by itself when one fails.",
@@ -43,7 +46,14 @@ func routeImport(c *connection) *cobra.Command {
 			if !cmd.Flags().Changed("timeout") {
 				c.timeout = importTimeout
 			}
-			call := m.call(http.MethodPost, "/v1/routes/import", nil, nil, c.timeout)
+			query := filters("scope", scope)
+			if atomic {
+				query.Set("atomic", "true")
+			}
+			if replace {
+				query.Set("mode", "replace")
+			}
+			call := m.call(http.MethodPost, "/v1/routes/import", query, nil, c.timeout)
 			call.Header.Set("Content-Type", "application/x-ndjson")
 			if encoding != "" {
 				call.Header.Set("Content-Encoding", encoding)
@@ -85,6 +95,9 @@ func routeImport(c *connection) *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&atomic, "atomic", false, "make it one commit: all lines or none")
+	cmd.Flags().BoolVar(&replace, "replace", false, "the lines are the desired state: withdraw the routes of the scope that are not in them (one commit)")
+	cmd.Flags().StringVar(&scope, "scope", "", "with --replace: tag:NAME, router:NAME or origin:NAME (default: every route)")
 	m.bind(cmd)
 	return cmd
 }
