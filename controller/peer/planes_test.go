@@ -235,8 +235,9 @@ func TestAuditElsewhere(t *testing.T) {
 	if _, _, err := c.node("n2").attach(t, p, true, nil); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "n1 hears of r2", func() bool { _, _, ok := c.node("n1").exchange.Claim("r2"); return ok })
 	if _, err := c.node("n1").service.PutRoute(ctx, installed(20*time.Second, "r2"), route(1)); err != nil {
-		t.Fatal(err) // n1 knows the data plane by now
+		t.Fatal(err)
 	}
 	want := []fibstream.SinkAudit{{Name: "kernel", Complete: true, Entries: 7, Failed: 1, Took: 20 * time.Millisecond, Differences: []fibstream.Difference{{Prefix: "10.0.0.0/8", Cause: "left over", Count: 3}}}}
 	for _, id := range []string{"n2", "n1"} {
