@@ -68,7 +68,7 @@ Status apply_op(ByteReader* r, Fib* fib, bool* ended) {
       const Digest d = r->digest();
       if (!r->ok() || r->left() != 0) return corrupt();
       *ended = true;
-      if (Status s = fib->end(p, nonce); !s.ok()) return s;
+      if (Status s = fib->end(p, nonce, false); !s.ok()) return s;
       if (fib->digest() != d) return {Code::kCorrupt, "a journalled delta gives another digest"};
       return {};
     }

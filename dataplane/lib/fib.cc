@@ -105,6 +105,7 @@ class Fib::Impl {
   Digest received;  // sum of the shares of all classes
   Digest zombies;   // sum of the prefix items of withdrawn classes
   bool partial = false;
+  bool heard = false;
   std::uint64_t live = 0;       // classes that count
   std::uint64_t groupless = 0;  // classes with prefixes but no group
   std::uint64_t pending = 0;    // prefixes of withdrawn classes
@@ -154,6 +155,7 @@ class Fib::Impl {
     s.epoch_nonce = nonce;
     s.digest = received;
     s.partial = partial;
+    s.heard = heard;
     s.prefixes4 = table4.size();
     s.prefixes6 = table6.size();
     s.classes = live;
@@ -634,7 +636,7 @@ Status Fib::withdraw_group(const ClassId& id) {
   return {};
 }
 
-Status Fib::end(const Position& position, std::string_view epoch_nonce) {
+Status Fib::end(const Position& position, std::string_view epoch_nonce, bool heard) {
   Impl& f = *impl_;
   if (Status s = f.in_delta(); !s.ok()) return s;
   if (f.kind == DeltaKind::kFull) {
@@ -651,6 +653,7 @@ Status Fib::end(const Position& position, std::string_view epoch_nonce) {
   f.position = position;
   f.nonce = epoch_nonce;
   f.partial = false;
+  f.heard = heard;
   f.over();
   if (f.recorder != nullptr) f.recorder->ended(position, epoch_nonce, f.received);
   return {};

@@ -76,6 +76,7 @@ struct Summary {
   std::string epoch_nonce;
   Digest digest;         // of what was received
   bool partial = false;  // a delta was cut: position and digest are of no table
+  bool heard = false;  // the last delta that ended came from a controller, not from what was saved
   std::uint64_t prefixes4 = 0;
   std::uint64_t prefixes6 = 0;
   std::uint64_t classes = 0;       // with a group and at least one prefix
@@ -154,8 +155,8 @@ class Fib {
   // prefixes leave by step(). An unknown class is no error.
   Status withdraw_group(const ClassId& id);
   // Finishes: sweeps after a FULL, then position, nonce and digest stand.
-  // Refused (kUnknown) when a prefix refers to a class that has no group.
-  Status end(const Position& position, std::string_view epoch_nonce);
+  // Refused (kUnknown) when a prefix refers to a class that has no group. heard: see Summary.
+  Status end(const Position& position, std::string_view epoch_nonce, bool heard = true);
   // The delta was cut: whatever came stays, the table is partial. Harmless
   // without a delta in progress.
   void abort();

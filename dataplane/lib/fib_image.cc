@@ -13,7 +13,7 @@ constexpr std::size_t kChecksum = 16;
 void clear(Fib* fib) {
   fib->abort();
   if (fib->begin(DeltaKind::kFull).ok()) {
-    const Status s = fib->end({}, {});
+    const Status s = fib->end({}, {}, false);
     static_cast<void>(s.ok());
   }
 }
@@ -61,7 +61,7 @@ Status load_columns(ByteReader* r, const Header& h, Fib* fib) {
   c.class6 = r->raw(n6 * 4);
   if (!r->ok() || r->left() != 0) return corrupt("it ends too early or too late");
   if (Status s = fib->set(c); !s.ok()) return s;
-  if (Status s = fib->end(h.position, h.nonce); !s.ok()) return s;
+  if (Status s = fib->end(h.position, h.nonce, false); !s.ok()) return s;
   if (fib->digest() != h.digest) return corrupt("the table's digest is not the stored one");
   return {};
 }

@@ -41,7 +41,8 @@ struct SinkAudit {
     std::string cause;
     std::uint64_t count = 0;
   };
-  bool complete = false;      // else it changed all the time while it was read, or the sink ended
+  // Else it changed all the time while it was read, too many asked, or the sink ended.
+  bool complete = false;
   std::uint64_t entries = 0;  // compared
   std::vector<Difference> differences;
   std::uint64_t failed = 0;  // what is not installed after it
@@ -60,7 +61,7 @@ class Sink : public FibListener {
   [[nodiscard]] virtual SinkCounters counters() const { return {}; }
   // Compares all that the sink keeps outside of this process, sets right what differs, and calls
   // done once: on a thread of the sink's, which it must not hold up, at the latest when the
-  // sink ends. False: there is nothing to compare, or too many wait already. Any thread.
+  // sink ends; where too many ask, at once. False: there is nothing to compare. Any thread.
   virtual bool audit(std::function<void(SinkAudit)> done) {
     (void)done;
     return false;

@@ -175,7 +175,8 @@ Status Deltas::undo(const pb::Unconfirmed& unconfirmed) {
   const Summary before = fib_.summary();
   Status status = begin(unconfirmed.inverse(0));
   for (int i = 0; i < count && status.ok(); ++i) status = content(unconfirmed.inverse(i));
-  if (status.ok()) status = fib_.end(before.position, before.epoch_nonce);
+  // What the data plane has from before may be newer than the table that this undoes.
+  if (status.ok()) status = fib_.end(before.position, before.epoch_nonce, false);
   if (!status.ok()) {
     fib_.abort();
     return within("inverse", status);

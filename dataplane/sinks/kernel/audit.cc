@@ -95,9 +95,22 @@ bool Mirror::adopt_group(const NexthopFact& fact) {
 
 void Mirror::remove_orphans(const std::string& cause) {
   if (orphans_.empty()) return;
+  Outcome refusal;
   for (const auto& [id, content] : std::exchange(orphans_, {})) {
-    port_.remove_nexthop(id);
-    members_.leave(content);
+    const Outcome outcome = remove_group(id, content);
+    if (outcome.ok()) {
+      members_.leave(content);
+    } else {
+      refusal = outcome;
+    }
+  }
+  if (!orphans_.empty()) {
+    // Which routes are left nobody knows: an audit tells.
+    each_entry([&](auto& e) {
+      if (e.have == kOrphaned) blame(e, refusal);
+    });
+    doubts_routes_ = true;
+    return;
   }
   const Losses losses = lose({}, kOrphaned);
   if (!cause.empty()) note_lost(losses, cause);
@@ -154,7 +167,8 @@ void Mirror::set_nexthops(std::span<const NexthopFact> facts, const std::string&
   if (!adopting_) remove_orphans(cause);
   for (std::uint32_t id = 1; id < classes_.size() && partial_ > 0; ++id) {
     for (std::size_t family = 0; family < kFamilies; ++family) {
-      if (classes_[id].half[family].partial) mark({id, family});
+      const Half& h = classes_[id].half[family];
+      if (h.partial && !h.stale) mark({id, family});  // what was refused waits for retry()
     }
   }
   if (settle_groups() || !lost.empty()) await_unfit();
@@ -216,11 +230,13 @@ std::uint32_t Mirror::state_of(const RouteFact& route, std::uint32_t wanted,
                                                : kOther;
 }
 
-void Mirror::begin_audit() {
+void Mirror::begin_audit(bool keep) {
   flush();
   doubts_routes_ = false;
   strays_.clear();
-  findings_ = {};
+  suspects_.clear();
+  if (!keep) findings_.differences.clear();
+  findings_.routes = 0;
   mark_ = static_cast<std::uint8_t>(mark_ % 255 + 1);
 }
 
@@ -250,12 +266,17 @@ void Mirror::audit(const RouteFact& route) {
   });
 }
 
-void Mirror::end_audit(bool sound) {
+std::size_t Mirror::end_audit(bool sound) {
   if (!sound) doubts_routes_ = true;
+  unproved_before_ = std::exchange(unproved_, {});
+  std::sort(unproved_before_.begin(), unproved_before_.end());
+  std::vector<Prefix> withdrawn;
   const auto look = [&](auto& t) {
     using P = decltype(t.at({}).prefix());
     std::vector<P> missing;
     t.for_each([&](auto& e) {
+      if (!adopting_ && e.wanted != kNoClass && !counts(e.wanted) && e.have != kAbsent)
+        withdrawn.push_back(Prefix::of(e.prefix()));
       if (sound && e.have != kAbsent && e.mark != mark_) {
         missing.push_back(e.prefix());
       } else if (!adopting_ && e.wanted == kNoClass && e.have != kAbsent) {
@@ -264,6 +285,24 @@ void Mirror::end_audit(bool sound) {
     });
     for (const P& p : missing) {
       auto* const e = t.find(p);
+      if constexpr (P::kWidth == 128) {
+        // Removing a route that is gone is no mistake.
+        if (counts(e->wanted) && e->have == e->wanted) {
+          suspects_.push_back(p);
+          continue;
+        }
+        if (e->wanted == kNoClass) {
+          if (!adopting_) leaving6_.push_back(p);
+          continue;
+        }
+        // One that is to change, and can not be added to see: two audits must agree.
+        if (!std::binary_search(unproved_before_.begin(), unproved_before_.end(), p)) {
+          unproved_.push_back(p);
+          doubts_routes_ = true;
+          if (counts(e->wanted) && e->reason == 0) await(*e);
+          continue;
+        }
+      }
       set_have(*e, kAbsent);
       if (e->wanted == kNoClass) {
         t.erase(e);
@@ -275,10 +314,15 @@ void Mirror::end_audit(bool sound) {
   };
   look(table4_);
   look(table6_);
-  if (adopting_) return;
+  std::sort(suspects_.begin(), suspects_.end(), [](const Prefix6& a, const Prefix6& b) {
+    return a.length != b.length ? a.length > b.length : a.address > b.address;
+  });
+  if (adopting_) return suspects_.size();
   remove_leaving();
-  for (const RouteOperation& stray : std::exchange(strays_, {})) push(stray, kAbsent);
+  for (const Prefix& p : withdrawn) remove_single(p);
+  for (const RouteOperation& stray : std::exchange(strays_, {})) push(stray, {});
   flush();
+  return suspects_.size();
 }
 
 }  // namespace dvr::kernel

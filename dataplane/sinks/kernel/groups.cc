@@ -50,20 +50,19 @@ void Mirror::want_group(std::uint32_t id, const ClassId& class_id, std::vector<N
       right_ -= h.right;
       h.wanted = h.right = 0;
       if (std::exchange(h.partial, false)) --partial_;
+      set_stale({id, family}, false);
       withdrawn_.insert({id, family});
     }
     c.withdrawn = true;
     failures_stale_ = true;
     return;
   }
-  if (c.installed() > 0) {
-    installed_ -= c.item;
-    installed_ += group_item(class_id, hops);
-  }
   c.known = true;
   c.withdrawn = false;
   c.id = class_id;
-  c.item = group_item(class_id, hops);
+  c.whole = group_item(class_id, hops);
+  // Of routes that are there it stands when their group has changed: see settle_item().
+  if (c.installed() == 0) c.item = c.whole;
   c.hops = std::move(hops);
   c.floating = std::any_of(c.hops.begin(), c.hops.end(), [](const NextHop& h) {
     return h.interface.empty() && h.address.family != 0;
@@ -114,7 +113,7 @@ Mirror::Plan Mirror::plan(Slot slot) {
     std::string wrong = member_of(hop, slot.family, &member);
     if (wrong.empty()) wrong = members_.get(member, &id).words;
     if (!wrong.empty()) {
-      plan.reason = reason_of(describe(hop) + ": " + wrong);
+      plan.reason = describe(hop) + ": " + wrong;
       continue;
     }
     plan.live.push_back(hop);
@@ -149,6 +148,7 @@ bool Mirror::settle_groups(const Slot* asking) {
     if (h.wanted == 0 && h.installed == 0 && !(loading_ && h.group != 0)) {
       // Its last prefix has left: a group comes again with the next one.
       if (h.group != 0) gone.insert(slot);
+      set_stale(slot, false);
       half(slot).type = RouteType::kGroup;
       half(slot).reason = 0;
       continue;
@@ -173,8 +173,12 @@ bool Mirror::settle_groups(const Slot* asking) {
     } else {
       bring(change.slot, change.plan);
       const Half& h = half(change.slot);
-      came |= h.group != 0 &&
-              h.wanted - h.right > (asking != nullptr && change.slot == *asking ? 1u : 0u);
+      if (h.group == 0 ||
+          h.wanted - h.right <= (asking != nullptr && change.slot == *asking ? 1u : 0u)) {
+        continue;
+      }
+      came = true;
+      came_.insert(change.slot);
     }
   }
   if (!gone.empty()) remove_whole(gone);
@@ -246,6 +250,7 @@ void Mirror::bring(Slot slot, const Plan& plan) {
     h.group = id;
     groups_[id] = slot;
     set_content(h, plan.content);
+    settle_item(classes_[slot.id]);
     return;
   }
   h.reason = reason_of("next-hop group: " + outcome.words);
@@ -260,9 +265,14 @@ void Mirror::replace(Slot slot, const Plan& plan) {
     settle_state(slot, plan);
     return;
   }
-  // It stays as it is until the next look at the kernel's next hops, or the next try.
+  // It stays as it is until the next try, or until the next look at the kernel's next hops
+  // shows that it is not as it was thought to be.
+  Class& c = classes_[slot.id];
   Half& h = half(slot);
-  if (!std::exchange(h.partial, true)) ++partial_;
+  if (h.item == c.whole) h.item = {};
+  set_stale(slot, true);
+  h.reason = reason_of("next-hop group: " + outcome.words);
+  settle_item(c);
   doubts_nexthops_ = true;
 }
 
@@ -297,8 +307,14 @@ void Mirror::change_type(Slot slot, const Plan& plan) {
     orphans_[old] = content;
     return;
   }
-  port_.remove_nexthop(old);
-  members_.leave(content);
+  if (remove_group(old, content).ok()) members_.leave(content);
+}
+
+Outcome Mirror::remove_group(std::uint32_t id, const Groups& content) {
+  Outcome outcome = port_.remove_nexthop(id);
+  if (outcome.ok() || outcome.error == ENOENT) return {};
+  orphans_[id] = content;
+  return outcome;
 }
 
 void Mirror::set_content(Half& half, Groups content) {
@@ -311,19 +327,40 @@ void Mirror::settle_state(Slot slot, const Plan& plan) {
   Class& c = classes_[slot.id];
   Half& h = half(slot);
   const bool partial = !plan.content.empty() && plan.live.size() < c.hops.size();
-  const std::uint8_t reason = plan.content.empty() && !plan.plain() ? plan.reason : std::uint8_t{0};
+  const bool none = plan.content.empty() && !plan.plain();
   if (h.partial) --partial_;
   if (partial) ++partial_;
-  failures_stale_ |= h.reason != reason;
   h.partial = partial;
+  set_stale(slot, false);
+  const std::uint8_t reason = none ? reason_of(plan.reason) : std::uint8_t{0};
+  failures_stale_ |= h.reason != reason;
   h.reason = reason;
-  if (plan.live.empty() || (!partial && c.half[1 - slot.family].partial)) return;
-  const Digest item = group_item(c.id, plan.live);
+  if (!none) h.item = partial ? group_item(c.id, plan.live) : c.whole;
+  settle_item(c);
+}
+
+void Mirror::settle_item(Class& c) {
+  Digest item = c.whole;
+  for (const Half& h : c.half) {
+    if (item == c.whole && h.available()) item = h.item;
+  }
   if (c.installed() > 0) {
     installed_ -= c.item;
     installed_ += item;
   }
   c.item = item;
+}
+
+void Mirror::set_stale(Slot slot, bool stale) {
+  Half& h = half(slot);
+  if (stale) {
+    stale_.insert(slot);
+  } else if (h.stale) {
+    stale_.erase(slot);
+    h.reason = 0;
+  }
+  failures_stale_ |= stale || h.stale;
+  h.stale = stale;
 }
 
 void Mirror::drop_group(Slot slot) {
@@ -333,6 +370,8 @@ void Mirror::drop_group(Slot slot) {
   members_.leave(h.content);
   h.content.clear();
   h.group = 0;
+  set_stale(slot, false);
+  settle_item(classes_[slot.id]);
 }
 
 Mirror::Losses Mirror::lose(const std::set<Slot>& slots, std::uint32_t others) {
@@ -367,6 +406,7 @@ Mirror::Losses Mirror::lose(const std::set<Slot>& slots, std::uint32_t others) {
       if (!is_class(e.have) && kFamily == 0) --installed4_;
       e.have = kAbsent;
       e.mark = mark_;
+      failures_stale_ |= e.reason != 0;
       if (e.wanted == kAbsent) {
         left.push_back(e.prefix());
         return;

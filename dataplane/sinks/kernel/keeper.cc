@@ -83,11 +83,17 @@ SinkCounters Keeper::counters() const {
 bool Keeper::audit(std::function<void(SinkAudit)> done) {
   {
     const std::lock_guard lock(mutex_);
-    if (ended_ || asked_.size() >= kMostAsking) return false;
-    asked_.push_back(std::move(done));
-    asking_.store(true, std::memory_order_release);
+    if (!ended_ && asked_.size() < kMostAsking) {
+      asked_.push_back(std::move(done));
+      asking_.store(true, std::memory_order_release);
+      done = nullptr;
+    }
   }
-  wake();
+  if (done) {
+    done({});
+  } else {
+    wake();
+  }
   return true;
 }
 
@@ -289,12 +295,13 @@ void Keeper::start_audit(Clock::time_point now) {
   earliest_audit_ = now + audit_pause_;
   audit_began_ = now;
   answerable_.reset();
+  const bool keep = !served_.empty();  // who still waits hears of what was found for him before
   if (asking_.exchange(false, std::memory_order_acquire)) {
     const std::lock_guard lock(mutex_);
     std::move(asked_.begin(), asked_.end(), std::back_inserter(served_));
     asked_.clear();
   }
-  mirror_.begin_audit();
+  mirror_.begin_audit(keep);
   auditing_ = dump_.begin();
   if (!auditing_) end_audit(false);
 }
@@ -303,8 +310,8 @@ void Keeper::end_audit(bool sound) {
   auditing_ = false;
   ++audits_;
   if (!sound) ++unsound_;
-  audit_pause_ = sound ? kAuditPause : std::min(audit_pause_ * 2, kLongestAuditPause);
-  mirror_.end_audit(sound);
+  const bool suspects = mirror_.end_audit(sound) > 0;
+  audit_pause_ = sound && !suspects ? kAuditPause : std::min(audit_pause_ * 2, kLongestAuditPause);
   if (served_.empty()) return;
   vain_ = sound ? 0 : vain_ + 1;
   if (sound || vain_ == kMostVain) answerable_ = sound;
@@ -314,8 +321,9 @@ void Keeper::audit_step(Clock::time_point now) {
   if (!auditing_) {
     const bool due = now >= next_audit_ || asking_.load(std::memory_order_relaxed) ||
                      (mirror_.doubts_routes() && now >= earliest_audit_);
-    // While much is repaired, the next audit would only find what is known.
-    if (!due || mirror_.working()) return;
+    // While much is repaired, the next audit would only find what is known. One that others
+    // wait for is told of before the next begins.
+    if (!due || mirror_.working() || answerable_) return;
     nexthops_changed_ = true;
     start_audit(now);
     return;

@@ -156,7 +156,7 @@ void KernelSink::class_released(std::uint32_t id, const ClassId&) {
 
 void KernelSink::delta_ended(const Summary& summary) {
   impl_->pending.end = true;
-  impl_->pending.whole = !summary.partial && !summary.position.log_id.empty();
+  impl_->pending.whole = summary.heard && !summary.partial && !summary.position.log_id.empty();
   impl_->keeper.feed().wait(impl_->put());
 }
 

@@ -8,8 +8,6 @@ namespace {
 
 // Operations that are sent at once: some 100 KiB, a millisecond or two of the kernel's time.
 constexpr std::size_t kBatch = 1024;
-// Reasons that are told apart; the kernel has a few dozen.
-constexpr std::size_t kMostReasons = 256;
 constexpr std::size_t kMostListed = 100;
 // Beyond these the failed buckets are all of them.
 constexpr std::size_t kMostHashed = 65536;
@@ -36,19 +34,14 @@ Mirror::Mirror(const Place& place, bool wide_weights, Port& port)
       ids_(place.table),
       members_(port, ids_),
       classes_(1),
-      reasons_{"waits to be installed"} {}
+      reasons_([this](Reasons::Set* held) {
+        for (const Class& c : classes_) {
+          for (const Half& h : c.half) held->set(h.reason);
+        }
+        each_entry([held](const auto& e) { held->set(e.reason); });
+      }) {}
 
-std::uint8_t Mirror::reason_of(const std::string& words) {
-  for (std::size_t i = 1; i < reasons_.size(); ++i) {
-    if (reasons_[i] == words) return static_cast<std::uint8_t>(i);
-  }
-  if (reasons_.size() == kMostReasons) {
-    reasons_.back() = words;
-  } else {
-    reasons_.push_back(words);
-  }
-  return static_cast<std::uint8_t>(reasons_.size() - 1);
-}
+std::uint8_t Mirror::reason_of(const std::string& words) { return reasons_.of(words); }
 
 // Keeps every count and sum right.
 template <class E>
@@ -57,6 +50,7 @@ void Mirror::set_have(E& e, std::uint32_t have) {
   const std::size_t family = family_of<decltype(p)>();
   e.mark = mark_;
   if (e.have == have) return;
+  failures_stale_ |= e.reason != 0;
   if (e.wanted == e.have && counts(e.wanted)) {
     --right_;
     --classes_[e.wanted].half[family].right;
@@ -82,8 +76,9 @@ void Mirror::set_have(E& e, std::uint32_t have) {
   }
   if (e.wanted == e.have && counts(e.wanted)) {
     ++right_;
-    ++classes_[e.wanted].half[family].right;
-    failures_stale_ |= e.reason != 0;
+    Half& half = classes_[e.wanted].half[family];
+    ++half.right;
+    failures_stale_ |= e.reason != 0 || half.stale;
     e.reason = 0;
   }
 }
@@ -98,11 +93,13 @@ void Mirror::set_wanted(E& e, std::uint32_t wanted) {
     if (e.wanted == e.have) {
       --half.right;
       --right_;
+      failures_stale_ |= half.stale;
     } else {
       failures_stale_ = true;
     }
   }
   e.wanted = wanted;
+  failures_stale_ |= e.reason != 0;
   e.reason = 0;
   if (!counts(wanted)) return;
   Half& half = classes_[wanted].half[family];
@@ -111,6 +108,7 @@ void Mirror::set_wanted(E& e, std::uint32_t wanted) {
   if (e.wanted == e.have) {
     ++half.right;
     ++right_;
+    failures_stale_ |= half.stale;
   } else if (!half.available()) {
     failures_stale_ = true;
   }
@@ -158,16 +156,24 @@ void Mirror::install(const P& p, typename RouteTable<P>::Entry* e) {
   e = ready(p, e);
   if (e->have == e->wanted) return;
   if (is_route_of(half.type, e->have)) return set_have(*e, e->wanted);
-  const Class& c = classes_[e->wanted];
-  RouteOperation op;
-  op.kind = e->have == kAbsent ? RouteOperation::Kind::kAdd : RouteOperation::Kind::kReplace;
-  op.type = type_of(c.hops);
-  op.group = c.half[family_of<P>()].group;
-  op.prefix = Prefix::of(p);
-  const std::uint32_t before = e->have;
+  RouteOperation op = route_of(p, e->wanted);
+  if (e->have != kAbsent) op.kind = RouteOperation::Kind::kReplace;
+  const Sent sent{e->have, e->wanted};
   // Taken for done; what is refused is taken back.
   set_have(*e, e->wanted);
-  push(op, before);
+  push(op, sent);
+}
+
+// Adds a route to the class as it is.
+template <class P>
+RouteOperation Mirror::route_of(const P& p, std::uint32_t id) const {
+  const Half& half = classes_[id].half[family_of<P>()];
+  RouteOperation op;
+  op.kind = RouteOperation::Kind::kAdd;
+  op.type = half.type;
+  op.group = half.group;
+  op.prefix = Prefix::of(p);
+  return op;
 }
 
 template <class P>
@@ -192,9 +198,9 @@ typename RouteTable<P>::Entry* Mirror::ready(const P& p, typename RouteTable<P>:
   return e;
 }
 
-void Mirror::push(const RouteOperation& op, std::uint32_t before) {
+void Mirror::push(const RouteOperation& op, const Sent& sent) {
   ops_.push_back(op);
-  before_.push_back(before);
+  sent_.push_back(sent);
   if (ops_.size() >= kBatch) flush();
 }
 
@@ -205,38 +211,71 @@ void Mirror::flush() {
   port_.routes(ops_, &refused_);
   for (const RouteFailure& r : refused_) {
     const RouteOperation& op = ops_[r.index];
-    typed(op.prefix, [&](const auto& p) { take_back(p, op, before_[r.index], r.outcome); });
+    typed(op.prefix, [&](const auto& p) { take_back(p, op, sent_[r.index], r.outcome); });
+  }
+  settle_probes();
+  for (const RouteOperation& op : ops_) {
+    if (op.kind != RouteOperation::Kind::kDelete || op.metric != 0) continue;
+    typed(op.prefix, [&](const auto& p) {
+      auto& t = table<std::decay_t<decltype(p)>>();
+      auto* const e = t.find(p);
+      if (e != nullptr && e->wanted == kNoClass && e->have == kAbsent) t.erase(e);
+    });
   }
   ops_.clear();
-  before_.clear();
+  sent_.clear();
+}
+
+// Routes that could be added had been lost.
+void Mirror::settle_probes() {
+  std::set<std::size_t> refused;
+  for (std::size_t i = 0; i < ops_.size(); ++i) {
+    if (!sent_[i].probe) continue;
+    if (refused.empty()) {
+      for (const RouteFailure& r : refused_) refused.insert(r.index);
+      refused.insert(ops_.size());
+    }
+    if (!refused.contains(i)) note(ops_[i].prefix, "lost unseen, found by an audit");
+  }
 }
 
 template <class P>
-void Mirror::take_back(const P& p, const RouteOperation& op, std::uint32_t before,
+void Mirror::take_back(const P& p, const RouteOperation& op, const Sent& sent,
                        const Outcome& outcome) {
   if (op.metric != 0) return;  // a stray, seen again by the next audit
-  if (op.kind == RouteOperation::Kind::kDelete) {
-    if (outcome.error == ESRCH || outcome.error == ENOENT) return;  // gone already
-    set_have(table<P>().at(p), kOther);
-    doubts_routes_ = true;
-    return;
+  if (op.kind == RouteOperation::Kind::kDelete &&
+      (outcome.error == ESRCH || outcome.error == ENOENT)) {
+    return;  // gone already
   }
   auto* const e = table<P>().find(p);
-  if (e == nullptr) return;
-  if (e->have == kLeaving) {
-    set_have(*e, before);
-  } else if (e->have == e->wanted) {
-    set_have(*e, is_class(before) && !classes_[before].known ? kOther : before);
+  if (e == nullptr || e->have != sent.after) return;  // changed since
+  if (sent.probe) {
+    if (outcome.error != EEXIST) {
+      doubts_routes_ = true;
+      return;
+    }
+    // Something is there. What two audits in a row did not see is not ours.
+    if constexpr (P::kWidth == 128) {
+      if (!std::binary_search(unproved_before_.begin(), unproved_before_.end(), p)) {
+        unproved_.push_back(p);
+        doubts_routes_ = true;
+        return;
+      }
+    }
   }
-  if (outcome.error == EEXIST) {
+  const bool unknown = is_class(sent.before) && !classes_[sent.before].known;
+  set_have(*e, sent.probe ? kAbsent : unknown ? kOther : sent.before);
+  failures_stale_ = true;
+  if (op.kind == RouteOperation::Kind::kDelete) {
+    blame(*e, outcome);
+  } else if (e->wanted == sent.after && outcome.error == EEXIST) {
     // Ours after all, or another program's, which stays: an audit tells.
     e->reason = reason_of("another route with this prefix and metric stands in its place");
     doubts_routes_ = true;
-  } else {
+  } else if (e->wanted == sent.after) {
     e->reason = reason_of(outcome.words);
     doubts_nexthops_ |= outcome.error == EINVAL || outcome.error == ENOENT;
   }
-  failures_stale_ = true;
 }
 
 void Mirror::release(std::uint32_t id) {
@@ -254,10 +293,12 @@ void Mirror::release(std::uint32_t id) {
     });
   }
   if (!held.empty()) remove_whole(held);
-  withdrawn_.erase({id, 0});
-  withdrawn_.erase({id, 1});
-  for (const Half& half : c.half) {
-    if (half.partial) --partial_;
+  for (std::size_t family = 0; family < kFamilies; ++family) {
+    const Slot slot{id, family};
+    withdrawn_.erase(slot);
+    came_.erase(slot);
+    set_stale(slot, false);
+    if (c.half[family].partial) --partial_;
   }
   c = {};
 }
@@ -266,8 +307,30 @@ void Mirror::settle(bool end) {
   if (settle_groups()) await_unfit();
   flush();
   if (!end) return;
+  install_owed();
   remove_leaving();
   members_.collect();
+}
+
+void Mirror::install_owed() {
+  const std::set<Slot> came = std::exchange(came_, {});
+  if (came.empty()) return;
+  std::vector<Prefix> owed;
+  each_entry([&](const auto& e) {
+    if (!counts(e.wanted) || e.wanted == e.have || e.reason != 0 || untouchable(e)) return;
+    if (came.contains({e.wanted, family_of<std::decay_t<decltype(e.prefix())>>()}))
+      owed.push_back(Prefix::of(e.prefix()));
+  });
+  std::sort(owed.begin(), owed.end(), [](const Prefix& a, const Prefix& b) {
+    return a.length != b.length ? a.length < b.length : a.address.bits < b.address.bits;
+  });
+  for (const Prefix& prefix : owed) {
+    typed(prefix, [&](const auto& p) {
+      auto* const e = table<std::decay_t<decltype(p)>>().find(p);
+      if (e != nullptr && counts(e->wanted)) install(p, e);
+    });
+  }
+  flush();
 }
 
 void Mirror::complete() {
@@ -291,7 +354,7 @@ void Mirror::complete() {
   };
   each_entry(leave);
   remove_leaving();
-  for (RouteOperation& stray : strays_) push(stray, kAbsent);
+  for (RouteOperation& stray : strays_) push(stray, {});
   strays_.clear();
   flush();
   // Groups that were adopted for prefixes that are not there any more.
@@ -347,14 +410,30 @@ bool Mirror::work(std::size_t routes) {
       install(p, e);
     });
   }
+  if (routes > 0) probe(routes);
   flush();
-  if (waiting_ > 0) return true;
+  if (working()) return true;
   for (auto& [cause, restoration] : causes_) {
     repaired_ += restoration.count;
     restored_.push_back(std::move(restoration));
   }
   causes_.clear();
   return false;
+}
+
+void Mirror::probe(std::size_t most) {
+  for (; most > 0 && !suspects_.empty(); --most) {
+    const Prefix6 p = suspects_.back();
+    suspects_.pop_back();
+    auto* e = table6_.find(p);
+    if (e == nullptr || e->mark == mark_ || !counts(e->wanted) || e->wanted != e->have ||
+        !classes_[e->wanted].half[1].available()) {
+      continue;  // changed since
+    }
+    e = ready(p, e);
+    if (e->wanted != e->have) continue;
+    push(route_of(p, e->wanted), {e->have, e->have, true});
+  }
 }
 
 void Mirror::locate() {
@@ -379,10 +458,20 @@ void Mirror::retry() {
       mark({id, family});
     }
   }
-  const auto again = [](auto& e) { e.reason = 0; };
-  each_entry(again);
+  std::vector<Prefix> stuck;
+  each_entry([&](auto& e) {
+    if (std::exchange(e.reason, std::uint8_t{0}) != 0 && !counts(e.wanted) && e.have != kAbsent)
+      stuck.push_back(Prefix::of(e.prefix()));
+  });
+  reasons_.again();
+  stuck_ = false;
   settle_groups();
   await_unfit();
+  // Routes that are to change do so before their old group goes.
+  if (!adopting_ && !working()) remove_orphans("");
+  for (const Prefix& p : stuck) remove_single(p);
+  flush();
+  if (!adopting_) members_.collect();
   failures_stale_ = true;
 }
 
@@ -391,24 +480,35 @@ SinkReport Mirror::report() {
   r.installed = installed_;
   r.entries = entries_;
   r.failed = wanted_ - right_;
+  for (const Slot slot : stale_) r.failed += half(slot).right;
   r.repaired = repaired_;
   r.deviates = deviates();
   if (failures_stale_) {
     failures_stale_ = false;
     failures_.clear();
     failed_buckets_ = {};
-    if (r.failed > kMostHashed) failed_buckets_.fill(0xff);
+    stuck_count_ = 0;
     const auto look = [&](const auto& e) {
-      if (!counts(e.wanted) || e.wanted == e.have) return;
       const auto p = e.prefix();
+      std::uint8_t reason = e.reason;
+      if (counts(e.wanted)) {
+        const Half& half = classes_[e.wanted].half[family_of<decltype(p)>()];
+        if (e.wanted == e.have && !half.stale) return;
+        if (reason == 0) reason = half.reason;
+      } else if (reason != 0 && e.have != kAbsent) {
+        ++stuck_count_;
+      } else {
+        return;
+      }
       if (r.failed <= kMostHashed) set_bucket(failed_buckets_, bucket_of(p));
-      if (failures_.size() == kMostListed) return;
-      const std::uint8_t reason =
-          e.reason != 0 ? e.reason : classes_[e.wanted].half[family_of<decltype(p)>()].reason;
-      failures_.push_back({to_string(p), reasons_[reason]});
+      if (failures_.size() < kMostListed)
+        failures_.push_back({to_string(p), reasons_.words(reason)});
     };
-    if (r.failed > 0) each_entry(look);
+    if (r.failed > 0 || stuck_) each_entry(look);
+    stuck_ = stuck_count_ > 0;
+    if (r.failed + stuck_count_ > kMostHashed) failed_buckets_.fill(0xff);
   }
+  r.failed += stuck_count_;
   r.failures = failures_;
   r.failed_buckets = failed_buckets_;
   return r;

@@ -43,6 +43,7 @@
 #include "sinks/kernel/ids.h"
 #include "sinks/kernel/members.h"
 #include "sinks/kernel/port.h"
+#include "sinks/kernel/reasons.h"
 #include "sinks/kernel/route_table.h"
 #include "sinks/kernel/rtnetlink.h"
 #include "sinks/sink.h"
@@ -93,11 +94,13 @@ class Mirror {
   void route_replaced(const RouteFact& route, const std::string& cause);
   // Compares the kernel's routes with what it should have: begin, all routes of ours in any
   // order, end. Everything else may be called in between. sound: each was told that was there
-  // all the time.
-  void begin_audit();
+  // all the time, but for IPv6 ones, of which the kernel does not say whether it left some out:
+  // those that were not told are suspects, which work() asks the kernel about. How many there are.
+  // keep: what was found before belongs to this audit, too.
+  void begin_audit(bool keep = false);
   void audit(const RouteFact& route);
-  void end_audit(bool sound);
-  // Since the last begin_audit(), also what others told of.
+  std::size_t end_audit(bool sound);
+  // Since the last begin_audit() that kept nothing, also what others told of.
   [[nodiscard]] const Findings& findings() const { return findings_; }
   // Addresses changed: looks again where next hops are that name no interface.
   void locate();
@@ -106,12 +109,15 @@ class Mirror {
 
   // --- Repairs, the default route and short prefixes first; true while more is to do.
   bool work(std::size_t routes);
-  [[nodiscard]] bool working() const { return waiting_ > 0; }
+  [[nodiscard]] bool working() const { return waiting_ > 0 || !suspects_.empty(); }
 
   // The kernel said something that only a look at its next hops explains, or its routes.
   [[nodiscard]] bool doubts_nexthops() const { return doubts_nexthops_; }
   [[nodiscard]] bool doubts_routes() const { return doubts_routes_; }
-  [[nodiscard]] bool failing() const { return right_ != wanted_ || partial_ > 0; }
+  [[nodiscard]] bool failing() const {
+    return right_ != wanted_ || partial_ > 0 || !stale_.empty() || stuck_ ||
+           (!adopting_ && !orphans_.empty());
+  }
   // A group is without a next hop that the kernel does not take for now.
   [[nodiscard]] bool deviates() const { return partial_ > 0; }
   [[nodiscard]] bool adopting() const { return adopting_; }
@@ -131,12 +137,14 @@ class Mirror {
     RouteType type = RouteType::kGroup;  // another one has no group: it is there as it is
     bool dirty = false;                  // its group must be looked at
     bool partial = false;                // a next hop is missing
+    bool stale = false;                  // the kernel refused to replace its group
     bool unfit = false;                  // withdrawn while not all of its prefixes had it
-    std::uint8_t reason = 0;             // why there is no group
+    std::uint8_t reason = 0;             // why there is no group, or not the one wanted
     std::uint32_t wanted = 0;            // prefixes that want this class
     std::uint32_t right = 0;             // of them those that have it
     std::uint32_t installed = 0;         // routes that have it, also those that are to change
     Digest sum;                          // of the prefix items of those installed
+    Digest item;                         // of the group as this family has it
     Groups content;                      // of the group in the kernel
 
     [[nodiscard]] bool available() const { return group != 0 || plain(); }
@@ -147,7 +155,8 @@ class Mirror {
     bool withdrawn = false;
     bool floating = false;  // a next hop without interface: the kernel says where it is
     ClassId id;
-    Digest item;  // of the group as it is installed
+    Digest whole;  // of the group as it is wanted
+    Digest item;   // as it is installed: where the families differ, of one that has another
     std::vector<NextHop> hops;
     std::array<Half, kFamilies> half;
 
@@ -171,7 +180,7 @@ class Mirror {
   struct Plan {
     Groups content;
     std::vector<NextHop> live;
-    std::uint8_t reason = 0;
+    std::string reason;  // why a next hop is left out
     RouteType type = RouteType::kGroup;
 
     [[nodiscard]] bool plain() const { return type != RouteType::kGroup; }
@@ -227,6 +236,14 @@ class Mirror {
     return adopting_ && e.have != kAbsent && !is_route_of(type_of(classes_[e.wanted].hops), e.have);
   }
 
+  // What an operation on a route makes of it, if it is not refused.
+  struct Sent {
+    std::uint32_t before = kAbsent;
+    std::uint32_t after = kAbsent;
+    // The route is taken to be there: it is added to find out.
+    bool probe = false;
+  };
+
   // mirror.cc: routes.
   template <class E>
   void set_have(E& e, std::uint32_t have);
@@ -239,14 +256,20 @@ class Mirror {
   template <class P>
   void install(const P& p, typename RouteTable<P>::Entry* e);
   template <class P>
-  void take_back(const P& p, const RouteOperation& op, std::uint32_t before,
-                 const Outcome& outcome);
+  void take_back(const P& p, const RouteOperation& op, const Sent& sent, const Outcome& outcome);
   // Sends an operation with others. One batch has no two of a prefix, so that what is
   // refused can be taken back: ready() first, which may move entries.
   template <class P>
   typename RouteTable<P>::Entry* ready(const P& p, typename RouteTable<P>::Entry* e);
-  void push(const RouteOperation& op, std::uint32_t before);
+  void push(const RouteOperation& op, const Sent& sent);
   void flush();
+  void settle_probes();
+  template <class P>
+  [[nodiscard]] RouteOperation route_of(const P& p, std::uint32_t id) const;
+  // Installs what waits for groups that came with this delta.
+  void install_owed();
+  // Asks about suspects, by adding their routes where nothing stands.
+  void probe(std::size_t most);
   template <class E>
   void await(const E& e);
   void await_unfit();
@@ -272,6 +295,17 @@ class Mirror {
   void drop_group(Slot slot);
   void set_content(Half& half, Groups content);
   void settle_state(Slot slot, const Plan& plan);
+  void settle_item(Class& c);
+  void set_stale(Slot slot, bool stale);
+  // Not ok: the group is an orphan now, which retry() removes.
+  Outcome remove_group(std::uint32_t id, const Groups& content);
+  // Notes why a route is there that should not be.
+  template <class E>
+  void blame(E& e, const Outcome& outcome) {
+    if (counts(e.wanted) || e.have == kAbsent) return;
+    e.reason = reason_of("cannot be removed: " + outcome.words);
+    failures_stale_ = stuck_ = true;
+  }
   void remove_orphans(const std::string& cause);
   // Their groups and routes are gone from the kernel; so are routes in the state `others`.
   Losses lose(const std::set<Slot>& slots, std::uint32_t others);
@@ -319,29 +353,36 @@ class Mirror {
   bool adopting_ = true;
 
   std::vector<RouteOperation> ops_;
-  std::vector<std::uint32_t> before_;  // what the kernel had for each
+  std::vector<Sent> sent_;  // for each
   std::vector<RouteFailure> refused_;
   std::uint8_t batch_ = 1;  // a number that comes again costs a flush, no more
 
   // Prefixes to be looked at again, by length: an entry may be stale, the table decides.
   std::array<std::deque<Prefix>, 129> waiting_by_length_;
   std::size_t waiting_ = 0;
+  std::vector<Prefix6> suspects_;  // not told by an audit; the next to ask about last
+  // Of suspects those in whose place there is a route; they were in the audit before.
+  std::vector<Prefix6> unproved_, unproved_before_;
+  std::set<Slot> came_;   // groups that prefixes wait for, of the delta in progress
+  std::set<Slot> stale_;  // whose group is not the one wanted
   std::map<std::string, Restoration> causes_;
   std::vector<Restoration> restored_;
   std::uint64_t repaired_ = 0;
   Findings findings_;
 
   std::uint8_t mark_ = 1;
-  std::vector<std::string> reasons_;  // 0: it only waits
+  Reasons reasons_;
   std::uint64_t wanted_ = 0, right_ = 0;
   std::uint64_t entries_ = 0;     // routes to a class
   std::uint64_t installed4_ = 0;  // IPv4 routes of ours, whatever they lead to
   std::uint64_t partial_ = 0;     // halves with a next hop missing
   Digest installed_;
   bool doubts_nexthops_ = false, doubts_routes_ = false;
+  bool stuck_ = false;  // the kernel may keep routes whose removal it refused
 
   bool failures_stale_ = true;
   std::vector<SinkFailure> failures_;
+  std::uint64_t stuck_count_ = 0;  // routes that should be gone
   BucketBitmap failed_buckets_{};
 };
 

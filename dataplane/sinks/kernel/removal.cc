@@ -34,9 +34,8 @@ void Mirror::remove_single(const Prefix& prefix) {
       op.kind = RouteOperation::Kind::kDelete;
       op.prefix = prefix;
       const std::uint32_t before = e->have;
-      set_have(*e, kAbsent);
-      if (e->wanted == kNoClass) t.erase(e);
-      push(op, before);
+      set_have(*e, kAbsent);  // flush() erases it
+      push(op, {before, kAbsent});
     } else if (e->wanted == kNoClass) {
       t.erase(e);
     }
@@ -45,10 +44,32 @@ void Mirror::remove_single(const Prefix& prefix) {
 
 void Mirror::remove_whole(const std::set<Slot>& slots) {
   flush();  // what moves away from them does so first
+  std::set<Slot> gone, kept;
+  Outcome refusal;
   for (const Slot slot : slots) {
-    if (half(slot).group != 0) port_.remove_nexthop(half(slot).group);
+    Half& h = half(slot);
+    if (h.group == 0 && h.installed > 0) continue;  // plain routes that could not be removed
+    const Outcome outcome = h.group == 0 ? Outcome{} : remove_group(h.group, h.content);
+    if (outcome.ok()) {
+      gone.insert(slot);
+      continue;
+    }
+    refusal = outcome;
+    kept.insert(slot);
+    groups_.erase(h.group);
+    h.group = 0;
+    h.content.clear();  // the orphan's
+    set_stale(slot, false);
+    settle_item(classes_[slot.id]);
   }
-  lose(slots, kAbsent);
+  lose(gone, kAbsent);
+  if (kept.empty()) return;
+  each_entry([&](auto& e) {
+    const std::size_t family = family_of<std::decay_t<decltype(e.prefix())>>();
+    if (!is_class(e.have) || !kept.contains({e.have, family})) return;
+    set_have(e, kOrphaned);
+    blame(e, refusal);
+  });
 }
 
 // Sorts what leaves into groups that leave as a whole, large parts of groups, and the rest.
@@ -158,11 +179,17 @@ void Mirror::remove_by_copy(const Groups& content, const std::vector<Prefix4>& p
       op.prefix = Prefix::of(p);
       const std::uint32_t before = e->have;
       set_have(*e, kLeaving);
-      push(op, before);
+      push(op, {before, kLeaving});
     }
     flush();
-    port_.remove_nexthop(copy);
-    lose({}, kLeaving);
+    if (remove_group(copy, content).ok()) {
+      lose({}, kLeaving);
+    } else {
+      members_.hold(content);
+      table4_.for_each([&](auto& e) {
+        if (e.have == kLeaving) set_have(e, kOrphaned);
+      });
+    }
   }
   for (const Prefix4& p : prefixes) remove_single(Prefix::of(p));
 }

@@ -65,6 +65,8 @@ class KernelModel final : public Port {
 
   Outcome set_group(std::uint32_t id, std::span<const GroupEntry> entries, bool replace) override {
     if (refuses()) return {ENOMEM, "out of memory"};
+    replacements += replace ? 1 : 0;
+    if (replace && refuses_replacement()) return {EBUSY, "Device or resource busy"};
     const auto known = objects.find(id);
     if (!replace && known != objects.end()) return {EEXIST, "File exists"};
     if (replace && known == objects.end()) return {ENOENT, "No such file or directory"};
@@ -88,6 +90,7 @@ class KernelModel final : public Port {
 
   Outcome remove_nexthop(std::uint32_t id) override {
     if (!objects.contains(id)) return {ENOENT, "No such file or directory"};
+    if (refuses_removal()) return {EBUSY, "Device or resource busy"};
     take_away(id);
     changed();
     return {};
@@ -160,10 +163,13 @@ class KernelModel final : public Port {
 
   std::map<std::uint32_t, Object> objects;
   std::map<Key, ModelRoute, KeyOrder> table;
-  std::set<std::uint32_t> usable;                // interfaces
-  std::map<std::string, std::uint32_t> on_link;  // addresses
-  std::uint64_t operations = 0;                  // on routes
-  std::function<bool()> refuses = [] { return false; };
+  std::set<std::uint32_t> usable;                        // interfaces
+  std::map<std::string, std::uint32_t> on_link;          // addresses
+  std::uint64_t operations = 0;                          // on routes
+  std::uint64_t replacements = 0;                        // of groups that were asked for
+  std::function<bool()> refuses = [] { return false; };  // to add
+  std::function<bool()> refuses_replacement = [] { return false; };
+  std::function<bool()> refuses_removal = [] { return false; };
   std::function<void()> changed = [] {};  // after each change by the Port
 
  private:
@@ -173,6 +179,7 @@ class KernelModel final : public Port {
     if (op.kind == RouteOperation::Kind::kDelete) {
       if (known == table.end() || known->second.protocol != kProtocol)
         return {ESRCH, "No such process"};
+      if (refuses_removal()) return {EBUSY, "Device or resource busy"};
       table.erase(known);
       return {};
     }

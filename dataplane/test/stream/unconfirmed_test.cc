@@ -77,6 +77,22 @@ TEST(UnconfirmedTest, CutOffDataPlaneUndoesAtTheDeadline) {
   EXPECT_EQ(observations[0].observation().undone().revision(), 2u);
 }
 
+// Sinks that adopt what an earlier life left tell a controller's table from what was saved.
+TEST(UnconfirmedTest, AnUndoIsNotSaidToBeAControllersTable) {
+  Rig rig;
+  const Change change;
+  EXPECT_FALSE(rig.fib.summary().heard);
+  change.open(rig, 1'000);
+  EXPECT_TRUE(rig.fib.summary().heard);
+  rig.lose();
+  pass(rig, milliseconds(5'000));
+  ASSERT_EQ(rig.fib.digest(), change.before.digest());
+  EXPECT_FALSE(rig.fib.summary().heard);
+  rig.connect(change.after);
+  rig.send(change.after.delta(change.before, 1));
+  EXPECT_TRUE(rig.fib.summary().heard);
+}
+
 TEST(UnconfirmedTest, ConnectedDataPlaneLeavesTheDecisionToTheController) {
   Rig rig;
   const Change change;
