@@ -1512,6 +1512,7 @@ type Observation struct {
 	//	*Observation_Repair_
 	//	*Observation_Failure
 	//	*Observation_Undone_
+	//	*Observation_Whole_
 	What          isObservation_What `protobuf_oneof:"what"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1606,6 +1607,15 @@ func (x *Observation) GetUndone() *Observation_Undone {
 	return nil
 }
 
+func (x *Observation) GetWhole() *Observation_Whole {
+	if x != nil {
+		if x, ok := x.What.(*Observation_Whole_); ok {
+			return x.Whole
+		}
+	}
+	return nil
+}
+
 type isObservation_What interface {
 	isObservation_What()
 }
@@ -1630,6 +1640,10 @@ type Observation_Undone_ struct {
 	Undone *Observation_Undone `protobuf:"bytes,6,opt,name=undone,proto3,oneof"`
 }
 
+type Observation_Whole_ struct {
+	Whole *Observation_Whole `protobuf:"bytes,7,opt,name=whole,proto3,oneof"`
+}
+
 func (*Observation_Link_) isObservation_What() {}
 
 func (*Observation_NextHop) isObservation_What() {}
@@ -1639,6 +1653,8 @@ func (*Observation_Repair_) isObservation_What() {}
 func (*Observation_Failure) isObservation_What() {}
 
 func (*Observation_Undone_) isObservation_What() {}
+
+func (*Observation_Whole_) isObservation_What() {}
 
 type Counters struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2136,7 +2152,7 @@ func (x *AuditReport) GetSinks() []*SinkAudit {
 type SinkAudit struct {
 	state         protoimpl.MessageState  `protogen:"open.v1"`
 	Name          string                  `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Complete      bool                    `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`      // false: it changed all the time while it was read, or the sink ended
+	Complete      bool                    `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`      // false: it changed all the time while it was read, too many asked, or the sink ended
 	Entries       uint64                  `protobuf:"varint,3,opt,name=entries,proto3" json:"entries,omitempty"`        // compared
 	Differences   []*SinkAudit_Difference `protobuf:"bytes,4,rep,name=differences,proto3" json:"differences,omitempty"` // found since the audit began
 	Failed        uint64                  `protobuf:"varint,5,opt,name=failed,proto3" json:"failed,omitempty"`          // what is not installed after it
@@ -2721,6 +2737,44 @@ func (x *Observation_Undone) GetRevision() uint64 {
 	return 0
 }
 
+// On each stream the state of every interface, and the next hops that are down, are told first,
+// and then this: what was down before and was not told to be is up.
+type Observation_Whole struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Observation_Whole) Reset() {
+	*x = Observation_Whole{}
+	mi := &file_fib_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Observation_Whole) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Observation_Whole) ProtoMessage() {}
+
+func (x *Observation_Whole) ProtoReflect() protoreflect.Message {
+	mi := &file_fib_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Observation_Whole.ProtoReflect.Descriptor instead.
+func (*Observation_Whole) Descriptor() ([]byte, []int) {
+	return file_fib_proto_rawDescGZIP(), []int{15, 4}
+}
+
 type Config_Link struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	A             string                 `protobuf:"bytes,1,opt,name=a,proto3" json:"a,omitempty"`
@@ -2734,7 +2788,7 @@ type Config_Link struct {
 
 func (x *Config_Link) Reset() {
 	*x = Config_Link{}
-	mi := &file_fib_proto_msgTypes[34]
+	mi := &file_fib_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2746,7 +2800,7 @@ func (x *Config_Link) String() string {
 func (*Config_Link) ProtoMessage() {}
 
 func (x *Config_Link) ProtoReflect() protoreflect.Message {
-	mi := &file_fib_proto_msgTypes[34]
+	mi := &file_fib_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2808,7 +2862,7 @@ type Config_Probe struct {
 
 func (x *Config_Probe) Reset() {
 	*x = Config_Probe{}
-	mi := &file_fib_proto_msgTypes[35]
+	mi := &file_fib_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2820,7 +2874,7 @@ func (x *Config_Probe) String() string {
 func (*Config_Probe) ProtoMessage() {}
 
 func (x *Config_Probe) ProtoReflect() protoreflect.Message {
-	mi := &file_fib_proto_msgTypes[35]
+	mi := &file_fib_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2868,7 +2922,7 @@ type SinkAudit_Difference struct {
 
 func (x *SinkAudit_Difference) Reset() {
 	*x = SinkAudit_Difference{}
-	mi := &file_fib_proto_msgTypes[36]
+	mi := &file_fib_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2880,7 +2934,7 @@ func (x *SinkAudit_Difference) String() string {
 func (*SinkAudit_Difference) ProtoMessage() {}
 
 func (x *SinkAudit_Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_fib_proto_msgTypes[36]
+	mi := &file_fib_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3038,14 +3092,15 @@ const file_fib_proto_rawDesc = "" +
 	"\bposition\x18\x02 \x01(\v2\x14.dvr.fib.v1.PositionR\bposition\x12\x16\n" +
 	"\x06digest\x18\x03 \x01(\fR\x06digest\x12,\n" +
 	"\x05sinks\x18\x04 \x03(\v2\x16.dvr.fib.v1.SinkStatusR\x05sinks\x12\x1a\n" +
-	"\bdeviates\x18\x05 \x01(\bR\bdeviates\"\x82\x05\n" +
+	"\bdeviates\x18\x05 \x01(\bR\bdeviates\"\xc2\x05\n" +
 	"\vObservation\x12\x17\n" +
 	"\atime_ms\x18\x01 \x01(\x04R\x06timeMs\x122\n" +
 	"\x04link\x18\x02 \x01(\v2\x1c.dvr.fib.v1.Observation.LinkH\x00R\x04link\x12D\n" +
 	"\bnext_hop\x18\x03 \x01(\v2'.dvr.fib.v1.Observation.ObservedNextHopH\x00R\anextHop\x128\n" +
 	"\x06repair\x18\x04 \x01(\v2\x1e.dvr.fib.v1.Observation.RepairH\x00R\x06repair\x12/\n" +
 	"\afailure\x18\x05 \x01(\v2\x13.dvr.fib.v1.FailureH\x00R\afailure\x128\n" +
-	"\x06undone\x18\x06 \x01(\v2\x1e.dvr.fib.v1.Observation.UndoneH\x00R\x06undone\x1ad\n" +
+	"\x06undone\x18\x06 \x01(\v2\x1e.dvr.fib.v1.Observation.UndoneH\x00R\x06undone\x125\n" +
+	"\x05whole\x18\a \x01(\v2\x1d.dvr.fib.v1.Observation.WholeH\x00R\x05whole\x1ad\n" +
 	"\x04Link\x12\x1c\n" +
 	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x0e\n" +
 	"\x02up\x18\x02 \x01(\bR\x02up\x12\f\n" +
@@ -3061,7 +3116,8 @@ const file_fib_proto_rawDesc = "" +
 	"\x05cause\x18\x02 \x01(\tR\x05cause\x12\x14\n" +
 	"\x05count\x18\x03 \x01(\x04R\x05count\x1a$\n" +
 	"\x06Undone\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevisionB\x06\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x1a\a\n" +
+	"\x05WholeB\x06\n" +
 	"\x04what\"\xe8\x01\n" +
 	"\bCounters\x12\x18\n" +
 	"\alookups\x18\x01 \x01(\x04R\alookups\x12\x18\n" +
@@ -3166,7 +3222,7 @@ func file_fib_proto_rawDescGZIP() []byte {
 }
 
 var file_fib_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_fib_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_fib_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_fib_proto_goTypes = []any{
 	(NextHop_Type)(0),                   // 0: dvr.fib.v1.NextHop.Type
 	(DeltaChunk_Kind)(0),                // 1: dvr.fib.v1.DeltaChunk.Kind
@@ -3203,10 +3259,11 @@ var file_fib_proto_goTypes = []any{
 	(*Observation_ObservedNextHop)(nil), // 32: dvr.fib.v1.Observation.ObservedNextHop
 	(*Observation_Repair)(nil),          // 33: dvr.fib.v1.Observation.Repair
 	(*Observation_Undone)(nil),          // 34: dvr.fib.v1.Observation.Undone
-	nil,                                 // 35: dvr.fib.v1.Counters.MoreEntry
-	(*Config_Link)(nil),                 // 36: dvr.fib.v1.Config.Link
-	(*Config_Probe)(nil),                // 37: dvr.fib.v1.Config.Probe
-	(*SinkAudit_Difference)(nil),        // 38: dvr.fib.v1.SinkAudit.Difference
+	(*Observation_Whole)(nil),           // 35: dvr.fib.v1.Observation.Whole
+	nil,                                 // 36: dvr.fib.v1.Counters.MoreEntry
+	(*Config_Link)(nil),                 // 37: dvr.fib.v1.Config.Link
+	(*Config_Probe)(nil),                // 38: dvr.fib.v1.Config.Probe
+	(*SinkAudit_Difference)(nil),        // 39: dvr.fib.v1.SinkAudit.Difference
 }
 var file_fib_proto_depIdxs = []int32{
 	5,  // 0: dvr.fib.v1.DataPlaneMessage.hello:type_name -> dvr.fib.v1.Hello
@@ -3243,32 +3300,33 @@ var file_fib_proto_depIdxs = []int32{
 	33, // 31: dvr.fib.v1.Observation.repair:type_name -> dvr.fib.v1.Observation.Repair
 	14, // 32: dvr.fib.v1.Observation.failure:type_name -> dvr.fib.v1.Failure
 	34, // 33: dvr.fib.v1.Observation.undone:type_name -> dvr.fib.v1.Observation.Undone
-	35, // 34: dvr.fib.v1.Counters.more:type_name -> dvr.fib.v1.Counters.MoreEntry
-	13, // 35: dvr.fib.v1.Unconfirmed.inverse:type_name -> dvr.fib.v1.DeltaChunk
-	36, // 36: dvr.fib.v1.Config.links:type_name -> dvr.fib.v1.Config.Link
-	37, // 37: dvr.fib.v1.Config.probes:type_name -> dvr.fib.v1.Config.Probe
-	9,  // 38: dvr.fib.v1.LookupAnswer.next_hops:type_name -> dvr.fib.v1.NextHop
-	2,  // 39: dvr.fib.v1.LookupAnswer.position:type_name -> dvr.fib.v1.Position
-	26, // 40: dvr.fib.v1.AuditReport.sinks:type_name -> dvr.fib.v1.SinkAudit
-	38, // 41: dvr.fib.v1.SinkAudit.differences:type_name -> dvr.fib.v1.SinkAudit.Difference
-	2,  // 42: dvr.fib.v1.Stats.position:type_name -> dvr.fib.v1.Position
-	18, // 43: dvr.fib.v1.Stats.counters:type_name -> dvr.fib.v1.Counters
-	15, // 44: dvr.fib.v1.Stats.sinks:type_name -> dvr.fib.v1.SinkStatus
-	3,  // 45: dvr.fib.v1.Fib.Subscribe:input_type -> dvr.fib.v1.DataPlaneMessage
-	27, // 46: dvr.fib.v1.DataPlane.GetStats:input_type -> dvr.fib.v1.StatsRequest
-	29, // 47: dvr.fib.v1.DataPlane.HealthCheck:input_type -> dvr.fib.v1.HealthRequest
-	22, // 48: dvr.fib.v1.DataPlane.Lookup:input_type -> dvr.fib.v1.LookupRequest
-	24, // 49: dvr.fib.v1.DataPlane.Audit:input_type -> dvr.fib.v1.AuditRequest
-	4,  // 50: dvr.fib.v1.Fib.Subscribe:output_type -> dvr.fib.v1.ControllerMessage
-	28, // 51: dvr.fib.v1.DataPlane.GetStats:output_type -> dvr.fib.v1.Stats
-	30, // 52: dvr.fib.v1.DataPlane.HealthCheck:output_type -> dvr.fib.v1.Health
-	23, // 53: dvr.fib.v1.DataPlane.Lookup:output_type -> dvr.fib.v1.LookupAnswer
-	25, // 54: dvr.fib.v1.DataPlane.Audit:output_type -> dvr.fib.v1.AuditReport
-	50, // [50:55] is the sub-list for method output_type
-	45, // [45:50] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	35, // 34: dvr.fib.v1.Observation.whole:type_name -> dvr.fib.v1.Observation.Whole
+	36, // 35: dvr.fib.v1.Counters.more:type_name -> dvr.fib.v1.Counters.MoreEntry
+	13, // 36: dvr.fib.v1.Unconfirmed.inverse:type_name -> dvr.fib.v1.DeltaChunk
+	37, // 37: dvr.fib.v1.Config.links:type_name -> dvr.fib.v1.Config.Link
+	38, // 38: dvr.fib.v1.Config.probes:type_name -> dvr.fib.v1.Config.Probe
+	9,  // 39: dvr.fib.v1.LookupAnswer.next_hops:type_name -> dvr.fib.v1.NextHop
+	2,  // 40: dvr.fib.v1.LookupAnswer.position:type_name -> dvr.fib.v1.Position
+	26, // 41: dvr.fib.v1.AuditReport.sinks:type_name -> dvr.fib.v1.SinkAudit
+	39, // 42: dvr.fib.v1.SinkAudit.differences:type_name -> dvr.fib.v1.SinkAudit.Difference
+	2,  // 43: dvr.fib.v1.Stats.position:type_name -> dvr.fib.v1.Position
+	18, // 44: dvr.fib.v1.Stats.counters:type_name -> dvr.fib.v1.Counters
+	15, // 45: dvr.fib.v1.Stats.sinks:type_name -> dvr.fib.v1.SinkStatus
+	3,  // 46: dvr.fib.v1.Fib.Subscribe:input_type -> dvr.fib.v1.DataPlaneMessage
+	27, // 47: dvr.fib.v1.DataPlane.GetStats:input_type -> dvr.fib.v1.StatsRequest
+	29, // 48: dvr.fib.v1.DataPlane.HealthCheck:input_type -> dvr.fib.v1.HealthRequest
+	22, // 49: dvr.fib.v1.DataPlane.Lookup:input_type -> dvr.fib.v1.LookupRequest
+	24, // 50: dvr.fib.v1.DataPlane.Audit:input_type -> dvr.fib.v1.AuditRequest
+	4,  // 51: dvr.fib.v1.Fib.Subscribe:output_type -> dvr.fib.v1.ControllerMessage
+	28, // 52: dvr.fib.v1.DataPlane.GetStats:output_type -> dvr.fib.v1.Stats
+	30, // 53: dvr.fib.v1.DataPlane.HealthCheck:output_type -> dvr.fib.v1.Health
+	23, // 54: dvr.fib.v1.DataPlane.Lookup:output_type -> dvr.fib.v1.LookupAnswer
+	25, // 55: dvr.fib.v1.DataPlane.Audit:output_type -> dvr.fib.v1.AuditReport
+	51, // [51:56] is the sub-list for method output_type
+	46, // [46:51] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_fib_proto_init() }
@@ -3302,6 +3360,7 @@ func file_fib_proto_init() {
 		(*Observation_Repair_)(nil),
 		(*Observation_Failure)(nil),
 		(*Observation_Undone_)(nil),
+		(*Observation_Whole_)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3309,7 +3368,7 @@ func file_fib_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fib_proto_rawDesc), len(file_fib_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   37,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

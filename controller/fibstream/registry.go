@@ -30,6 +30,7 @@ type DataPlane struct {
 	Failed      uint64 // entries that sinks could not install
 	Sinks       []Sink // sorted by name
 	Counters    map[string]uint64
+	Down        []Down // what it sees down, sorted
 }
 
 // Sink is a sink as its data plane reported it last.
@@ -67,6 +68,8 @@ type plane struct {
 	deviates  bool
 	sinks     map[string]*sinkState
 	counters  map[string]uint64
+	up        map[string]bool // interfaces that were seen up on this stream
+	down      map[Down]time.Time
 
 	// What a gone instance acked last, until keepUntil.
 	keep      *projector.FIB
@@ -132,6 +135,7 @@ func (r *registry) claim(x *session, h *fibpb.Hello) error {
 	p.stamp = max(uint64(now.UnixMilli()), last.Stamp+1)
 	p.takeover = other && h.GetTakeover()
 	p.sinks, p.counters = map[string]*sinkState{}, nil
+	p.up, p.down = nil, nil
 	p.installed, p.examined, p.from, p.covers = eventlog.Position{}, eventlog.Position{}, eventlog.Position{}, nil
 	p.equal, p.deviates = false, false
 	r.broadcast()
@@ -279,6 +283,7 @@ func (r *registry) leave(x *session, acked *projector.FIB) {
 	r.own(x, func(p *plane) {
 		now := r.options.Now()
 		r.release(now)
+		r.options.OnStream(x.router, false)
 		p.session = nil
 		p.since, p.seen = now, now
 		p.covers = nil
@@ -338,7 +343,7 @@ func (p *plane) describe(head eventlog.Position) DataPlane {
 	d := DataPlane{
 		Router: p.router, Instance: p.instance, Version: p.version,
 		Connected: p.session != nil, Since: p.since, Position: p.position,
-		DigestEqual: p.equal, Deviates: p.deviates, Counters: maps.Clone(p.counters),
+		DigestEqual: p.equal, Deviates: p.deviates, Counters: maps.Clone(p.counters), Down: p.listDown(),
 	}
 	switch {
 	case p.position.LogID != head.LogID:

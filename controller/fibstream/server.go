@@ -55,8 +55,11 @@ type Options struct {
 	// Elsewhere tells of the other controllers; nil: there are none.
 	Elsewhere Elsewhere
 	// OnObservation is given what data planes observe, in the order of each
-	// one, on its receiving goroutine: it may block only that data plane.
+	// one. It must not block.
 	OnObservation func(eventlog.RouterID, *fibpb.Observation)
+	// OnStream is told when a router's data plane has a stream from now on (true), before
+	// anything that it observes, and when it has none any more. It must not block.
+	OnStream func(eventlog.RouterID, bool)
 }
 
 func (o Options) withDefaults() Options {
@@ -85,6 +88,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Elsewhere == nil {
 		o.Elsewhere = nowhere{}
+	}
+	if o.OnStream == nil {
+		o.OnStream = func(eventlog.RouterID, bool) {}
 	}
 	if o.OnObservation == nil {
 		o.OnObservation = func(eventlog.RouterID, *fibpb.Observation) {}

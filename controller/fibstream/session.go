@@ -156,6 +156,7 @@ func (x *session) greet(h *fibpb.Hello) error {
 	})
 	x.base = x.first.base
 	x.server.registry.greeted(x, h, fib)
+	x.server.registry.own(x, func(*plane) { x.server.options.OnStream(x.router, true) })
 	close(x.ready)
 	return nil
 }
@@ -353,7 +354,10 @@ func (x *session) take(m *fibpb.DataPlaneMessage) error {
 		return x.ack(k.Ack)
 	case *fibpb.DataPlaneMessage_Observation:
 		if k.Observation != nil {
-			x.server.options.OnObservation(x.router, k.Observation)
+			x.server.registry.own(x, func(p *plane) {
+				p.observe(k.Observation)
+				x.server.options.OnObservation(x.router, k.Observation)
+			})
 		}
 	case *fibpb.DataPlaneMessage_Lookup:
 		answered(x, lookupsOf, k.Lookup.GetId(), k.Lookup)

@@ -271,6 +271,25 @@ func sinkStates(e object, sinks []fibstream.Sink) {
 	e.endList()
 }
 
+// downs writes the interfaces and next hops that a data plane sees down.
+func downs(e object, list []fibstream.Down) {
+	if len(list) == 0 {
+		return
+	}
+	e.list("down")
+	for _, d := range list {
+		x := e.object()
+		x.optional("interface", d.Interface)
+		if d.NextHop.IsValid() {
+			x.str("next_hop", d.NextHop.String())
+		}
+		x.time("since", d.Since)
+		x.end()
+		e.next()
+	}
+	e.endList()
+}
+
 func (s *Server) dataPlanes(c echo.Context) error {
 	v, err := s.view(c, freshParams)
 	if err != nil {
@@ -300,6 +319,7 @@ func (s *Server) dataPlanes(c echo.Context) error {
 		e.time("since", d.Since)
 		e.optional("version", d.Version)
 		sinkStates(e, d.SinkStates)
+		downs(e, d.Down)
 		e.key("counters")
 		counters(b, d.Counters)
 		e.end()

@@ -20,6 +20,7 @@ import (
 	"dvr/controller/cluster"
 	"dvr/controller/dashboard"
 	"dvr/controller/etcdserver"
+	"dvr/controller/fibpb"
 	"dvr/controller/fibstream"
 	"dvr/controller/httpapi"
 	"dvr/controller/service"
@@ -216,9 +217,13 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	}
 	n.pressure.volume = func() int64 { return inFile(n.appender.Volume()) }
 	n.peers = newPeers(n)
+	observer := n.observer()
 	n.planes = fibstream.New(n.appender, fibstream.Options{
 		Node: s.NodeID, Controllers: []string{n.advertised(s.FIB, n.fib)}, Elsewhere: n.peers.exchange,
-		OnObservation: n.observed,
+		OnStream: observer.Stream, OnObservation: func(r eventlog.RouterID, o *fibpb.Observation) {
+			n.observed(r, o)
+			observer.Observe(r, o)
+		},
 	})
 	n.grpc = grpc.NewServer(fibstream.ServerOptions()...)
 	n.planes.Register(n.grpc)
@@ -241,6 +246,7 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	n.run(func() { keeper.Run(background) })
 	n.run(func() { n.timekeeper().Run(background) })
 	n.run(func() { n.service.FollowPast(background) })
+	n.run(func() { observer.Run(background) })
 	n.run(func() { n.health.watch(background) })
 	n.serve("the FIB stream", func() error { return n.grpc.Serve(n.fib) })
 	n.runMembership(background)

@@ -112,7 +112,7 @@ func (x *Exchange) listHere() []*peerpb.DataPlane {
 		out = append(out, &peerpb.DataPlane{
 			Router: string(d.Router), Instance: d.Instance, Version: d.Version, Sinks: d.Sinks, Connected: d.Connected,
 			Position: wirePosition(d.Position), Lag: d.Lag, DigestEqual: d.DigestEqual, Deviates: d.Deviates, Failed: d.Failed,
-			SinceMs: d.Since.UnixMilli(), Counters: d.Counters, SinkStates: wireSinks(d.SinkStates),
+			SinceMs: d.Since.UnixMilli(), Counters: d.Counters, SinkStates: wireSinks(d.SinkStates), Down: wireDown(d.Down),
 		})
 	}
 	return out
@@ -145,8 +145,25 @@ func fromWire(d *peerpb.DataPlane, node string) service.DataPlane {
 		Router: eventlog.RouterID(d.GetRouter()), Instance: d.GetInstance(), Node: node, Version: d.GetVersion(), Sinks: d.GetSinks(),
 		Connected: d.GetConnected(), Position: position(d.GetPosition()), Lag: d.GetLag(), DigestEqual: d.GetDigestEqual(),
 		Deviates: d.GetDeviates(), Failed: d.GetFailed(), Since: time.UnixMilli(d.GetSinceMs()), Counters: d.GetCounters(),
-		SinkStates: sinksOf(d.GetSinkStates()),
+		SinkStates: sinksOf(d.GetSinkStates()), Down: downOf(d.GetDown()),
 	}
+}
+
+func wireDown(list []fibstream.Down) []*peerpb.Down {
+	out := make([]*peerpb.Down, len(list))
+	for i, d := range list {
+		out[i] = &peerpb.Down{Interface: d.Interface, NextHop: d.NextHop.AsSlice(), SinceMs: d.Since.UnixMilli()}
+	}
+	return out
+}
+
+func downOf(list []*peerpb.Down) []fibstream.Down {
+	out := make([]fibstream.Down, len(list))
+	for i, d := range list {
+		address, _ := netip.AddrFromSlice(d.GetNextHop()) // none: the interface itself
+		out[i] = fibstream.Down{Interface: d.GetInterface(), NextHop: address, Since: time.UnixMilli(d.GetSinceMs())}
+	}
+	return out
 }
 
 func wirePosition(p eventlog.Position) *peerpb.Position {

@@ -546,6 +546,7 @@ type DataPlane struct {
 	SinceMs       int64                  `protobuf:"varint,11,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"` // Unix
 	Counters      map[string]uint64      `protobuf:"bytes,12,rep,name=counters,proto3" json:"counters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	SinkStates    []*SinkState           `protobuf:"bytes,13,rep,name=sink_states,json=sinkStates,proto3" json:"sink_states,omitempty"`
+	Down          []*Down                `protobuf:"bytes,14,rep,name=down,proto3" json:"down,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -671,6 +672,73 @@ func (x *DataPlane) GetSinkStates() []*SinkState {
 	return nil
 }
 
+func (x *DataPlane) GetDown() []*Down {
+	if x != nil {
+		return x.Down
+	}
+	return nil
+}
+
+type Down struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Interface     string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
+	NextHop       []byte                 `protobuf:"bytes,2,opt,name=next_hop,json=nextHop,proto3" json:"next_hop,omitempty"`  // empty: the interface itself
+	SinceMs       int64                  `protobuf:"varint,3,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"` // Unix
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Down) Reset() {
+	*x = Down{}
+	mi := &file_peer_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Down) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Down) ProtoMessage() {}
+
+func (x *Down) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Down.ProtoReflect.Descriptor instead.
+func (*Down) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Down) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *Down) GetNextHop() []byte {
+	if x != nil {
+		return x.NextHop
+	}
+	return nil
+}
+
+func (x *Down) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
 type SinkState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -686,7 +754,7 @@ type SinkState struct {
 
 func (x *SinkState) Reset() {
 	*x = SinkState{}
-	mi := &file_peer_proto_msgTypes[10]
+	mi := &file_peer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -698,7 +766,7 @@ func (x *SinkState) String() string {
 func (*SinkState) ProtoMessage() {}
 
 func (x *SinkState) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[10]
+	mi := &file_peer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -711,7 +779,7 @@ func (x *SinkState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SinkState.ProtoReflect.Descriptor instead.
 func (*SinkState) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{10}
+	return file_peer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SinkState) GetName() string {
@@ -776,7 +844,7 @@ type InstalledRequest struct {
 
 func (x *InstalledRequest) Reset() {
 	*x = InstalledRequest{}
-	mi := &file_peer_proto_msgTypes[11]
+	mi := &file_peer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +856,7 @@ func (x *InstalledRequest) String() string {
 func (*InstalledRequest) ProtoMessage() {}
 
 func (x *InstalledRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[11]
+	mi := &file_peer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +869,7 @@ func (x *InstalledRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstalledRequest.ProtoReflect.Descriptor instead.
 func (*InstalledRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{11}
+	return file_peer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *InstalledRequest) GetFirst() uint64 {
@@ -844,7 +912,7 @@ type Installation struct {
 
 func (x *Installation) Reset() {
 	*x = Installation{}
-	mi := &file_peer_proto_msgTypes[12]
+	mi := &file_peer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -856,7 +924,7 @@ func (x *Installation) String() string {
 func (*Installation) ProtoMessage() {}
 
 func (x *Installation) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[12]
+	mi := &file_peer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -869,7 +937,7 @@ func (x *Installation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Installation.ProtoReflect.Descriptor instead.
 func (*Installation) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{12}
+	return file_peer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Installation) GetInstalled() []string {
@@ -912,7 +980,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_peer_proto_msgTypes[13]
+	mi := &file_peer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -924,7 +992,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[13]
+	mi := &file_peer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -937,7 +1005,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{13}
+	return file_peer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Failure) GetRouter() string {
@@ -978,7 +1046,7 @@ type LookupRequest struct {
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_peer_proto_msgTypes[14]
+	mi := &file_peer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1058,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[14]
+	mi := &file_peer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1003,7 +1071,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{14}
+	return file_peer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LookupRequest) GetRouter() string {
@@ -1033,7 +1101,7 @@ type LookupReply struct {
 
 func (x *LookupReply) Reset() {
 	*x = LookupReply{}
-	mi := &file_peer_proto_msgTypes[15]
+	mi := &file_peer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1045,7 +1113,7 @@ func (x *LookupReply) String() string {
 func (*LookupReply) ProtoMessage() {}
 
 func (x *LookupReply) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[15]
+	mi := &file_peer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1058,7 +1126,7 @@ func (x *LookupReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupReply.ProtoReflect.Descriptor instead.
 func (*LookupReply) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{15}
+	return file_peer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LookupReply) GetError() []byte {
@@ -1106,7 +1174,7 @@ type AuditRequest struct {
 
 func (x *AuditRequest) Reset() {
 	*x = AuditRequest{}
-	mi := &file_peer_proto_msgTypes[16]
+	mi := &file_peer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +1186,7 @@ func (x *AuditRequest) String() string {
 func (*AuditRequest) ProtoMessage() {}
 
 func (x *AuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[16]
+	mi := &file_peer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +1199,7 @@ func (x *AuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRequest.ProtoReflect.Descriptor instead.
 func (*AuditRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{16}
+	return file_peer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AuditRequest) GetRouter() string {
@@ -1151,7 +1219,7 @@ type AuditReply struct {
 
 func (x *AuditReply) Reset() {
 	*x = AuditReply{}
-	mi := &file_peer_proto_msgTypes[17]
+	mi := &file_peer_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1163,7 +1231,7 @@ func (x *AuditReply) String() string {
 func (*AuditReply) ProtoMessage() {}
 
 func (x *AuditReply) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[17]
+	mi := &file_peer_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1176,7 +1244,7 @@ func (x *AuditReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditReply.ProtoReflect.Descriptor instead.
 func (*AuditReply) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{17}
+	return file_peer_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AuditReply) GetError() []byte {
@@ -1207,7 +1275,7 @@ type SinkAudit struct {
 
 func (x *SinkAudit) Reset() {
 	*x = SinkAudit{}
-	mi := &file_peer_proto_msgTypes[18]
+	mi := &file_peer_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1219,7 +1287,7 @@ func (x *SinkAudit) String() string {
 func (*SinkAudit) ProtoMessage() {}
 
 func (x *SinkAudit) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[18]
+	mi := &file_peer_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1232,7 +1300,7 @@ func (x *SinkAudit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SinkAudit.ProtoReflect.Descriptor instead.
 func (*SinkAudit) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{18}
+	return file_peer_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SinkAudit) GetName() string {
@@ -1288,7 +1356,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_peer_proto_msgTypes[19]
+	mi := &file_peer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1300,7 +1368,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[19]
+	mi := &file_peer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1313,7 +1381,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{19}
+	return file_peer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Difference) GetPrefix() string {
@@ -1350,7 +1418,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_peer_proto_msgTypes[20]
+	mi := &file_peer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1362,7 +1430,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[20]
+	mi := &file_peer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1375,7 +1443,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{20}
+	return file_peer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *NextHop) GetType() uint32 {
@@ -1451,7 +1519,7 @@ const file_peer_proto_rawDesc = "" +
 	"\x0fDataPlanesReply\x126\n" +
 	"\n" +
 	"dataplanes\x18\x01 \x03(\v2\x16.dvr.peer.v1.DataPlaneR\n" +
-	"dataplanes\"\xfc\x03\n" +
+	"dataplanes\"\xa3\x04\n" +
 	"\tDataPlane\x12\x16\n" +
 	"\x06router\x18\x01 \x01(\tR\x06router\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x18\n" +
@@ -1467,10 +1535,15 @@ const file_peer_proto_rawDesc = "" +
 	"\bsince_ms\x18\v \x01(\x03R\asinceMs\x12@\n" +
 	"\bcounters\x18\f \x03(\v2$.dvr.peer.v1.DataPlane.CountersEntryR\bcounters\x127\n" +
 	"\vsink_states\x18\r \x03(\v2\x16.dvr.peer.v1.SinkStateR\n" +
-	"sinkStates\x1a;\n" +
+	"sinkStates\x12%\n" +
+	"\x04down\x18\x0e \x03(\v2\x11.dvr.peer.v1.DownR\x04down\x1a;\n" +
 	"\rCountersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xd9\x01\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"Z\n" +
+	"\x04Down\x12\x1c\n" +
+	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x19\n" +
+	"\bnext_hop\x18\x02 \x01(\fR\anextHop\x12\x19\n" +
+	"\bsince_ms\x18\x03 \x01(\x03R\asinceMs\"\xd9\x01\n" +
 	"\tSinkState\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tinstalled\x18\x02 \x01(\fR\tinstalled\x12\x18\n" +
@@ -1548,7 +1621,7 @@ func file_peer_proto_rawDescGZIP() []byte {
 	return file_peer_proto_rawDescData
 }
 
-var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_peer_proto_goTypes = []any{
 	(*Frame)(nil),             // 0: dvr.peer.v1.Frame
 	(*Introduction)(nil),      // 1: dvr.peer.v1.Introduction
@@ -1560,18 +1633,19 @@ var file_peer_proto_goTypes = []any{
 	(*DataPlanesRequest)(nil), // 7: dvr.peer.v1.DataPlanesRequest
 	(*DataPlanesReply)(nil),   // 8: dvr.peer.v1.DataPlanesReply
 	(*DataPlane)(nil),         // 9: dvr.peer.v1.DataPlane
-	(*SinkState)(nil),         // 10: dvr.peer.v1.SinkState
-	(*InstalledRequest)(nil),  // 11: dvr.peer.v1.InstalledRequest
-	(*Installation)(nil),      // 12: dvr.peer.v1.Installation
-	(*Failure)(nil),           // 13: dvr.peer.v1.Failure
-	(*LookupRequest)(nil),     // 14: dvr.peer.v1.LookupRequest
-	(*LookupReply)(nil),       // 15: dvr.peer.v1.LookupReply
-	(*AuditRequest)(nil),      // 16: dvr.peer.v1.AuditRequest
-	(*AuditReply)(nil),        // 17: dvr.peer.v1.AuditReply
-	(*SinkAudit)(nil),         // 18: dvr.peer.v1.SinkAudit
-	(*Difference)(nil),        // 19: dvr.peer.v1.Difference
-	(*NextHop)(nil),           // 20: dvr.peer.v1.NextHop
-	nil,                       // 21: dvr.peer.v1.DataPlane.CountersEntry
+	(*Down)(nil),              // 10: dvr.peer.v1.Down
+	(*SinkState)(nil),         // 11: dvr.peer.v1.SinkState
+	(*InstalledRequest)(nil),  // 12: dvr.peer.v1.InstalledRequest
+	(*Installation)(nil),      // 13: dvr.peer.v1.Installation
+	(*Failure)(nil),           // 14: dvr.peer.v1.Failure
+	(*LookupRequest)(nil),     // 15: dvr.peer.v1.LookupRequest
+	(*LookupReply)(nil),       // 16: dvr.peer.v1.LookupReply
+	(*AuditRequest)(nil),      // 17: dvr.peer.v1.AuditRequest
+	(*AuditReply)(nil),        // 18: dvr.peer.v1.AuditReply
+	(*SinkAudit)(nil),         // 19: dvr.peer.v1.SinkAudit
+	(*Difference)(nil),        // 20: dvr.peer.v1.Difference
+	(*NextHop)(nil),           // 21: dvr.peer.v1.NextHop
+	nil,                       // 22: dvr.peer.v1.DataPlane.CountersEntry
 }
 var file_peer_proto_depIdxs = []int32{
 	1,  // 0: dvr.peer.v1.Frame.introduction:type_name -> dvr.peer.v1.Introduction
@@ -1579,31 +1653,32 @@ var file_peer_proto_depIdxs = []int32{
 	3,  // 2: dvr.peer.v1.Standing.claims:type_name -> dvr.peer.v1.Claim
 	9,  // 3: dvr.peer.v1.DataPlanesReply.dataplanes:type_name -> dvr.peer.v1.DataPlane
 	6,  // 4: dvr.peer.v1.DataPlane.position:type_name -> dvr.peer.v1.Position
-	21, // 5: dvr.peer.v1.DataPlane.counters:type_name -> dvr.peer.v1.DataPlane.CountersEntry
-	10, // 6: dvr.peer.v1.DataPlane.sink_states:type_name -> dvr.peer.v1.SinkState
-	13, // 7: dvr.peer.v1.SinkState.failures:type_name -> dvr.peer.v1.Failure
-	13, // 8: dvr.peer.v1.Installation.failed:type_name -> dvr.peer.v1.Failure
-	6,  // 9: dvr.peer.v1.LookupReply.position:type_name -> dvr.peer.v1.Position
-	20, // 10: dvr.peer.v1.LookupReply.next_hops:type_name -> dvr.peer.v1.NextHop
-	18, // 11: dvr.peer.v1.AuditReply.sinks:type_name -> dvr.peer.v1.SinkAudit
-	19, // 12: dvr.peer.v1.SinkAudit.differences:type_name -> dvr.peer.v1.Difference
-	0,  // 13: dvr.peer.v1.Peer.Link:input_type -> dvr.peer.v1.Frame
-	4,  // 14: dvr.peer.v1.Peer.Announce:input_type -> dvr.peer.v1.Announcement
-	7,  // 15: dvr.peer.v1.Peer.DataPlanes:input_type -> dvr.peer.v1.DataPlanesRequest
-	11, // 16: dvr.peer.v1.Peer.WaitInstalled:input_type -> dvr.peer.v1.InstalledRequest
-	14, // 17: dvr.peer.v1.Peer.Lookup:input_type -> dvr.peer.v1.LookupRequest
-	16, // 18: dvr.peer.v1.Peer.Audit:input_type -> dvr.peer.v1.AuditRequest
-	0,  // 19: dvr.peer.v1.Peer.Link:output_type -> dvr.peer.v1.Frame
-	5,  // 20: dvr.peer.v1.Peer.Announce:output_type -> dvr.peer.v1.Announced
-	8,  // 21: dvr.peer.v1.Peer.DataPlanes:output_type -> dvr.peer.v1.DataPlanesReply
-	12, // 22: dvr.peer.v1.Peer.WaitInstalled:output_type -> dvr.peer.v1.Installation
-	15, // 23: dvr.peer.v1.Peer.Lookup:output_type -> dvr.peer.v1.LookupReply
-	17, // 24: dvr.peer.v1.Peer.Audit:output_type -> dvr.peer.v1.AuditReply
-	19, // [19:25] is the sub-list for method output_type
-	13, // [13:19] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	22, // 5: dvr.peer.v1.DataPlane.counters:type_name -> dvr.peer.v1.DataPlane.CountersEntry
+	11, // 6: dvr.peer.v1.DataPlane.sink_states:type_name -> dvr.peer.v1.SinkState
+	10, // 7: dvr.peer.v1.DataPlane.down:type_name -> dvr.peer.v1.Down
+	14, // 8: dvr.peer.v1.SinkState.failures:type_name -> dvr.peer.v1.Failure
+	14, // 9: dvr.peer.v1.Installation.failed:type_name -> dvr.peer.v1.Failure
+	6,  // 10: dvr.peer.v1.LookupReply.position:type_name -> dvr.peer.v1.Position
+	21, // 11: dvr.peer.v1.LookupReply.next_hops:type_name -> dvr.peer.v1.NextHop
+	19, // 12: dvr.peer.v1.AuditReply.sinks:type_name -> dvr.peer.v1.SinkAudit
+	20, // 13: dvr.peer.v1.SinkAudit.differences:type_name -> dvr.peer.v1.Difference
+	0,  // 14: dvr.peer.v1.Peer.Link:input_type -> dvr.peer.v1.Frame
+	4,  // 15: dvr.peer.v1.Peer.Announce:input_type -> dvr.peer.v1.Announcement
+	7,  // 16: dvr.peer.v1.Peer.DataPlanes:input_type -> dvr.peer.v1.DataPlanesRequest
+	12, // 17: dvr.peer.v1.Peer.WaitInstalled:input_type -> dvr.peer.v1.InstalledRequest
+	15, // 18: dvr.peer.v1.Peer.Lookup:input_type -> dvr.peer.v1.LookupRequest
+	17, // 19: dvr.peer.v1.Peer.Audit:input_type -> dvr.peer.v1.AuditRequest
+	0,  // 20: dvr.peer.v1.Peer.Link:output_type -> dvr.peer.v1.Frame
+	5,  // 21: dvr.peer.v1.Peer.Announce:output_type -> dvr.peer.v1.Announced
+	8,  // 22: dvr.peer.v1.Peer.DataPlanes:output_type -> dvr.peer.v1.DataPlanesReply
+	13, // 23: dvr.peer.v1.Peer.WaitInstalled:output_type -> dvr.peer.v1.Installation
+	16, // 24: dvr.peer.v1.Peer.Lookup:output_type -> dvr.peer.v1.LookupReply
+	18, // 25: dvr.peer.v1.Peer.Audit:output_type -> dvr.peer.v1.AuditReply
+	20, // [20:26] is the sub-list for method output_type
+	14, // [14:20] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_peer_proto_init() }
@@ -1617,7 +1692,7 @@ func file_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peer_proto_rawDesc), len(file_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,7 @@ type DataPlane struct {
 	Failed      uint64
 	Since       time.Time // connected, or lost, since
 	Counters    map[string]uint64
+	Down        []fibstream.Down // interfaces and next hops that it sees down
 }
 
 // DataPlanes lists the data planes of this node, sorted by router.

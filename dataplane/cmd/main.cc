@@ -6,7 +6,9 @@
 
 #include <atomic>
 #include <cstdio>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <random>
 #include <string>
 #include <thread>
@@ -121,7 +123,11 @@ class KernelReporter final : public KernelObserver {
  public:
   explicit KernelReporter(Log& log) : log_(log) {}
   // client outlives the sink.
-  void attach(stream::Client* client) { client_.store(client, std::memory_order_release); }
+  void attach(stream::Client* client) {
+    const std::lock_guard lock(mutex_);
+    client_.store(client, std::memory_order_release);
+    for (auto& [key, state] : std::exchange(early_, {})) client->observe_state(key, state, true);
+  }
 
   void restored(const Prefix& prefix, const std::string& cause, std::uint64_t count) override {
     log_.warn("kernel routes restored",
@@ -136,14 +142,49 @@ class KernelReporter final : public KernelObserver {
     repair->set_count(count);
     client->observe(std::move(observation));
   }
+  void link(const std::string& interface, bool up) override {
+    log_.debug("interface", {{"interface", interface}, {"state", up ? "up" : "down"}});
+    stream::pb::Observation observation;
+    observation.mutable_link()->set_interface(interface);
+    observation.mutable_link()->set_up(up);
+    tell("link " + interface, std::move(observation), true);
+  }
+  void next_hop(const Address& address, const std::string& interface, bool up) override {
+    const std::string hop = to_string(address);
+    if (up) {
+      log_.info("a next hop is back", {{"next_hop", hop}, {"interface", interface}});
+    } else {
+      log_.warn("a next hop is dead", {{"next_hop", hop}, {"interface", interface}});
+    }
+    stream::pb::Observation observation;
+    auto* const next_hop = observation.mutable_next_hop();
+    next_hop->set_address(to_bytes(address));
+    next_hop->set_interface(interface);
+    next_hop->set_up(up);
+    tell("next hop " + interface + " " + to_string(address), std::move(observation), !up);
+  }
   void changed() override {
     if (auto* const client = client_.load(std::memory_order_acquire)) client->sinks_changed();
   }
   void trouble(const std::string& what) override { log_.warn(what); }
 
  private:
+  void tell(const std::string& key, stream::pb::Observation observation, bool kept) {
+    observation.set_time_ms(stream::SystemClock().unix_millis());
+    const std::lock_guard lock(mutex_);
+    if (auto* const client = client_.load(std::memory_order_acquire)) {
+      client->observe_state(key, std::move(observation), kept);
+    } else if (!kept) {
+      early_.erase(key);
+    } else if (early_.size() < stream::Client::kMostStates) {
+      early_[key] = std::move(observation);
+    }
+  }
+
   Log& log_;
   std::atomic<stream::Client*> client_{nullptr};
+  std::mutex mutex_;
+  std::map<std::string, stream::pb::Observation> early_;  // before there was a client
 };
 
 // Opens the kernel sink; false: it cannot be used.
@@ -152,6 +193,7 @@ bool open_kernel(const Options& options, Fib& fib, KernelReporter& reporter, Log
   KernelOptions kernel_options;
   kernel_options.table = options.table;
   kernel_options.metric = options.metric;
+  kernel_options.probe_every = std::chrono::seconds(options.probe);
   Status status;
   if (options.tune_kernel) status = KernelTuning::set_fast_groups();
   if (status.ok()) status = KernelSink::open(kernel_options, fib, reporter, &kernel);

@@ -134,6 +134,14 @@ Parsed parse_options(std::vector<std::string> arguments) {
          "Set net.ipv4.nexthop_compat_mode to 0 in this network namespace: fail-over takes the "
          "same time whatever the number of prefixes")
       ->envname("DVR_TUNE_KERNEL");
+  app.add_option(
+         "--probe", options.probe,
+         "Ask every next hop in use whether it is there, every so many seconds; 0: what does "
+         "not answer is only noticed by the traffic to it")
+      ->envname("DVR_PROBE")
+      ->type_name("SECONDS")
+      ->capture_default_str()
+      ->check(CLI::Range(0u, 3600u));
   app.add_option("--state-dir", options.state_dir,
                  "Directory that keeps instance, FIB and controllers over restarts; without it "
                  "nothing is kept")
@@ -175,6 +183,9 @@ Parsed parse_options(std::vector<std::string> arguments) {
     }
     if (options.sink != "kernel" && options.tune_kernel) {
       throw CLI::ValidationError("--tune-kernel", "needs --sink kernel");
+    }
+    if (options.sink != "kernel" && options.probe != 0) {
+      throw CLI::ValidationError("--probe", "needs --sink kernel");
     }
     require_address("--listen", options.listen);
     if (!is_loopback(options.listen) && !options.insecure) {

@@ -18,7 +18,8 @@ struct Options {
   std::uint32_t table = 254;    // of the kernel: main
   std::uint32_t metric = 70;    // of the kernel's routes
   bool tune_kernel = false;
-  std::string state_dir;  // empty: nothing is kept
+  std::uint32_t probe = 0;  // seconds between two probes of a next hop; 0: none
+  std::string state_dir;    // empty: nothing is kept
   std::string listen = "127.0.0.1:9290";
   bool takeover = false;
   bool adopt = false;

@@ -89,6 +89,45 @@ void Client::observe(pb::Observation observation) {
   transport_.wake();
 }
 
+void Client::observe_state(const std::string& key, pb::Observation observation, bool kept) {
+  {
+    const std::lock_guard lock(observations_mutex_);
+    if (!kept) {
+      states_.erase(key);
+    } else if (states_.size() < kMostStates || states_.contains(key)) {
+      states_[key] = observation;
+    }
+    // Without a stream there is nobody to tell: the next one hears all that is kept.
+    if (!told_) return;
+    if (news_.empty() && !whole_) {
+      told_ = false;                               // the first of all
+    } else if (news_.size() == 2 * kMostStates) {  // it does not read; begun anew below
+      news_.clear();
+      told_ = false;
+    } else {
+      news_.push_back(std::move(observation));
+    }
+    observing_.store(true, std::memory_order_release);
+  }
+  transport_.wake();
+}
+
+// All states, for a stream that has heard none or missed some.
+void Client::tell_states() {
+  const std::lock_guard lock(observations_mutex_);
+  if (told_) return;
+  told_ = true;
+  news_.clear();
+  whole_ = !states_.empty();  // else nothing is observed here
+  if (!whole_) return;
+  for (const auto& [key, state] : states_) news_.push_back(state);
+  pb::Observation whole;
+  whole.set_time_ms(clock_.unix_millis());
+  whole.mutable_whole();
+  news_.push_back(std::move(whole));
+  observing_.store(true, std::memory_order_release);
+}
+
 void Client::audit(std::uint64_t id) {
   audit_sinks(session_.sink_list(), [this, id, stream = streams_](const pb::AuditReport& report) {
     {
@@ -169,6 +208,7 @@ void Client::received(const pb::ControllerMessage& message) {
   if (outcome.welcomed) {
     was_welcomed_ = true;
     ++streams_;
+    tell_states();
     board_.set_connection(true, address_, clock_.unix_millis());
     publish("waiting for the controller's delta");
     logger_.info("connected", {{"controller", address_}, {"node", session_.node()}});
@@ -221,6 +261,11 @@ void Client::lost(const std::string& reason, Level level) {
     board_.set_connection(false, address_, clock_.unix_millis());
   }
   was_welcomed_ = false;
+  {
+    const std::lock_guard lock(observations_mutex_);
+    told_ = false;
+    news_.clear();
+  }
   const bool cut = session_.closed();
   if (cut || fib_.summary().partial) flush_directory();
   const auto wait = backoff_.next();
@@ -263,11 +308,20 @@ void Client::undo() {
 
 void Client::flush_observations() {
   if (!session_.welcomed() || !observing_.load(std::memory_order_acquire)) return;
-  std::deque<pb::Observation> taken;
+  tell_states();
+  std::deque<pb::Observation> taken, news;
   {
     const std::lock_guard lock(observations_mutex_);
     taken.swap(observations_);
+    news.swap(news_);
     observing_.store(false, std::memory_order_release);
+  }
+  while (!news.empty() && session_.observe(news.front())) news.pop_front();
+  if (!news.empty()) {
+    const std::lock_guard lock(observations_mutex_);
+    news_.insert(news_.begin(), std::make_move_iterator(news.begin()),
+                 std::make_move_iterator(news.end()));
+    observing_.store(true, std::memory_order_release);
   }
   while (!taken.empty() && session_.observe(taken.front())) taken.pop_front();
   if (taken.empty()) return;

@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -51,6 +52,8 @@ class Client {
   static constexpr std::size_t kStepSlots = 8192;
   // Observations kept while no controller is there; the oldest leave first.
   static constexpr std::size_t kMostObservations = 1024;
+  // States that are kept; what is beyond is told once.
+  static constexpr std::size_t kMostStates = 8192;
 
   // directory may be null (nothing is kept). All of them outlive the client; only a sink that
   // tells this client something of a thread of its own must have ended before it.
@@ -65,6 +68,9 @@ class Client {
 
   // Queues an observation for the controller.
   void observe(pb::Observation observation);
+  // What is observed is a state, of what `key` names: it is told as it changes, and all states
+  // again to each controller. kept: also to later ones; else it is as if it had never been told.
+  void observe_state(const std::string& key, pb::Observation observation, bool kept);
   // A sink's report has changed between deltas: the controller and the board are told.
   void sinks_changed();
 
@@ -76,6 +82,7 @@ class Client {
   void lost(const std::string& reason, Level level);
   void undo();
   void flush_observations();
+  void tell_states();
   void audit(std::uint64_t id);
   void flush_audits();
   void tell_sinks();
@@ -114,8 +121,12 @@ class Client {
 
   std::atomic<bool> stopping_{false};
   std::mutex observations_mutex_;
-  std::deque<pb::Observation> observations_;  // guarded
-  std::atomic<bool> observing_{false};        // observations_ is not empty
+  std::deque<pb::Observation> observations_;       // guarded
+  std::deque<pb::Observation> news_;               // guarded: of states, on this stream
+  std::map<std::string, pb::Observation> states_;  // guarded
+  bool whole_ = false;                  // guarded: the stream that is up was told all states
+  bool told_ = false;                   // guarded: the states were queued for the stream that is up
+  std::atomic<bool> observing_{false};  // observations_ is not empty
   // Guarded; to be sent, unless another stream than that one is up by now.
   std::vector<std::pair<std::uint64_t, pb::AuditReport>> audits_;
   std::atomic<bool> audited_{false};  // audits_ is not empty

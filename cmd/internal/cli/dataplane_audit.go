@@ -71,7 +71,7 @@ func audited(t *table, body any) {
 		result := "right"
 		switch {
 		case member(k, "complete") != true:
-			result = "not all could be compared: it kept changing"
+			result = "not all could be compared: it kept changing, or too many asked"
 		case len(differences) > 0:
 			result = "differed, set right"
 		}

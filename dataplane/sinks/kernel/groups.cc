@@ -107,14 +107,19 @@ Mirror::Plan Mirror::plan(Slot slot) {
     plan.live = c.hops;
     return plan;
   }
-  for (const NextHop& hop : c.hops) {
+  std::vector<const NextHop*> dead;
+  const auto take = [&](const NextHop& hop, bool also_dead) {
     Member member;
     std::uint32_t id = 0;
     std::string wrong = member_of(hop, slot.family, &member);
+    if (wrong.empty() && !also_dead && dead_.contains({member.interface, member.gateway})) {
+      dead.push_back(&hop);
+      return;
+    }
     if (wrong.empty()) wrong = members_.get(member, &id).words;
     if (!wrong.empty()) {
       plan.reason = describe(hop) + ": " + wrong;
-      continue;
+      return;
     }
     plan.live.push_back(hop);
     // Hops that differ by the neighbour alone are one to the kernel.
@@ -125,10 +130,36 @@ Mirror::Plan Mirror::plan(Slot slot) {
     } else {
       same->weight = static_cast<std::uint16_t>(std::min(65535, same->weight + hop.weight));
     }
+  };
+  for (const NextHop& hop : c.hops) take(hop, false);
+  // Where nobody answers it is better to go on trying than to give up the prefixes.
+  if (plan.content.empty()) {
+    for (const NextHop* const hop : dead) take(*hop, true);
   }
   std::sort(plan.content.begin(), plan.content.end());
   if (!wide_weights_) narrow(&plan.content);
   return plan;
+}
+
+void Mirror::set_alive(std::span<const std::pair<Neighbour, bool>> changes) {
+  std::set<std::string> addresses;
+  for (const auto& [neighbour, alive] : changes) {
+    const bool news = alive ? dead_.erase(neighbour) > 0 : dead_.insert(neighbour).second;
+    if (news) addresses.insert(to_bytes(neighbour.address));
+  }
+  if (addresses.empty()) return;
+  for (std::uint32_t id = 1; id < classes_.size(); ++id) {
+    const Class& c = classes_[id];
+    if (!c.known || std::none_of(c.hops.begin(), c.hops.end(), [&](const NextHop& h) {
+          return h.address.family != 0 && addresses.contains(to_bytes(h.address));
+        })) {
+      continue;
+    }
+    for (std::size_t family = 0; family < kFamilies; ++family) mark({id, family});
+  }
+  if (settle_groups()) await_unfit();
+  flush();
+  if (!adopting_) members_.collect();
 }
 
 bool Mirror::settle_groups(const Slot* asking) {

@@ -42,6 +42,7 @@ Keeper::Keeper(const KernelOptions& options, KernelObserver& observer)
       listener_(place_, port_.port(), options.listen_bytes),
       dump_(place_),
       mirror_(place_, has_wide_weights(), port_),
+      neighbours_(options.probe_every),
       wakeup_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       audit_pause_(kAuditPause),
       pause_(kFirstRetry) {
@@ -100,8 +101,66 @@ bool Keeper::audit(std::function<void(SinkAudit)> done) {
 bool Keeper::read_links() {
   const auto links = port_.links();
   if (!links) return false;
-  for (const LinkFact& link : *links) mirror_.set_link(link);
+  const Clock::time_point now = Clock::now();
+  for (const LinkFact& link : *links) take_link(link, now);
   return true;
+}
+
+void Keeper::heard_link(const LinkFact& link, Clock::time_point now) {
+  const auto known = interfaces_.find(link.index);
+  if (known == interfaces_.end() || link.gone || known->second.up || !link.usable) {
+    take_link(link, now);
+    return;
+  }
+  Interface& i = known->second;
+  if (!i.waits) i.since = now;
+  i.waits = link;
+}
+
+void Keeper::take_link(const LinkFact& link, Clock::time_point now) {
+  const auto known = interfaces_.find(link.index);
+  if (known != interfaces_.end()) {
+    Interface& i = known->second;
+    if ((i.up || i.waits) && !link.usable) i.hold.failed(now);
+    i.waits.reset();
+  }
+  if (!mirror_.set_link(link) && known != interfaces_.end()) return;
+  links_changed_ = nexthops_changed_ = true;
+  if (!link.usable) why_ = "interface " + printable(link.name) + " went down";
+  neighbours_.link(link.index, link.usable, now);
+  const auto [at, first] = interfaces_.try_emplace(link.index);
+  Interface& i = at->second;
+  if (!first && (i.name != link.name || link.gone)) observer_.link(i.name, false);
+  if ((first || i.up != link.usable || i.name != link.name) && !link.gone)
+    observer_.link(link.name, link.usable);
+  i.name = link.name;
+  i.up = link.usable;
+  if (link.gone) interfaces_.erase(at);
+}
+
+void Keeper::read_neighbours(Clock::time_point now) {
+  const auto facts = port_.neighbours();
+  if (!facts) return;
+  for (const NeighbourFact& fact : *facts) neighbours_.heard(fact, now);
+}
+
+// Tells next hops that answer from those that do not.
+void Keeper::watch(Clock::time_point now) {
+  if (std::exchange(groups_changed_, false) && neighbours_.use(mirror_.neighbours(), now))
+    read_neighbours(now);
+  std::vector<LinkFact> well;
+  for (const auto& [index, i] : interfaces_) {
+    if (i.waits && now >= i.hold.usable(i.since)) well.push_back(*i.waits);
+  }
+  for (const LinkFact& link : well) take_link(link, now);
+  for (const Neighbour& n : neighbours_.due(now)) port_.probe(n);
+  const auto changes = neighbours_.changes(now);
+  if (changes.empty()) return;
+  mirror_.set_alive(changes);
+  for (const auto& [n, alive] : changes) {
+    const auto at = interfaces_.find(n.interface);
+    observer_.next_hop(n.address, at == interfaces_.end() ? "" : at->second.name, alive);
+  }
 }
 
 // What the kernel has from before, then what the saved table wants beyond it.
@@ -148,6 +207,7 @@ void Keeper::run() {
     listen();
     now = Clock::now();
     look_at_nexthops(now);
+    watch(now);
     const bool applied = apply();
     mirror_.work(kStepRoutes);
     retry(now);
@@ -176,6 +236,11 @@ void Keeper::wait(Clock::time_point now) {
     if (overrun_ || nexthops_changed_ || mirror_.doubts_nexthops())
       until = std::min(until, earliest_look_);
     if (mirror_.doubts_routes()) until = std::min(until, earliest_audit_);
+    if (const auto next = neighbours_.next()) until = std::min(until, *next);
+    for (const auto& [index, i] : interfaces_) {
+      if (i.waits) until = std::min(until, i.hold.usable(i.since));
+    }
+    if (groups_changed_ || links_changed_) until = now;
     most = std::max(milliseconds{0}, std::chrono::ceil<milliseconds>(until - now));
   }
   pollfd fds[] = {{listener_.fd(), POLLIN, 0}, {wakeup_, POLLIN, 0}};
@@ -188,9 +253,10 @@ void Keeper::wait(Clock::time_point now) {
 
 void Keeper::listen() {
   names_.clear();
-  const auto state = listener_.read(kStepNews, [this](const News& news) {
+  const Clock::time_point now = Clock::now();
+  const auto state = listener_.read(kStepNews, [this, now](const News& news) {
     ++news_;
-    heard(news);
+    heard(news, now);
   });
   if (state == Listener::State::kOverrun) {
     overrun_ = true;
@@ -205,7 +271,7 @@ const std::string& Keeper::name_of(std::uint32_t port) {
   return at->second;
 }
 
-void Keeper::heard(const News& news) {
+void Keeper::heard(const News& news, Clock::time_point now) {
   switch (news.kind) {
     case News::Kind::kRouteRemoved:
       mirror_.route_removed(news.route, "removed by " + name_of(news.by));
@@ -218,9 +284,10 @@ void Keeper::heard(const News& news) {
       why_ = "next hops changed by " + name_of(news.by);
       break;
     case News::Kind::kLink:
-      if (!mirror_.set_link(news.link)) break;
-      links_changed_ = nexthops_changed_ = true;
-      if (!news.link.usable) why_ = "interface " + printable(news.link.name) + " went down";
+      heard_link(news.link, now);
+      break;
+    case News::Kind::kNeighbour:
+      neighbours_.heard(news.neighbour, now);
       break;
     case News::Kind::kAddresses:
       links_changed_ = true;
@@ -237,11 +304,13 @@ void Keeper::look_at_nexthops(Clock::time_point now) {
     why_ = "news of the kernel were lost";
     auditing_ = false;  // what it has read may be old
     start_audit(now);
+    read_neighbours(now);
   }
   if ((nexthops_changed_ || mirror_.doubts_nexthops()) && now >= earliest_look_) {
     earliest_look_ = now + kLookPause;
     if (const auto facts = port_.nexthops()) {
       nexthops_changed_ = false;
+      groups_changed_ = true;
       mirror_.set_nexthops(*facts, why_.empty() ? "next hops were lost" : why_);
       why_.clear();
     }
@@ -285,6 +354,7 @@ void Keeper::apply(const Batch& batch) {
   if (batch.end) {
     if (batch.whole) mirror_.complete();
     mirror_.settle(true);
+    groups_changed_ = true;
     tell();
   }
   feed_.done(batch.number);

@@ -20,6 +20,7 @@
 #include "sinks/kernel/kernel_sink.h"
 #include "sinks/kernel/listener.h"
 #include "sinks/kernel/mirror.h"
+#include "sinks/kernel/neighbours.h"
 #include "sinks/kernel/netlink_port.h"
 
 namespace dvr::kernel {
@@ -56,8 +57,12 @@ class Keeper {
   bool read_links();  // false: the kernel did not tell them
   void adopt();
   void listen();
-  void heard(const News& news);
+  void heard(const News& news, Clock::time_point now);
+  void heard_link(const LinkFact& link, Clock::time_point now);
+  void take_link(const LinkFact& link, Clock::time_point now);
+  void read_neighbours(Clock::time_point now);
   void look_at_nexthops(Clock::time_point now);
+  void watch(Clock::time_point now);
   bool apply();
   void apply(const Batch& batch);
   void audit_step(Clock::time_point now);
@@ -77,10 +82,22 @@ class Keeper {
   Listener listener_;
   RouteDump dump_;
   Mirror mirror_;
+  Neighbours neighbours_;
   Feed feed_;
   int wakeup_;
   std::atomic<bool> stopping_{false};
   Batch saved_;
+
+  // An interface: one that has failed is used again when it was up for a while.
+  struct Interface {
+    std::string name;
+    bool up = false;
+    Hold hold;
+    std::optional<LinkFact> waits;  // up since then, not taken for it yet
+    Clock::time_point since;
+  };
+  std::map<std::uint32_t, Interface> interfaces_;  // by index
+  bool groups_changed_ = true;                     // other next hops may be in use
 
   bool overrun_ = false;        // anything may have happened
   bool links_changed_ = false;  // or addresses: what failed may be possible now

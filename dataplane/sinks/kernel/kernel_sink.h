@@ -33,6 +33,9 @@ struct KernelOptions {
   std::uint32_t metric = 70;  // of every route: lower ones win over ours
   std::chrono::milliseconds audit_every{60000};
   std::size_t listen_bytes = std::size_t{32} << 20;
+  // Between two probes of each next hop in use, by the kernel's ARP and neighbour discovery; 0: it
+  // is only heard what the traffic finds out.
+  std::chrono::milliseconds probe_every{0};
   // Waits this long at most for the kernel before it looks for what to do.
   std::chrono::milliseconds tick{1000};
 };
@@ -45,6 +48,17 @@ class KernelObserver {
   virtual void restored(const Prefix& prefix, const std::string& cause, std::uint64_t count) = 0;
   // report() has changed.
   virtual void changed() = 0;
+  // The state of an interface, or of a next hop that groups have: at first of every interface, then
+  // as it changes. A next hop is up unless it was told to be down.
+  virtual void link(const std::string& interface, bool up) {
+    (void)interface;
+    (void)up;
+  }
+  virtual void next_hop(const Address& address, const std::string& interface, bool up) {
+    (void)address;
+    (void)interface;
+    (void)up;
+  }
   // One sentence for the operator.
   virtual void trouble(const std::string& what) = 0;
 };

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <linux/filter.h>
+#include <linux/neighbour.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 
@@ -21,6 +22,7 @@ constexpr std::uint32_t kFlags = offsetof(nlmsghdr, nlmsg_flags);
 constexpr std::uint32_t kPort = offsetof(nlmsghdr, nlmsg_pid);
 constexpr std::uint32_t kRouteProtocol = NLMSG_HDRLEN + offsetof(rtmsg, rtm_protocol);
 constexpr std::uint32_t kNexthopProtocol = NLMSG_HDRLEN + 2;  // nhmsg.nh_protocol
+constexpr std::uint32_t kNeighbourState = NLMSG_HDRLEN + offsetof(ndmsg, ndm_state);
 constexpr std::uint32_t kRouteAttributes = NLMSG_HDRLEN + sizeof(rtmsg);
 
 // Linux's largest pid_max.
@@ -36,6 +38,7 @@ class Program {
     kRemoved,
     kReplaced,
     kNexthop,
+    kNeighbour,
     kForeign,
     kLabels
   };
@@ -69,6 +72,9 @@ class Program {
 std::vector<sock_filter> filter(std::uint32_t own, std::uint32_t metric) {
   using P = Program;
   P p;
+  p.step(BPF_LD | BPF_H | BPF_ABS, kType);
+  p.jump(BPF_JEQ, htons(RTM_NEWNEIGH), P::kNeighbour, P::kNext);
+  p.jump(BPF_JEQ, htons(RTM_DELNEIGH), P::kDrop, P::kNext);
   p.step(BPF_LD | BPF_W | BPF_ABS, kPort);
   p.jump(BPF_JEQ, htonl(own), P::kDrop, P::kNext);
   p.step(BPF_LD | BPF_H | BPF_ABS, kType);
@@ -99,6 +105,11 @@ std::vector<sock_filter> filter(std::uint32_t own, std::uint32_t metric) {
   p.jump(BPF_JEQ, kProtocol, P::kAccept, P::kNext);
   p.step(BPF_LD | BPF_H | BPF_ABS, kFlags);
   p.jump(BPF_JSET, htons(NLM_F_REPLACE), P::kAccept, P::kDrop);
+  // One that answers or failed to, whoever had it asked.
+  p.place(P::kNeighbour);
+  p.step(BPF_LD | BPF_H | BPF_ABS, kNeighbourState);
+  p.jump(BPF_JSET, htons(NUD_FAILED | NUD_REACHABLE | NUD_PERMANENT | NUD_NOARP), P::kAccept,
+         P::kDrop);
   p.place(P::kDrop);
   p.step(BPF_RET | BPF_K, 0);
   p.place(P::kAccept);
@@ -110,8 +121,9 @@ std::vector<sock_filter> filter(std::uint32_t own, std::uint32_t metric) {
 
 Listener::Listener(const Place& place, std::uint32_t own, std::size_t receive_bytes)
     : place_(place),
-      socket_(receive_bytes, {RTNLGRP_LINK, RTNLGRP_NEXTHOP, RTNLGRP_IPV4_IFADDR,
-                              RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE}) {
+      socket_(receive_bytes,
+              {RTNLGRP_LINK, RTNLGRP_NEXTHOP, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
+               RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_NEIGH}) {
   std::vector<sock_filter> code = filter(own, place.metric);
   const sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
   socket_.set_filter(program);
@@ -141,6 +153,13 @@ Listener::State Listener::read(std::size_t most, const std::function<void(const 
         if (!link) return;
         news.kind = News::Kind::kLink;
         news.link = std::move(*link);
+        break;
+      }
+      case RTM_NEWNEIGH: {
+        const std::optional<NeighbourFact> neighbour = read_neighbour(m);
+        if (!neighbour) return;
+        news.kind = News::Kind::kNeighbour;
+        news.neighbour = *neighbour;
         break;
       }
       case RTM_NEWADDR:

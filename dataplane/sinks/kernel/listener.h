@@ -26,11 +26,13 @@ struct News {
     kNexthops,  // some next-hop object
     kLink,
     kAddresses,  // some address
+    kNeighbour,  // one that answers, or does not
   };
   Kind kind = Kind::kAddresses;
   std::uint32_t by = 0;
   RouteFact route;
   LinkFact link;
+  NeighbourFact neighbour;
 };
 
 class Listener {

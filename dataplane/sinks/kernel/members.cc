@@ -48,6 +48,15 @@ void Members::leave(std::span<const GroupEntry> entries) {
   }
 }
 
+std::set<Neighbour> Members::neighbours() const {
+  std::set<Neighbour> all;
+  for (const auto& [member, id] : by_member_) {
+    if (member.gateway.family != 0 && holders(id) > 0)
+      all.insert({member.interface, member.gateway});
+  }
+  return all;
+}
+
 std::uint32_t Members::holders(std::uint32_t id) const {
   const auto use = taken_.find(id);
   return use == taken_.end() ? 0 : use->second.holders;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -32,6 +33,8 @@ class Members {
   // Takes over what the kernel has instead of what was thought; nothing is held then. Returns
   // those that somebody has made another next hop of, in order.
   std::vector<std::uint32_t> reset(std::span<const NexthopFact> facts);
+  // The next hops with an address that groups of ours hold.
+  [[nodiscard]] std::set<Neighbour> neighbours() const;
   // An id that is not ours to use.
   void block(std::uint32_t id) { taken_[id]; }
 

@@ -102,6 +102,10 @@ class Mirror {
   std::size_t end_audit(bool sound);
   // Since the last begin_audit() that kept nothing, also what others told of.
   [[nodiscard]] const Findings& findings() const { return findings_; }
+  // Next hops that do not answer (false), or do again: they leave the groups that have another.
+  void set_alive(std::span<const std::pair<Neighbour, bool>> changes);
+  // The next hops that groups have.
+  [[nodiscard]] std::set<Neighbour> neighbours() const { return members_.neighbours(); }
   // Addresses changed: looks again where next hops are that name no interface.
   void locate();
   // An address or a link changed, or time has passed: tries again what failed.
@@ -336,6 +340,8 @@ class Mirror {
   Members members_;
   std::map<std::string, LinkFact> links_;                     // by name
   std::map<std::string, std::optional<std::uint32_t>> ways_;  // of one look at the groups
+
+  std::set<Neighbour> dead_;
 
   std::vector<Class> classes_;  // by local id
   RouteTable<Prefix4> table4_;

@@ -115,6 +115,18 @@ std::optional<std::vector<LinkFact>> NetlinkPort::links() {
   return all<LinkFact>(put_link_dump(request), read_link);
 }
 
+std::optional<std::vector<NeighbourFact>> NetlinkPort::neighbours() {
+  alignas(nlmsghdr) char request[kMostMessage];
+  return all<NeighbourFact>(put_neighbour_dump(request), read_neighbour);
+}
+
+void NetlinkPort::probe(const Neighbour& neighbour) {
+  // One whose answer it has is asked again; of one that it has not, or that failed, the kernel
+  // knows nothing to ask, and begins anew.
+  if (socket_.request(put_probe(batch_.data(), neighbour, true)).ok()) return;
+  socket_.request(put_probe(batch_.data(), neighbour, false));
+}
+
 bool RouteDump::ask(std::uint8_t family) {
   alignas(nlmsghdr) char request[kMostMessage];
   family_ = family;

@@ -27,6 +27,9 @@ class NetlinkPort final : public Port {
               std::vector<RouteFailure>* failed) override;
   std::optional<std::uint32_t> interface_of(const Address& gateway) override;
 
+  // Has the kernel find out whether it answers.
+  void probe(const Neighbour& neighbour);
+
   // What the kernel calls those who make these changes.
   [[nodiscard]] std::uint32_t port() const { return socket_.port(); }
 
@@ -41,6 +44,8 @@ class NetlinkPort final : public Port {
   // All of them; none: the kernel would not tell.
   std::optional<std::vector<NexthopFact>> nexthops();
   std::optional<std::vector<LinkFact>> links();
+  // Those that answer or failed to.
+  std::optional<std::vector<NeighbourFact>> neighbours();
 
  private:
   template <class Fact, class Read>

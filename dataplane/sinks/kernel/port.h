@@ -44,6 +44,30 @@ struct GroupEntry {
   friend auto operator<=>(const GroupEntry&, const GroupEntry&) = default;
 };
 
+// Neighbour is a next hop with an address, where it is.
+struct Neighbour {
+  std::uint32_t interface = 0;
+  Address address;
+
+  friend bool operator==(const Neighbour&, const Neighbour&) = default;
+  friend bool operator<(const Neighbour& a, const Neighbour& b) {
+    if (a.interface != b.interface) return a.interface < b.interface;
+    if (a.address.family != b.address.family) return a.address.family < b.address.family;
+    return a.address.bits < b.address.bits;
+  }
+};
+
+// NeighbourFact is what the kernel knows of one.
+struct NeighbourFact {
+  enum class State : std::uint8_t {
+    kFailed,
+    kAnswers,
+    kFixed,  // somebody said where it is, or its link needs no answer: it is not asked
+  };
+  State state = State::kAnswers;
+  Neighbour neighbour;
+};
+
 enum class RouteType : std::uint8_t { kGroup, kUnreachable, kProhibit, kOther };
 
 // RouteOperation changes one prefix of our table at our metric.

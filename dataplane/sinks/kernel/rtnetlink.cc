@@ -2,6 +2,7 @@
 
 #include <libmnl/libmnl.h>
 #include <linux/if.h>
+#include <linux/neighbour.h>
 #include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 
@@ -293,6 +294,53 @@ std::optional<LinkFact> read_link(const nlmsghdr* m) {
       link.name = mnl_attr_get_str(a);
   });
   return link;
+}
+
+nlmsghdr* put_probe(void* at, const Neighbour& neighbour, bool known) {
+  nlmsghdr* const m = mnl_nlmsg_put_header(at);
+  m->nlmsg_type = RTM_NEWNEIGH;
+  auto* const h = extra<ndmsg>(m);
+  h->ndm_family = system_family(neighbour.address.family);
+  h->ndm_ifindex = static_cast<std::int32_t>(neighbour.interface);
+  if (known) {
+    m->nlmsg_flags = NLM_F_REPLACE;
+    h->ndm_state = NUD_PROBE;
+  } else {
+    m->nlmsg_flags = NLM_F_CREATE;
+    h->ndm_state = NUD_NONE;
+    h->ndm_flags = NTF_USE;  // as a packet to it would
+  }
+  put_address(m, NDA_DST, neighbour.address);
+  return m;
+}
+
+nlmsghdr* put_neighbour_dump(void* at) {
+  nlmsghdr* const m = mnl_nlmsg_put_header(at);
+  m->nlmsg_type = RTM_GETNEIGH;
+  extra<ndmsg>(m);
+  return m;
+}
+
+std::optional<NeighbourFact> read_neighbour(const nlmsghdr* m) {
+  if (m->nlmsg_type != RTM_NEWNEIGH || !holds(m, sizeof(ndmsg))) return std::nullopt;
+  const auto* const h = static_cast<const ndmsg*>(mnl_nlmsg_get_payload(m));
+  if ((h->ndm_family != AF_INET && h->ndm_family != AF_INET6) || h->ndm_ifindex <= 0)
+    return std::nullopt;
+  NeighbourFact fact;
+  if ((h->ndm_state & NUD_FAILED) != 0) {
+    fact.state = NeighbourFact::State::kFailed;
+  } else if ((h->ndm_state & (NUD_PERMANENT | NUD_NOARP)) != 0) {
+    fact.state = NeighbourFact::State::kFixed;
+  } else if ((h->ndm_state & NUD_REACHABLE) == 0) {
+    return std::nullopt;
+  }
+  fact.neighbour.interface = static_cast<std::uint32_t>(h->ndm_ifindex);
+  each_attribute<ndmsg>(m, [&](std::uint16_t type, const nlattr* a) {
+    if (type != NDA_DST) return;
+    if (const std::optional<Address> address = address_of(a)) fact.neighbour.address = *address;
+  });
+  if (fact.neighbour.address.family == 0) return std::nullopt;
+  return fact;
 }
 
 std::optional<std::uint32_t> read_way(const nlmsghdr* m) {

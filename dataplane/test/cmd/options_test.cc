@@ -56,12 +56,15 @@ TEST(OptionsTest, KernelFlags) {
   EXPECT_EQ(defaults.options->table, 254u);
   EXPECT_EQ(defaults.options->metric, 70u);
   EXPECT_FALSE(defaults.options->tune_kernel);
-  const Parsed parsed = parse_options({"--router", "r1", "--sink", "kernel", "--table",
-                                       "4294967295", "--metric", "5", "--tune-kernel"});
+  EXPECT_EQ(defaults.options->probe, 0u);
+  const Parsed parsed =
+      parse_options({"--router", "r1", "--sink", "kernel", "--table", "4294967295", "--metric", "5",
+                     "--tune-kernel", "--probe", "7"});
   ASSERT_TRUE(parsed.options) << parsed.text;
   EXPECT_EQ(parsed.options->table, 4294967295u);
   EXPECT_EQ(parsed.options->metric, 5u);
   EXPECT_TRUE(parsed.options->tune_kernel);
+  EXPECT_EQ(parsed.options->probe, 7u);
 }
 
 TEST(OptionsTest, FlagsOverEnvironmentOverDefaults) {
@@ -97,6 +100,8 @@ TEST(OptionsTest, WhatIsWrongIsNamed) {
       {{"--router", "r1", "--sink", "kernel", "--table", "main"}, "--table"},
       {{"--router", "r1", "--sink", "kernel", "--metric", "0"}, "--metric"},
       {{"--router", "r1", "--tune-kernel"}, "--sink kernel"},
+      {{"--router", "r1", "--probe", "5"}, "--sink kernel"},
+      {{"--router", "r1", "--sink", "kernel", "--probe", "3601"}, "--probe"},
       {{"--router", "r1", "--log-level", "loud"}, "--log-level"},
       {{"--router", "r1", "--log-format", "xml"}, "--log-format"},
       {{"--router", "r1", "--controller", "nohost"}, "--controller"},

@@ -499,6 +499,47 @@ TEST(MirrorTest, FindingsAreWhatAnAuditMet) {
   EXPECT_TRUE(world.mirror->findings().differences.empty());
 }
 
+TEST(MirrorTest, ANextHopThatDoesNotAnswerLeavesGroupsThatHaveAnother) {
+  World world;
+  Controller& c = world.controller;
+  c.begin(DeltaKind::kFull).group(1, {"10.0.0.1", "10.0.0.2"}).group(2, {"10.0.0.1%w2"});
+  c.group(3, {"fd00::1", "10.0.0.1", "unreachable"}).group(4, {"10.0.0.1%w3", "10.0.0.2"});
+  c.set("10.1.0.0/16", 1).set("10.2.0.0/16", 2).set("10.4.0.0/16", 4).end();
+  const auto way = [&](const char* prefix) {
+    return world.kernel.way(world.kernel.table.at({parse_prefix(prefix).value(), kMetric}));
+  };
+  const Digest whole = world.mirror->report().installed;
+  const std::pair<Neighbour, bool> dead{{2, parse_address("10.0.0.1").value()}, false};
+  EXPECT_TRUE(world.mirror->neighbours().contains(dead.first));
+  std::size_t changes = 0;
+  world.kernel.changed = [&] { ++changes; };
+  world.mirror->set_alive({&dead, 1});
+  EXPECT_EQ(way("10.1.0.0/16"), "10.0.0.2@2*1 ");
+  EXPECT_EQ(way("10.2.0.0/16"), "10.0.0.1@2*1 ") << "it has no other";
+  EXPECT_EQ(way("10.4.0.0/16"), "10.0.0.1@3*1 10.0.0.2@2*1 ") << "that is another interface";
+  EXPECT_TRUE(world.mirror->deviates());
+  EXPECT_EQ(world.mirror->report().failed, 0u);
+  EXPECT_NE(world.mirror->report().installed, whole);
+  EXPECT_LE(changes, 2u);
+  world.mirror->set_alive({&dead, 1});
+  EXPECT_LE(changes, 2u) << "that is known";
+  world.mirror->retry();
+  world.mirror->set_nexthops(world.kernel.nexthops(), "a look");
+  EXPECT_EQ(way("10.1.0.0/16"), "10.0.0.2@2*1 ");
+  // A new class that would use it, and the last one that answers dies.
+  c.begin().group(5, {"10.0.0.1", "10.0.0.3"}).set("10.5.0.0/16", 5).end();
+  EXPECT_EQ(way("10.5.0.0/16"), "10.0.0.3@2*1 ");
+  const std::pair<Neighbour, bool> other{{2, parse_address("10.0.0.2").value()}, false};
+  world.mirror->set_alive({&other, 1});
+  EXPECT_EQ(way("10.1.0.0/16"), "10.0.0.1@2*1 10.0.0.2@2*1 ") << "nobody answers: all are tried";
+  const std::pair<Neighbour, bool> back[] = {{dead.first, true}, {other.first, true}};
+  world.mirror->set_alive(back);
+  world.work();
+  EXPECT_FALSE(world.mirror->deviates());
+  world.check();
+  EXPECT_EQ(world.mirror->report().installed, world.fib.digest());
+}
+
 // What a fail-over costs: operations, whatever the number of classes and prefixes.
 TEST(MirrorTest, ADeadNextHopIsOneRemoval) {
   World world;

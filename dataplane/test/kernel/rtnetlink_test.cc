@@ -2,6 +2,7 @@
 #include "sinks/kernel/rtnetlink.h"
 
 #include <gtest/gtest.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
 #include <map>
@@ -71,6 +72,42 @@ TEST(RtnetlinkTest, NextHopsComeBackAsTheyWentOut) {
 }
 
 // Whatever is cut off or bent, nothing behind the message is read (ASan watches).
+TEST(RtnetlinkTest, NeighboursAreReadAndProbed) {
+  for (const char* text : {"10.0.0.2", "fd00::2", "fe80::2"}) {
+    const Neighbour n{7, parse_address(text).value()};
+    for (const bool known : {true, false}) {
+      nlmsghdr* const m = put_probe(buffer, n, known);
+      auto* const h = reinterpret_cast<ndmsg*>(reinterpret_cast<char*>(m) + NLMSG_HDRLEN);
+      EXPECT_EQ(h->ndm_ifindex, 7);
+      EXPECT_EQ(h->ndm_state, known ? NUD_PROBE : NUD_NONE);
+      EXPECT_EQ(h->ndm_flags, known ? 0 : NTF_USE);
+      EXPECT_FALSE(read_neighbour(m)) << "it says neither";
+      using State = NeighbourFact::State;
+      const std::pair<int, std::optional<State>> states[] = {
+          {NUD_FAILED, State::kFailed},   {NUD_REACHABLE, State::kAnswers},
+          {NUD_PERMANENT, State::kFixed}, {NUD_NOARP, State::kFixed},
+          {NUD_STALE, std::nullopt},      {NUD_DELAY, std::nullopt},
+          {NUD_INCOMPLETE, std::nullopt}};
+      for (const auto& [state, means] : states) {
+        h->ndm_state = static_cast<std::uint16_t>(state);
+        const auto fact = read_neighbour(m);
+        ASSERT_EQ(fact.has_value(), means.has_value()) << state;
+        if (!fact) continue;
+        EXPECT_EQ(fact->state, *means);
+        EXPECT_TRUE(fact->neighbour == n);
+      }
+      h->ndm_state = NUD_FAILED;
+      m->nlmsg_type = RTM_DELNEIGH;
+      EXPECT_FALSE(read_neighbour(m));
+      m->nlmsg_type = RTM_NEWNEIGH;
+      m->nlmsg_len = NLMSG_HDRLEN + sizeof(ndmsg);
+      EXPECT_FALSE(read_neighbour(m)) << "without an address";
+      m->nlmsg_len = NLMSG_HDRLEN + 4;
+      EXPECT_FALSE(read_neighbour(m));
+    }
+  }
+}
+
 TEST(RtnetlinkTest, MalformedMessagesAreNoFacts) {
   std::mt19937_64 random(1);
   RouteOperation op;

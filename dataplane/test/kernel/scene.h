@@ -164,6 +164,16 @@ class Observed final : public KernelObserver {
     restorations_.push_back(to_string(prefix) + " " + std::to_string(count) + " " + cause);
   }
   void changed() override {}
+  void link(const std::string& interface, bool up) override {
+    const std::lock_guard lock(mutex_);
+    states_[interface] = up;
+    news_.push_back(interface + (up ? " up" : " down"));
+  }
+  void next_hop(const Address& address, const std::string& interface, bool up) override {
+    const std::lock_guard lock(mutex_);
+    states_[to_string(address) + "%" + interface] = up;
+    news_.push_back(to_string(address) + "%" + interface + (up ? " up" : " down"));
+  }
   void trouble(const std::string& what) override {
     const std::lock_guard lock(mutex_);
     troubles_.push_back(what);
@@ -177,9 +187,20 @@ class Observed final : public KernelObserver {
     return troubles_;
   }
 
+  // What is up (true) or down now, of what was told.
+  [[nodiscard]] std::map<std::string, bool> states() const {
+    const std::lock_guard lock(mutex_);
+    return states_;
+  }
+  [[nodiscard]] std::vector<std::string> news() const {
+    const std::lock_guard lock(mutex_);
+    return news_;
+  }
+
  private:
   mutable std::mutex mutex_;
-  std::vector<std::string> restorations_, troubles_;
+  std::vector<std::string> restorations_, troubles_, news_;
+  std::map<std::string, bool> states_;
 };
 
 // A Fib with the kernel sink at it.

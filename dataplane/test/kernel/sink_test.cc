@@ -298,6 +298,63 @@ TEST_F(KernelSinkTest, LinkDownTakesNextHopsAndUpBringsThemBack) {
   }
 }
 
+TEST_F(KernelSinkTest, ADeadInterfaceLeavesGroupsAtOnceAndComesBackWhenItStays) {
+  Router r;
+  r.controller.begin(DeltaKind::kFull)
+      .group(1, {"10.0.0.2%w0", "10.0.1.2%w1"})
+      .set("192.0.2.0/24", 1)
+      .end();
+  EXPECT_TRUE(eventually([&] { return r.observed.states().contains("w1"); }));
+  EXPECT_TRUE(r.observed.states()["w0"]);
+  auto best = milliseconds(10000);
+  for (int i = 0; i < 3; ++i) {  // the machine may be busy: the best counts
+    must("ip link set p0 down");
+    const auto began = std::chrono::steady_clock::now();
+    ASSERT_TRUE(eventually([&] { return r.sink->report().deviates; }));
+    best = std::min(
+        best, std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - began));
+    EXPECT_FALSE(has(run("ip route show 192.0.2.0/24"), "10.0.0.2"));
+    EXPECT_TRUE(eventually([&] {
+      const auto states = r.observed.states();
+      return states.contains("10.0.0.2%w0") && !states.at("10.0.0.2%w0");
+    }));
+    EXPECT_FALSE(r.observed.states()["w0"]);
+    must("ip link set p0 up");
+    ASSERT_TRUE(eventually([&] { return r.right(); })) << routes();
+    EXPECT_TRUE(r.observed.states()["w0"]);
+    EXPECT_TRUE(eventually([&] { return r.observed.states()["10.0.0.2%w0"]; }));
+  }
+  EXPECT_LT(best, milliseconds(100));
+  EXPECT_FALSE(r.observed.states().contains("10.0.1.2%w1")) << "nothing happened to it";
+}
+
+TEST_F(KernelSinkTest, ANextHopThatDoesNotAnswerLeavesItsGroupUntilItDoes) {
+  for (const char* n : {"0", "1"}) {
+    // The kernel gives up after three unanswered requests.
+    must(std::string("sysctl -qw net.ipv4.neigh.w") + n + ".retrans_time_ms=20");
+  }
+  must("ip neigh replace 10.0.1.2 lladdr 02:00:00:00:00:02 nud permanent dev w1");
+  KernelOptions options;
+  options.probe_every = milliseconds(200);
+  Router r(options);
+  r.controller.begin(DeltaKind::kFull)
+      .group(1, {"10.0.0.2%w0", "10.0.1.2%w1"})
+      .set("192.0.2.0/24", 1)
+      .end();
+  EXPECT_TRUE(eventually([&] { return r.sink->report().deviates; }));
+  EXPECT_FALSE(has(run("ip route show 192.0.2.0/24"), "10.0.0.2"));
+  EXPECT_TRUE(eventually(
+      [&] { return r.observed.news().size() > 0 && r.observed.states().contains("10.0.0.2%w0"); }));
+  EXPECT_FALSE(r.observed.states()["10.0.0.2%w0"]);
+  EXPECT_TRUE(has(run("ip neigh show 10.0.1.2"), "PERMANENT")) << "who is fixed is not asked";
+  // It is there now: somebody says where, which the kernel tells.
+  must("ip neigh replace 10.0.0.2 lladdr 02:00:00:00:00:01 nud reachable dev w0");
+  EXPECT_TRUE(eventually([&] { return r.right(); })) << routes();
+  EXPECT_TRUE(eventually([&] { return r.observed.states()["10.0.0.2%w0"]; }));
+  // And asked again, it fails again.
+  EXPECT_TRUE(eventually([&] { return r.sink->report().deviates; }));
+}
+
 TEST_F(KernelSinkTest, NextHopsAreFoundWhereTheirNetworkMovesTo) {
   Router r;
   r.controller.begin(DeltaKind::kFull).group(1, {"10.0.0.2"}).set("192.0.2.0/24", 1).end();

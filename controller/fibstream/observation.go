@@ -1,0 +1,67 @@
+package fibstream
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"dvr/controller/fibpb"
+)
+
+// Down is an interface or, with an address, a next hop that a data plane sees down.
+type Down struct {
+	Interface string
+	NextHop   netip.Addr // zero: the interface itself
+	Since     time.Time
+}
+
+// maxDown bounds what is kept of a data plane's interfaces, and of what is down.
+const maxDown = 1024
+
+// observe takes in what p observes. Of interfaces only those are shown that were up on
+// this stream: a machine has some that nobody uses. The caller holds the registry's mutex.
+func (p *plane) observe(o *fibpb.Observation) {
+	d, up := Down{}, false
+	switch k := o.GetWhat().(type) {
+	case *fibpb.Observation_Link_:
+		d.Interface, up = cut(k.Link.GetInterface()), k.Link.GetUp()
+		if up && len(p.up) < maxDown {
+			if p.up == nil {
+				p.up = map[string]bool{}
+			}
+			p.up[d.Interface] = true
+		} else if !up && !p.up[d.Interface] {
+			return
+		}
+	case *fibpb.Observation_NextHop:
+		d.Interface, up = cut(k.NextHop.GetInterface()), k.NextHop.GetUp()
+		var ok bool
+		if d.NextHop, ok = netip.AddrFromSlice(k.NextHop.GetAddress()); !ok {
+			return
+		}
+	default:
+		return
+	}
+	if up {
+		delete(p.down, d)
+	} else if len(p.down) < maxDown {
+		if p.down == nil {
+			p.down = map[Down]time.Time{}
+		}
+		p.down[d] = time.UnixMilli(int64(min(o.GetTimeMs(), 1<<52)))
+	}
+}
+
+func (p *plane) listDown() []Down {
+	list := make([]Down, 0, len(p.down))
+	for d, since := range maps.All(p.down) {
+		d.Since = since
+		list = append(list, d)
+	}
+	slices.SortFunc(list, func(a, b Down) int {
+		return cmp.Or(cmp.Compare(a.Interface, b.Interface), a.NextHop.Compare(b.NextHop))
+	})
+	return list
+}

@@ -1,0 +1,88 @@
+package fibstream
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+
+	"dvr/controller/fibpb"
+	"dvr/controller/fibstream/fibtest"
+	"dvr/eventlog"
+)
+
+func linkIs(name string, up bool) *fibpb.DataPlaneMessage {
+	return observation(&fibpb.Observation{TimeMs: 1, What: &fibpb.Observation_Link_{Link: &fibpb.Observation_Link{Interface: name, Up: up}}})
+}
+
+func hopIs(address, on string, up bool) *fibpb.DataPlaneMessage {
+	return observation(&fibpb.Observation{TimeMs: 2, What: &fibpb.Observation_NextHop{NextHop: &fibpb.Observation_ObservedNextHop{
+		Address: netip.MustParseAddr(address).AsSlice(), Interface: on, Up: up,
+	}}})
+}
+
+func observation(o *fibpb.Observation) *fibpb.DataPlaneMessage {
+	return &fibpb.DataPlaneMessage{Kind: &fibpb.DataPlaneMessage_Observation{Observation: o}}
+}
+
+// TestObservationsAndStreams: what is observed comes between the beginning of a
+// stream and its end, and what is down is listed.
+func TestObservationsAndStreams(t *testing.T) {
+	var mu sync.Mutex
+	var told []string
+	arrived := make(chan struct{}, 100)
+	note := func(format string, args ...any) {
+		mu.Lock()
+		told = append(told, fmt.Sprintf(format, args...))
+		mu.Unlock()
+		arrived <- struct{}{}
+	}
+	h := start(t, newSource(t, logA, 1), Options{
+		OnStream: func(r eventlog.RouterID, began bool) { note("%s %t", r, began) },
+		OnObservation: func(r eventlog.RouterID, o *fibpb.Observation) {
+			note("%s sees %s", r, o.GetLink().GetInterface()+o.GetNextHop().GetInterface())
+		},
+	})
+	down := func() string {
+		var out []string
+		for _, d := range h.server.List()[0].Down {
+			out = append(out, strings.TrimSuffix(d.Interface+" "+d.NextHop.String(), " invalid IP"))
+		}
+		return strings.Join(out, ", ")
+	}
+	p := fibtest.NewPlane("r1", "one")
+	observe := func(list ...*fibpb.DataPlaneMessage) (cut func()) {
+		stream, err := p.Connect(h.ctx, h.dial(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-arrived // the stream's beginning
+		for _, m := range list {
+			if err := stream.Send(m); err != nil {
+				t.Fatal(err)
+			}
+			<-arrived
+		}
+		return stream.Cut
+	}
+	cut := observe(linkIs("w0", true), linkIs("w1", false), linkIs("w0", false), hopIs("10.0.0.2", "w0", false), hopIs("10.0.0.3", "w0", false), hopIs("10.0.0.3", "w0", true))
+	if got := down(); got != "w0, w0 10.0.0.2" {
+		t.Errorf("down: %q; w1 was never up", got)
+	}
+	// A newer stream of the same instance begins with nothing; the older one's end is no news.
+	cutNewer := observe(hopIs("fd00::2", "w1", false))
+	if got := down(); got != "w1 fd00::2" {
+		t.Errorf("down: %q", got)
+	}
+	cut()
+	cutNewer()
+	<-arrived
+	h.gone(t, "r1")
+	mu.Lock()
+	defer mu.Unlock()
+	want := "r1 true, r1 sees w0, r1 sees w1, r1 sees w0, r1 sees w0, r1 sees w0, r1 sees w0, r1 true, r1 sees w1, r1 false"
+	if got := strings.Join(told, ", "); got != want {
+		t.Errorf("told\n%s\nwant\n%s", got, want)
+	}
+}

@@ -1,0 +1,74 @@
+// Neighbours: which next hops answer. Pure: the kernel's neighbour table and links come in as
+// facts, time as an argument, probes go out as a list.
+//
+// A next hop is dead when the kernel failed to resolve it (the traffic to it, or a probe, went
+// unanswered) or its interface is down. It is alive again when it has answered, or its
+// interface has been up, for as long as a Hold says. What is dead stays watched, and is asked
+// every second, also when no group wants it any more: else nobody would see it come back.
+//
+// Threading: one thread. Memory: bounded by kMost; what is beyond is not watched.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "sinks/kernel/hold.h"
+#include "sinks/kernel/port.h"
+
+namespace dvr::kernel {
+
+class Neighbours {
+ public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+  static constexpr std::size_t kMost = 4096;
+  static constexpr std::chrono::milliseconds kAgain{1000};
+  // What groups do not hold any more is known for so long: with an interface its next hops go
+  // first, and then comes the news of it.
+  static constexpr std::chrono::milliseconds kGrace{2000};
+
+  // every: between two probes of what is used and alive; 0: none.
+  explicit Neighbours(std::chrono::milliseconds every) : every_(every) {}
+
+  // The next hops that groups want now; true: some are new, and the kernel may know of them.
+  bool use(const std::set<Neighbour>& used, TimePoint now);
+  // The kernel's news of one.
+  void heard(const NeighbourFact& fact, TimePoint now);
+  void link(std::uint32_t interface, bool usable, TimePoint now);
+
+  // What is to be asked now.
+  std::vector<Neighbour> due(TimePoint now);
+  // Who has died or come back since the last call; true: alive.
+  std::vector<std::pair<Neighbour, bool>> changes(TimePoint now);
+  // When due() or changes() have something again, if nothing is heard before.
+  [[nodiscard]] std::optional<TimePoint> next() const;
+
+ private:
+  struct State {
+    bool used = false;
+    bool dead = false;
+    bool fixed = false;
+    bool told = true;                  // alive, as changes() said last
+    std::optional<TimePoint> answers;  // dead, but well since then
+    TimePoint ask;                     // next
+    TimePoint left;                    // when groups held it last
+    Hold hold;
+  };
+  using Entry = std::pair<const Neighbour, State>;
+
+  void fail(Entry& entry, TimePoint now);
+  void recover(State& state, TimePoint now);
+  [[nodiscard]] bool asks(const State& s) const {
+    return s.dead || (s.used && !s.fixed && every_.count() > 0);
+  }
+
+  const std::chrono::milliseconds every_;
+  std::map<Neighbour, State> all_;
+  std::set<std::uint32_t> down_;  // interfaces
+};
+
+}  // namespace dvr::kernel
