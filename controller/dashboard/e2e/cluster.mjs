@@ -13,7 +13,7 @@ const executable = process.env.CHROMIUM || browsers.find(existsSync);
 
 /** Why the tests cannot run here; empty: they can. DVR_REQUIRE_BINARIES makes that a failure. */
 export function missing() {
-  const why = !executable ? 'Chromium is not installed: deploy/toolchain.sh test' : !existsSync(binary) ? `${binary} is not built: make build` : '';
+  const why = !executable ? 'Chromium is not installed: deploy/toolchain.sh browser' : !existsSync(binary) ? `${binary} is not built: make build` : '';
   if (why && process.env.DVR_REQUIRE_BINARIES) throw new Error(why);
   return why;
 }
