@@ -219,9 +219,24 @@ func (r *rig) healthy(ids ...string) map[string]NodeStatus {
 				return false
 			}
 		}
-		return leaders == 1 && good == len(ids)
+		return leaders == 1 && good == len(ids) && r.joined(ids)
 	})
 	return nodes
+}
+
+// joined: the launcher has written down that these are members, by which it
+// knows later what they were.
+func (r *rig) joined(ids []string) bool {
+	c, err := readConfiguration(r.o.DataDir)
+	if err != nil || c == nil {
+		return false
+	}
+	for _, id := range ids {
+		if n, ok := c.Nodes[id]; !ok || !n.Joined {
+			return false
+		}
+	}
+	return true
 }
 
 // forwards tells whether the node's data plane runs and has state.
