@@ -146,7 +146,7 @@ func TestTables(t *testing.T) {
 		{"log list --after 2 --limit 1", `{"commits":[{"revision":3}],"next":3,"revision":500}`,
 			"REVISION TIME ACTOR WHAT REASON ID\n3 - - nothing changed - -\n(more: --after 3)\n"},
 		{"router rib r1", `{"router":"r1","rib":[{"destination":"10.1.0.0/16","candidates":[{"router":"r1","next_hop":"192.0.2.1","preference":200,"metric_here":0,"chosen":false,"why":"higher preference (200 > 1)"},{"router":"r3","interface":"lan","preference":1,"metric_here":2,"chosen":true,"why":"best, from r3 at distance 2"}]}],"next":"10.1.0.0/16"}`,
-			"DESTINATION CHOSEN ROUTER NEXT HOP PREF METRIC WHY\n10.1.0.0/16 no r1 192.0.2.1 200 0 higher preference (200 > 1)\n10.1.0.0/16 yes r3 - dev lan 1 2 best, from r3 at distance 2\n(more: --after 10.1.0.0/16)\n"},
+			"DESTINATION CHOSEN ROUTER NEXT HOP PREF METRIC WHY\n10.1.0.0/16 no r1 192.0.2.1 200 0 higher preference (200 > 1)\n10.1.0.0/16 yes r3 dev lan 1 2 best, from r3 at distance 2\n(more: --after 10.1.0.0/16)\n"},
 		{"router fib r1", `{"router":"r1","fib":[{"destination":"10.1.0.0/16","class":"ab","next_hops":[{"next_hop":"10.0.0.2","via":"r2","weight":1}]}]}`,
 			"DESTINATION CLASS NEXT HOPS\n10.1.0.0/16 ab 10.0.0.2 via r2\n"},
 		{"link set r1 r2", `{"a":"r1","b":"r2","status":"link set","revision":4}`, "r1 r2: link set at revision 4\n"},

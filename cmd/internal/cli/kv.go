@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -322,22 +321,9 @@ func kvWatch(c *connection) *cobra.Command {
 
 // keyEvent prints one change: a line of a table, or a document.
 func (c *connection) keyEvent(e client.Event) error {
-	body, err := decode(e.Data)
-	if err != nil {
+	body, done, err := c.document(e)
+	if done || err != nil {
 		return err
-	}
-	switch c.output {
-	case "json": // a line each
-		_, err := fmt.Fprintf(c.out, "{\"event\":%q,%s\n", e.Kind, bytes.TrimPrefix(e.Data, []byte("{")))
-		return err
-	case "yaml":
-		if m, ok := body.(map[string]any); ok {
-			m["event"] = e.Kind
-		}
-		if _, err := io.WriteString(c.out, "---\n"); err != nil {
-			return err
-		}
-		return c.print(nil, body, nil)
 	}
 	key, _ := member(body, "key").(string)
 	t := newTable(c.out)

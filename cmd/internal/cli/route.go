@@ -260,7 +260,10 @@ func (c *connection) hintOtherRouters(ctx context.Context, router string, q url.
 func hopOf(r any) string {
 	m, _ := r.(map[string]any)
 	if m["next_hop"] == nil {
-		parts := []string{text(m["type"])}
+		var parts []string
+		if m["type"] != nil || m["interface"] == nil {
+			parts = append(parts, text(m["type"]))
+		}
 		if i, ok := m["interface"].(string); ok {
 			parts = append(parts, "dev "+i)
 		}

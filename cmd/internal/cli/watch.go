@@ -38,24 +38,33 @@ func watchCommand(c *connection) *cobra.Command {
 	return cmd
 }
 
-// watched prints a message of a watch.
-func (c *connection) watched(e client.Event) error {
-	body, err := decode(e.Data)
-	if err != nil {
-		return err
+// document decodes a message of a watch and, unless tables are wanted, prints it
+// as a document of its own: done.
+func (c *connection) document(e client.Event) (body any, done bool, err error) {
+	if body, err = decode(e.Data); err != nil {
+		return nil, false, err
 	}
 	switch c.output {
 	case "json": // a line each
-		_, err := fmt.Fprintf(c.out, "{\"event\":%q,%s\n", e.Kind, bytes.TrimPrefix(e.Data, []byte("{")))
-		return err
+		_, err = fmt.Fprintf(c.out, "{\"event\":%q,%s\n", e.Kind, bytes.TrimPrefix(e.Data, []byte("{")))
+		return body, true, err
 	case "yaml":
 		if m, ok := body.(map[string]any); ok {
 			m["event"] = e.Kind
 		}
-		if _, err := io.WriteString(c.out, "---\n"); err != nil {
-			return err
+		if _, err = io.WriteString(c.out, "---\n"); err == nil {
+			err = c.print(nil, body, nil)
 		}
-		return c.print(nil, body, nil)
+		return body, true, err
+	}
+	return body, false, nil
+}
+
+// watched prints a message of a watch.
+func (c *connection) watched(e client.Event) error {
+	body, done, err := c.document(e)
+	if done || err != nil {
+		return err
 	}
 	t := newTable(c.out)
 	head := func() string {
