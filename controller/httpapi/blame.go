@@ -23,12 +23,9 @@ func (s *Server) blame(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	place, before, err := q.before()
+	before, err := q.before()
 	if err != nil {
 		return err
-	}
-	if q.has(place) && before == 0 {
-		return fieldError(place, "must be a revision from 1 on")
 	}
 	limit, err := q.count("limit", 100, service.MaxHistory)
 	if err != nil {
@@ -84,13 +81,16 @@ func (s *Server) blame(c echo.Context) error {
 
 // before reads where a list that goes back continues: before, or cursor, which
 // takes what DVR-Next-Cursor gave.
-func (q *query) before() (place string, r eventlog.Revision, err error) {
-	place = "before"
+func (q *query) before() (eventlog.Revision, error) {
+	place := "before"
 	if q.has("cursor") {
 		if place = "cursor"; q.has("before") {
-			return place, 0, fieldError("cursor", "is given beside before")
+			return 0, fieldError("cursor", "is given beside before")
 		}
 	}
-	r, err = q.revision(place)
-	return place, r, err
+	r, err := q.revision(place)
+	if err == nil && q.has(place) && r == 0 {
+		err = fieldError(place, "must be a revision from 1 on")
+	}
+	return r, err
 }

@@ -259,18 +259,9 @@ func (s *Server) keyHistory(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	place := "before"
-	if q.has("cursor") {
-		if place = "cursor"; q.has("before") {
-			return fieldError("cursor", "is given beside before")
-		}
-	}
-	before, err := q.revision(place)
+	before, err := q.before()
 	if err != nil {
 		return err
-	}
-	if q.has(place) && before == 0 {
-		return fieldError(place, "must be a revision from 1 on")
 	}
 	limit, err := q.count("limit", 100, service.MaxHistory)
 	if err != nil {
