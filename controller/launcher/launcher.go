@@ -106,8 +106,8 @@ func Run(ctx context.Context, o Options) error {
 // serve is Run after open.
 func (l *Launcher) serve(ctx context.Context) (err error) {
 	failed := make(chan error, 1)
-	go func() { failed <- l.http.Serve(&limited{l.listener, writeLimit}) }()
 	l.begin()
+	go func() { failed <- l.http.Serve(&limited{l.listener, writeLimit}) }()
 	l.announce()
 	select {
 	case <-ctx.Done():
@@ -240,6 +240,8 @@ func (l *Launcher) configure() error {
 }
 
 // begin supervises every configured node and starts those that were not stopped.
+// It returns when every process that an earlier launcher left is found, so that
+// nobody is told of a node that answers and yet has no process.
 func (l *Launcher) begin() {
 	c := l.store.get()
 	for _, id := range c.ids() {
@@ -261,6 +263,12 @@ func (l *Launcher) begin() {
 		l.startPlane(m)
 	}
 	l.work.Go(func() { l.rotate(l.ctx) })
+	for _, id := range c.ids() {
+		if m := l.find(id); m != nil { // a decommission may have ended by now
+			<-m.node.looked
+			<-m.plane.looked
+		}
+	}
 }
 
 // startPlane wants the node's data plane running, at the latest when see has met

@@ -82,6 +82,8 @@ func (v *view) status(id string, node, plane *supervised) NodeStatus {
 	switch {
 	case n.Leaving:
 		s.State = "leaving"
+	case s.State == "" && n.Stopped:
+		s.State = stateStopped
 	case s.State == "" || s.State == stateRunning && !o.online:
 		s.State = "starting"
 	}

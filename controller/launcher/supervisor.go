@@ -32,6 +32,7 @@ type supervisor struct {
 	runner  runner
 	changed func() // called after every change of status, without locks held
 	kick    chan struct{}
+	looked  chan struct{} // closed once an adoption was tried
 
 	mu       sync.Mutex
 	wanted   bool
@@ -42,7 +43,7 @@ type supervisor struct {
 
 // supervised is what a supervisor tells.
 type supervised struct {
-	State     string // "" before an adoption was tried
+	State     string // "" before an adoption was tried, and until what came of it
 	PID       int
 	Since     time.Time // of the state
 	Restarts  int       // after failures, since the launcher began
@@ -52,7 +53,7 @@ type supervised struct {
 
 func newSupervisor(r runner, changed func()) *supervisor {
 	return &supervisor{runner: r, changed: changed, kick: make(chan struct{}, 1),
-		moved: make(chan struct{})}
+		looked: make(chan struct{}), moved: make(chan struct{})}
 }
 
 func (s *supervisor) want(change func()) {
@@ -144,6 +145,7 @@ func (s *supervisor) run(ctx context.Context) {
 	} else if err != nil {
 		s.set(func(v *supervised) { v.LastError = err.Error() })
 	}
+	close(s.looked)
 	failed := func(run time.Duration, why string) {
 		delay := tries.after(run)
 		next = time.Now().Add(delay)

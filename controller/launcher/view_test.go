@@ -98,4 +98,11 @@ func TestStatus(t *testing.T) {
 			t.Errorf("%s: %s", test.id, d)
 		}
 	}
+	// Whom the operator stopped does not start when a launcher does.
+	stopped := c.Nodes["node3"]
+	stopped.Stopped = true
+	c.Nodes["node3"] = stopped
+	if s := v.status("node3", &supervised{}, nil); s.State != "stopped" {
+		t.Errorf("stopped by the operator, shown as %s", s.State)
+	}
 }

@@ -227,7 +227,7 @@ func (l *launched) healthy(ids ...string) map[string]launchedNode {
 			}
 		}
 		for _, id := range ids {
-			if n := nodes[id]; n.Status != "online" || n.Role != "voter" || n.Joining {
+			if n := nodes[id]; n.Status != "online" || n.State != "running" || n.Role != "voter" || n.Joining || n.DataPlane.State != "running" {
 				return false
 			}
 		}
