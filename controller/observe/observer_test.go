@@ -248,7 +248,9 @@ func TestANewStreamTellsAllAgain(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var done sync.WaitGroup
 		done.Go(func() { o.Run(ctx) })
+		b.mu.Lock()
 		b.commit(&eventlog.LinkObserved{LinkID: eventlog.LinkID{A: "r1", B: "r3"}, Router: "r1", State: eventlog.ObservedDown})
+		b.mu.Unlock()
 		o.Stream("r1", true)
 		o.Observe("r1", whole())
 		time.Sleep(time.Minute)
