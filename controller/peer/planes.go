@@ -321,8 +321,12 @@ func (m *merger) result(here []service.DataPlane, elsewhere map[eventlog.RouterI
 	for router, c := range elsewhere {
 		connected[router] = connected[router] || c.claim.Connected
 		_, answered := m.at[router]
-		if c.claim.Connected && slices.Contains(m.silent, c.node) && !answered {
-			out.Pending = append(out.Pending, router) // whether it is concerned, nobody says
+		switch { // whether it is concerned, a silent node does not say
+		case answered || !slices.Contains(m.silent, c.node):
+		case c.claim.Connected:
+			out.Pending = append(out.Pending, router)
+		default: // its data plane had left before the node fell silent
+			out.Disconnected = append(out.Disconnected, router)
 		}
 	}
 	moved := false
