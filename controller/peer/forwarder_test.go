@@ -194,7 +194,13 @@ func TestLostLeader(t *testing.T) {
 	eventually(t, "load on n3", reached(450))
 	c.throne.seat("n2")
 	eventually(t, "load on n2 again", reached(500))
-	c.node("n3").exchange.mesh.link("n2").drop(errDeaf) // the leader stays, the link is made anew
+	eventually(t, "a link of n3 to n2", func() bool { // the leader stays, the link is made anew
+		l := c.node("n3").exchange.mesh.link("n2")
+		if l != nil {
+			l.drop(errDeaf)
+		}
+		return l != nil
+	})
 	<-done
 	log := c.commits()
 	for id, at := range acknowledged {

@@ -77,6 +77,14 @@ func TestInstalledEverywhere(t *testing.T) {
 	ctx := testContext(t)
 	c.node("n2").connect(t, "r2", "i2")
 	c.node("n3").connect(t, "r3", "i3")
+	eventually(t, "all hear of both", func() bool {
+		for _, n := range c.nodes {
+			if all := n.exchange.DataPlanes(); !all.Known("r2") || !all.Known("r3") {
+				return false
+			}
+		}
+		return true
+	})
 	for i := range 60 {
 		n := c.node([]string{"n1", "n2", "n3"}[i%3])
 		r, err := n.service.PutRoute(ctx, installed(20*time.Second, "r2"), route(i))
