@@ -116,7 +116,7 @@ func (l *loop) run() {
 	l.follow()
 	for {
 		l.fill()
-		if l.flying == nil && l.building != nil {
+		if l.flying == nil && l.building != nil && l.ctx.Err() == nil {
 			l.gather()
 			l.launch()
 			continue // prepare what has come meanwhile
@@ -454,8 +454,9 @@ func (l *loop) land(r landing) {
 		l.counts.noSpace.Add(1)
 		l.noSpace()
 		l.again(nil)
-	case l.ctx.Err() != nil:
-		// end answers; nothing more is known
+	case l.ctx.Err() != nil: // nothing more is known, and end waits for what flies
+		l.down()
+		l.answerAll(b, eventlog.ErrOutcomeUnknown)
 	default:
 		l.again(r.err)
 	}

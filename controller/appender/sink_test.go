@@ -1,6 +1,7 @@
 package appender
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -152,12 +153,24 @@ func TestSinkRefusals(t *testing.T) {
 func TestSinkGone(t *testing.T) {
 	log := newLog()
 	a := open(t, log, Options{})
-	release := log.Faults().HoldAppends()
+	arrived, gate := make(chan struct{}, 1), make(chan struct{})
+	log.Faults().BeforeAppend(func(ctx context.Context) error {
+		select {
+		case arrived <- struct{}{}:
+		default:
+		}
+		select {
+		case <-gate:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
 	o := newOutcomes()
 	if err := a.SubmitTo(o, Tag{1}, request("flying", route(1))); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "in flight", func() bool { return a.queue.head.Load() == nil && a.queue.busy.Load() })
+	<-arrived
 	o.mu.Lock()
 	o.gone = true
 	o.mu.Unlock()
@@ -167,7 +180,7 @@ func TestSinkGone(t *testing.T) {
 		}
 	}
 	o.await(t, wakeEvery)
-	release()
+	close(gate)
 	o.await(t, wakeEvery+1)
 	if got := o.only(t, Tag{1}); got.err != nil {
 		t.Errorf("in flight: %v", got.err)
