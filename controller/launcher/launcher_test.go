@@ -522,10 +522,15 @@ func TestPortTaken(t *testing.T) {
 	n := r.healthy(three...)["node2"]
 	r.want("POST", "/api/control/stop/node2", "", 200)
 	r.eventually("node2 stopped", func() bool { return r.nodes()["node2"].State == "stopped" })
-	squatter := &http.Server{Addr: n.Addresses.Raft, Handler: http.NotFoundHandler()}
-	go squatter.ListenAndServe()
+	squatter := &http.Server{Handler: http.NotFoundHandler()}
 	defer squatter.Close()
-	r.eventually("taken", func() bool { return portInUse(r.l.store.get().Nodes["node2"].Ports.Raft) != nil })
+	r.eventually("taken", func() bool {
+		taken, err := net.Listen("tcp", n.Addresses.Raft)
+		if err == nil {
+			go squatter.Serve(taken)
+		}
+		return err == nil
+	})
 	r.want("POST", "/api/control/start/node2", "", 200)
 	r.eventually("node2 says so", func() bool {
 		n := r.nodes()["node2"]
