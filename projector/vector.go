@@ -229,14 +229,15 @@ func (v *view) shared(first uint32, v6 bool) []NextHop {
 }
 
 // prefersIPv6 is the family that a neighbour is addressed in: that of the
-// class's own next hops. A class has no family of its own.
+// class's own next hops. A class has no family of its own; without next hops it
+// is IPv6, over which Linux forwards both.
 func (c *class) prefersIPv6() bool {
 	for i := range c.paths {
 		if a := c.paths[i].nextHop; a.IsValid() {
 			return a.Is6()
 		}
 	}
-	return false
+	return true
 }
 
 // decide is the router's decision about an entry.

@@ -48,7 +48,7 @@ func (s *State) adjacencies(r eventlog.RouterID) (out []adjacency) {
 
 // hop is the next hop through the neighbour for a set.
 func (a adjacency) hop(d set) NextHop {
-	v4 := true
+	v4 := false // both families are forwarded over IPv6
 	for _, c := range d.candidates {
 		if c.NextHop.IsValid() {
 			v4 = c.NextHop.Is4()
