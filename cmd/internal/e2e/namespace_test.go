@@ -20,16 +20,26 @@ import (
 //	w1  10.0.1.1/24  fd00:b::1/64
 func inNamespace(t *testing.T) bool {
 	t.Helper()
+	if !inEmptyNamespace(t) {
+		return false
+	}
+	for _, line := range []string{
+		"link add w0 type veth peer name p0", "link add w1 type veth peer name p1",
+		"link set w0 up", "link set w1 up", "link set p0 up", "link set p1 up",
+		"addr add 10.0.0.1/24 dev w0", "addr add 10.255.255.254/16 dev w0", "addr add 10.0.1.1/24 dev w1",
+		"addr add fd00::ffff/64 dev w0 nodad", "addr add fd00:a::1/64 dev w0 nodad", "addr add fd00:b::1/64 dev w1 nodad",
+	} {
+		ip(t, line)
+	}
+	return true
+}
+
+// inEmptyNamespace is inNamespace with nothing but loopback. What the process
+// there prints is told when it ends; with DVR_DEMO at once.
+func inEmptyNamespace(t *testing.T) bool {
+	t.Helper()
 	if os.Getenv("DVR_E2E_NAMESPACE") == t.Name() {
-		for _, line := range []string{
-			"link set lo up",
-			"link add w0 type veth peer name p0", "link add w1 type veth peer name p1",
-			"link set w0 up", "link set w1 up", "link set p0 up", "link set p1 up",
-			"addr add 10.0.0.1/24 dev w0", "addr add 10.255.255.254/16 dev w0", "addr add 10.0.1.1/24 dev w1",
-			"addr add fd00::ffff/64 dev w0 nodad", "addr add fd00:a::1/64 dev w0 nodad", "addr add fd00:b::1/64 dev w1 nodad",
-		} {
-			ip(t, line)
-		}
+		ip(t, "link set lo up")
 		return true
 	}
 	if os.Geteuid() != 0 {
@@ -39,13 +49,22 @@ func inNamespace(t *testing.T) bool {
 		t.Skip("needs iproute2:", err)
 	}
 	arguments := []string{"-test.run", "^" + t.Name() + "$", "-test.v", "-test.count=1"}
+	if demonstrated() {
+		arguments = []string{"-test.run", "^" + t.Name() + "$", "-test.count=1"}
+	}
 	if testing.Short() {
 		arguments = append(arguments, "-test.short")
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], arguments...)
 	cmd.Env = append(os.Environ(), "DVR_E2E_NAMESPACE="+t.Name())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGTERM}
-	out, err := cmd.CombinedOutput()
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if demonstrated() {
+		cmd.Stdout = os.Stdout
+	}
+	err := cmd.Run()
+	out := said.Bytes()
 	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) {
 		t.Skip("no network namespace can be made here:", err)
 	}
@@ -60,6 +79,9 @@ func inNamespace(t *testing.T) bool {
 	}
 	return false
 }
+
+// demonstrated reports whether somebody looks on: `make demo-network`.
+func demonstrated() bool { return os.Getenv("DVR_DEMO") != "" }
 
 // ip runs iproute2's ip, which must succeed, and gives what it prints.
 func ip(t testing.TB, line string) string {
