@@ -43,6 +43,7 @@ var benches = []bench{
 	{"outage", benchOutage},
 	{"join", benchJoin},
 	{"vectors", benchVectors},
+	{"switched", benchSwitched},
 	{"history", benchHistory},
 	{"change", benchChange},
 }

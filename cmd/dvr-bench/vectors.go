@@ -1,29 +1,21 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"net/http"
 	"net/netip"
-	"path/filepath"
 	"runtime"
-	"slices"
-	"strings"
 	"time"
 
-	"dvr/cmd/internal/client"
 	"dvr/cmd/internal/simulation"
-	"dvr/cmd/internal/testbed"
 	"dvr/controller/fibstream"
 	"dvr/eventlog"
 	"dvr/projector"
 )
 
-// benchVectors: what a link event costs, in the projector alone and until the
-// data planes have switched.
+// benchVectors: what a link event costs in the projector alone.
 func benchVectors(ctx context.Context, r *report) error {
-	for _, step := range []func(context.Context, *report) error{benchGrid, benchPlanes, benchBehind, benchSwitched} {
+	for _, step := range []func(context.Context, *report) error{benchGrid, benchPlanes, benchBehind} {
 		if err := step(ctx, r); err != nil {
 			return err
 		}
@@ -234,76 +226,4 @@ func live() uint64 {
 	runtime.GC()
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
-}
-
-// benchSwitched: a node, eight data planes with memory sinks and a million
-// prefixes; POST of a link's failure until all have acknowledged.
-func benchSwitched(ctx context.Context, r *report) error {
-	const prefixes = 1_000_000
-	dir := filepath.Join(r.dir, "vectors")
-	n, err := freshNode(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer n.Kill()
-	var topology, body bytes.Buffer
-	for _, l := range behindLinks() {
-		topology.Write(append(eventlog.AppendEvent(nil, l), '\n'))
-	}
-	for i := range prefixes {
-		body.Write(append(eventlog.AppendEvent(nil, behindRoute(i)), '\n'))
-	}
-	var out imported
-	for _, lines := range []*bytes.Buffer{&topology, &body} {
-		out = imported{}
-		if _, err := n.Client.Do(ctx, client.Call{
-			Method: http.MethodPost, Path: "/v1/topology/import?timeout=5m", Body: lines.Bytes(), Header: http.Header{"Content-Type": {"application/x-ndjson"}},
-		}, &out); err != nil {
-			return err
-		}
-		if len(out.Refused) > 0 {
-			return fmt.Errorf("refused: %s", out.Refused[0].Reason)
-		}
-	}
-	names := make([]string, len(behindRouters))
-	for i, id := range behindRouters {
-		names[i] = string(id)
-		d, err := testbed.NewDataPlane(dir, names[i], n.FIB)
-		if err == nil {
-			err = d.Start()
-		}
-		if err != nil {
-			return err
-		}
-		defer d.Kill()
-	}
-	for _, name := range names {
-		if err := n.InSync(ctx, name, out.LastRevision); err != nil {
-			return err
-		}
-	}
-	c, err := dial(n.API)
-	if err != nil {
-		return err
-	}
-	defer c.conn.Close()
-	slices.Sort(names)
-	var samples durations
-	for i := range 400 {
-		state := []string{"down", "up"}[i%2]
-		begin := time.Now()
-		if err := c.post(n.API, "/v1/links/a/x/"+state+"?wait=installed&require="+strings.Join(names, ","), nil, http.StatusOK); err != nil {
-			return err
-		}
-		samples = append(samples, time.Since(begin))
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(5 * time.Millisecond): // idle between events is what is measured
-		}
-	}
-	samples.sort()
-	r.add(row{what: "a link fails, 1,000,000 prefixes, 8 data planes: POST to all switched, p50", value: milliseconds(samples.at(.5)), unit: "ms", must: 10, aim: 2, note: "400 events, memory sinks, until all have acked"})
-	r.add(row{what: "  p99", value: milliseconds(samples.at(.99)), unit: "ms", must: 30, aim: 8})
-	return nil
 }
