@@ -46,6 +46,33 @@ func TestAtomicImport(t *testing.T) {
 	}
 }
 
+// TestAtomicTopologyImport: lines about routers and links are of the one commit,
+// too, and a dry run stores none of them.
+func TestAtomicTopologyImport(t *testing.T) {
+	a := newAPI(t)
+	body := lines(`{"kind":"router.set","router":"a"}`, `{"kind":"router.set","router":"b","description":"one"}`, line("10.1.0.0/16", `,"router":"b"`),
+		`{"kind":"link.set","a":"a","b":"b","cost_ab":7,"cost_ba":7}`, `{"kind":"router.set","router":"b","description":"two"}`)
+	p := a.importLines("/v1/topology/import?dry_run=true", body).json(t)
+	if p["status"] != "previewed" || p["events"] != 4.0 || a.revision() != 1 {
+		t.Fatalf("dry run: %v, at revision %d", p, a.revision())
+	}
+	m := a.importLines("/v1/topology/import?atomic=true", body).json(t)
+	if m["accepted"] != 5.0 || m["changes"] != 4.0 || m["first_revision"] != 2.0 || a.revision() != 2 || a.app.State().Digest().String() != p["digest"] {
+		t.Errorf("%v, at revision %d; the dry run said digest %v", m, a.revision(), p["digest"])
+	}
+	if got := a.must("GET", "/v1/routers/b", "").json(t)["description"]; got != "two" {
+		t.Errorf("the last line of a router counts: %v", got)
+	}
+	r := a.importLines("/v1/topology/import?atomic=true", lines(`{"kind":"router.set","router":"c"}`, `{"kind":"link.set","a":"c","b":"a"}`))
+	if r.Code != 400 || !strings.Contains(r.Body, "line 2") || a.revision() != 2 {
+		t.Errorf("one line at fault: %d %s", r.Code, r.Body)
+	}
+	r = a.importLines("/v1/topology/import?mode=replace", body)
+	if r.Code != 400 || !strings.Contains(r.Body, "must be of a route") || a.revision() != 2 {
+		t.Errorf("declarative: %d %s", r.Code, r.Body)
+	}
+}
+
 func TestDeclarativeImport(t *testing.T) {
 	a := newAPI(t)
 	a.importLines("/v1/routes/import", lines(

@@ -219,20 +219,13 @@ func (i *importer) line(ctx context.Context, number int, line []byte) error {
 			i.refuse(number, invalid("kind", "must be of a route, router or link; POST /v1/commits takes the others"))
 			return nil
 		}
+		if i.gathering != nil {
+			return i.gather(number, line, i.gathering.addItem(e, item))
+		}
 		return i.item(ctx, number, line, e, item)
 	}
 	if i.gathering != nil {
-		err := i.gathering.add(e)
-		if errors.Is(err, ErrTooLarge) {
-			return err
-		}
-		if err != nil {
-			i.refuse(number, err)
-			return nil
-		}
-		i.hash.Write(line)
-		i.hash.Write([]byte{'\n'})
-		return nil
+		return i.gather(number, line, i.gathering.add(e))
 	}
 	_, again := i.seen[id.Destination]
 	if len(i.cur.events) == ChunkEvents || again && i.holds(id) {
@@ -242,6 +235,20 @@ func (i *importer) line(ctx context.Context, number int, line []byte) error {
 	}
 	i.seen[id.Destination] = struct{}{}
 	i.add(number, line, e)
+	return nil
+}
+
+// gather ends a line of an import that is one commit; err says what is wrong with it.
+func (i *importer) gather(number int, line []byte, err error) error {
+	if errors.Is(err, ErrTooLarge) {
+		return err
+	}
+	if err != nil {
+		i.refuse(number, err)
+		return nil
+	}
+	i.hash.Write(line)
+	i.hash.Write([]byte{'\n'})
 	return nil
 }
 

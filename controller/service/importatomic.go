@@ -14,7 +14,7 @@ import (
 	"dvr/projector"
 )
 
-// MaxAtomic is how many routes an atomic import takes: they are held until the
+// MaxAtomic is how many lines an atomic import takes: they are held until the
 // commit is stored.
 const MaxAtomic = 2_000_000
 
@@ -41,9 +41,9 @@ func (c *Scope) holds(r *eventlog.RouteAnnounced) bool {
 
 func (c *Scope) none() bool { return *c == Scope{} }
 
-// ImportAtomic reads routes as Import does and commits them at once: they become
-// visible at one revision, or none does where a line is refused. The last of
-// several lines about one route counts. With mode.Replace the routes of the scope
+// ImportAtomic reads what Import does and commits it at once: it becomes visible at
+// one revision, or nothing does where a line is refused. The last of several lines
+// about one route, router or link counts. With mode.Replace the routes of the scope
 // that no line names are withdrawn. A dry run is a preview of that, whatever the
 // mode. Errors: ErrTooLarge beyond MaxAtomic lines, ErrConflict where a route that
 // the difference touches changed while it was made.
@@ -70,7 +70,7 @@ func (s *Service) ImportAtomic(ctx context.Context, m *Mutation, mode ImportMode
 	if i.out.RefusedCount > 0 {
 		return i.out, nil // nothing was stored; the caller says which lines
 	}
-	c := Change{Actor: m.Actor, Source: m.Source, Reason: m.Reason, ID: i.key, Events: projector.LatestRoutes(g.events)}
+	c := Change{Actor: m.Actor, Source: m.Source, Reason: m.Reason, ID: i.key, Events: projector.LatestRoutes(g.routes)}
 	i.hash.Write(m.Request[:])
 	copy(c.Request[:], i.hash.Sum(nil))
 	if mode.Replace {
@@ -79,6 +79,7 @@ func (s *Service) ImportAtomic(ctx context.Context, m *Mutation, mode ImportMode
 		}
 		c.Events, c.Basis = s.difference(c.Events, &mode.Scope)
 	}
+	c.Events = append(g.items, c.Events...)
 	rec, err := s.importOnce(ctx, m, c)
 	rec.Wait = m.Wait
 	i.out.Receipt = rec
@@ -138,14 +139,24 @@ func (s *Service) difference(events []eventlog.Event, scope *Scope) ([]eventlog.
 // gathering is the events of an import that is one commit.
 type gathering struct {
 	mode   ImportMode
-	events []eventlog.Event
+	routes []eventlog.Event
+	items  []eventlog.Event        // about routers and links: of each the last
+	at     map[eventlog.LinkID]int // in items
 }
 
-// add takes one line's event in. The error is about the line, or ErrTooLarge
-// about the import.
-func (g *gathering) add(e eventlog.Event) error {
-	if len(g.events) == MaxAtomic {
+// room is ErrTooLarge, about the import, where it takes no more.
+func (g *gathering) room() error {
+	if len(g.routes)+len(g.items) == MaxAtomic {
 		return fmt.Errorf("%w: an import of one commit takes %d lines", ErrTooLarge, MaxAtomic)
+	}
+	return nil
+}
+
+// add takes the event of a line about a route in. The error is about the line, or
+// ErrTooLarge about the import.
+func (g *gathering) add(e eventlog.Event) error {
+	if err := g.room(); err != nil {
+		return err
 	}
 	if g.mode.Replace {
 		r, ok := e.(*eventlog.RouteAnnounced)
@@ -159,7 +170,30 @@ func (g *gathering) add(e eventlog.Event) error {
 	if err := e.Validate(); err != nil {
 		return err
 	}
-	g.events = append(g.events, e)
+	g.routes = append(g.routes, e)
+	return nil
+}
+
+// addItem is add for a router or link.
+func (g *gathering) addItem(e eventlog.Event, item eventlog.LinkID) error {
+	if err := g.room(); err != nil {
+		return err
+	}
+	if g.mode.Replace {
+		return invalid("kind", "must be of a route where the lines are what is desired")
+	}
+	if err := e.Validate(); err != nil {
+		return err
+	}
+	if at, again := g.at[item]; again {
+		g.items[at] = e
+		return nil
+	}
+	if g.at == nil {
+		g.at = map[eventlog.LinkID]int{}
+	}
+	g.at[item] = len(g.items)
+	g.items = append(g.items, e)
 	return nil
 }
 
