@@ -314,6 +314,19 @@ func TestStageForm(t *testing.T) {
 	if err != nil || !bytes.Equal(AppendEventLines(nil, got), lines) {
 		t.Fatalf("%d events, %v", len(got), err)
 	}
+	refused := errors.New("refused")
+	given := 0
+	if _, err := EncodeStageTo("import-7", events, func(number int, part []byte) error {
+		if !bytes.Equal(part, parts[number]) || number != given {
+			t.Errorf("part %d is another", number)
+		}
+		if given++; given == 2 {
+			return refused
+		}
+		return nil
+	}); err != refused || given != 2 {
+		t.Errorf("%v after %d parts", err, given)
+	}
 	lines[len(lines)/2] ^= 1
 	if _, err := DecodeStage(s, lines); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("a changed part: %v", err)

@@ -8,28 +8,60 @@ import (
 	"slices"
 )
 
-// EncodeStage makes the parts of a staged commit, each MaxStagePart bytes but
-// the last, and the event that stands for them. Errors: *FieldError for an id
-// that CheckStageID refuses, for no events, and for an event that must not be
-// staged: commit.staged, and those of which head and clock are known from the
-// batches alone (epoch.started, level.raised, clock.stepped).
+// EncodeStage makes the parts of a staged commit, and the event that stands for
+// them. Errors: EncodeStageTo's.
 func EncodeStage(id string, events []Event) (*CommitStaged, [][]byte, error) {
-	if i := notStaged(events); i >= 0 {
-		return nil, nil, &FieldError{Field: fmt.Sprintf("events[%d].kind", i), Reason: "must not be staged"}
-	}
-	lines := AppendEventLines(nil, events)
-	s := &CommitStaged{ID: id, Events: len(events), Bytes: int64(len(lines)), SHA256: sha256.Sum256(lines)}
 	var parts [][]byte
-	for len(lines) > 0 {
-		n := min(len(lines), MaxStagePart)
-		parts = append(parts, lines[:n:n])
-		lines = lines[n:]
+	s, err := EncodeStageTo(id, events, func(_ int, part []byte) error {
+		parts = append(parts, part)
+		return nil
+	})
+	return s, parts, err
+}
+
+// EncodeStageTo is EncodeStage that gives each part, MaxStagePart bytes but the
+// last, to put as soon as it is full, in order, and holds none: it is put's to
+// keep. Errors: put's; *FieldError for an id that CheckStageID refuses, for no or
+// too many events, and for an event that must not be staged: commit.staged, and
+// those of which head and clock are known from the batches alone (epoch.started,
+// level.raised, clock.stepped). But for too many events put has not been called then.
+func EncodeStageTo(id string, events []Event, put func(number int, part []byte) error) (*CommitStaged, error) {
+	if i := notStaged(events); i >= 0 {
+		return nil, &FieldError{Field: fmt.Sprintf("events[%d].kind", i), Reason: "must not be staged"}
 	}
-	s.Parts = len(parts)
-	if err := s.Validate(); err != nil {
-		return nil, nil, err
+	s := &CommitStaged{ID: id, Events: len(events), Parts: 1, Bytes: 1}
+	if err := s.Validate(); err != nil { // id and events
+		return nil, err
 	}
-	return s, parts, nil
+	s.Parts, s.Bytes = 0, 0
+	sum := sha256.New()
+	var part []byte
+	next := func(n int) error {
+		full, rest := part[:n:n], part[n:]
+		part = append(make([]byte, 0, MaxStagePart+MaxStagePart/8), rest...)
+		s.Parts++
+		s.Bytes += int64(n)
+		if err := s.Validate(); err != nil {
+			return err
+		}
+		sum.Write(full)
+		return put(s.Parts-1, full)
+	}
+	for _, e := range events {
+		part = append(AppendEvent(part, e), '\n')
+		for len(part) >= MaxStagePart {
+			if err := next(MaxStagePart); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if len(part) > 0 {
+		if err := next(len(part)); err != nil {
+			return nil, err
+		}
+	}
+	sum.Sum(s.SHA256[:0])
+	return s, nil
 }
 
 // DecodeStage reads the joined parts of a staged commit after checking size,

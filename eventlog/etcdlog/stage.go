@@ -35,24 +35,91 @@ func (m stageManifest) encode() (string, error) {
 
 // Stage implements eventlog.Log. A stage that was begun and not finished under
 // the same id is begun again; a complete one with the same content is kept.
-// Cost: one put a part of 256 KiB, and two.
+// Cost: one put a part of 256 KiB, some of them at a time, while what follows is
+// encoded, and two. Memory: these parts.
 func (l *Log) Stage(ctx context.Context, id string, events []eventlog.Event) (*eventlog.CommitStaged, error) {
-	staged, parts, err := eventlog.EncodeStage(id, events)
-	if err != nil {
-		return nil, fmt.Errorf("stage: %w", err)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	u := upload{log: l, ctx: ctx, cancel: cancel, dir: stageDir(id), slots: make(chan struct{}, partsAtATime)}
+	staged, err := eventlog.EncodeStageTo(id, events, u.put)
+	u.wg.Wait() // nothing is put any more when this has failed
+	if u.err != nil {
+		err = u.err // what EncodeStageTo stopped at may be its consequence
 	}
-	if err := l.stage(ctx, staged, parts); err != nil {
+	if err == nil {
+		err = u.complete(staged)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("stage %q: %w", id, err)
 	}
 	return staged, nil
 }
 
-func (l *Log) stage(ctx context.Context, staged *eventlog.CommitStaged, parts [][]byte) error {
-	dir := stageDir(staged.ID)
-	key := dir + manifestName
-	complete := stageManifest{State: stateComplete, Parts: staged.Parts, Bytes: staged.Bytes, SHA256: hex.EncodeToString(staged.SHA256[:])}
+// partsAtATime is how many parts are on their way to etcd. Its log is flushed for
+// all that has come meanwhile at once.
+const partsAtATime = 4
 
-	old, err := l.get(ctx, key)
+// upload puts the parts of a stage. Their order does not matter: the manifest that
+// makes them a stage is put when all are there.
+type upload struct {
+	log    *Log
+	ctx    context.Context
+	cancel context.CancelFunc
+	dir    string
+	time   int64          // of the manifest
+	guard  int64          // ModRevision of the manifest that says uploading
+	kept   *stageManifest // complete already: nothing is put, but compared
+	slots  chan struct{}
+	wg     sync.WaitGroup
+
+	mu  sync.Mutex
+	err error // the first
+}
+
+// put begins the stage with the first part, and returns while parts are on their way.
+func (u *upload) put(number int, part []byte) error {
+	if number == 0 {
+		if err := u.begin(); err != nil {
+			return err
+		}
+	}
+	if u.kept != nil {
+		return nil
+	}
+	select {
+	case u.slots <- struct{}{}:
+	case <-u.ctx.Done():
+		return unavailable("put part", context.Cause(u.ctx))
+	}
+	u.wg.Go(func() {
+		defer func() { <-u.slots }()
+		if err := u.putPart(number, part); err != nil {
+			u.mu.Lock()
+			if u.err == nil {
+				u.err = err
+			}
+			u.mu.Unlock()
+			u.cancel()
+		}
+	})
+	return nil
+}
+
+func (u *upload) putPart(number int, part []byte) error {
+	r, err := u.log.settle(u.ctx, []clientv3.Cmp{unchanged(u.dir+manifestName, u.guard)}, []clientv3.Op{clientv3.OpPut(partKey(u.dir, number), string(part))}, nil)
+	if err != nil {
+		return unavailable("put part", err)
+	}
+	if !r.Succeeded {
+		return fmt.Errorf("%w: the stage was swept or begun again meanwhile", eventlog.ErrNotFound)
+	}
+	return nil
+}
+
+// begin says that parts are going to be there, unless they all are.
+func (u *upload) begin() error {
+	key := u.dir + manifestName
+	old, err := u.log.get(u.ctx, key)
 	if err != nil {
 		return unavailable("read manifest", err)
 	}
@@ -60,37 +127,35 @@ func (l *Log) stage(ctx context.Context, staged *eventlog.CommitStaged, parts []
 	if len(old.Kvs) > 0 {
 		var m stageManifest
 		if json.Unmarshal(old.Kvs[0].Value, &m) == nil && m.State == stateComplete {
-			complete.Time = m.Time
-			if m == complete {
-				return nil
-			}
-			return &eventlog.FieldError{Field: "id", Reason: "is that of another stage"}
+			u.kept = &m
+			return nil
 		}
 		modified = old.Kvs[0].ModRevision
 	}
-	complete.Time = l.options.Now().UnixMilli()
-	begun, err := stageManifest{Time: complete.Time, State: stateUploading}.encode()
+	u.time = u.log.options.Now().UnixMilli()
+	begun, err := stageManifest{Time: u.time, State: stateUploading}.encode()
 	if err != nil {
 		return err
 	}
-	done, err := complete.encode()
-	if err != nil {
-		return err
-	}
-	guard, err := l.putManifest(ctx, key, begun, unchanged(key, modified))
-	if err != nil {
-		return err
-	}
-	for i, part := range parts {
-		r, err := l.settle(ctx, []clientv3.Cmp{unchanged(key, guard)}, []clientv3.Op{clientv3.OpPut(partKey(dir, i), string(part))}, nil)
-		if err != nil {
-			return unavailable("put part", err)
+	u.guard, err = u.log.putManifest(u.ctx, key, begun, unchanged(key, modified))
+	return err
+}
+
+// complete makes a stage of what was put.
+func (u *upload) complete(s *eventlog.CommitStaged) error {
+	m := stageManifest{Time: u.time, State: stateComplete, Parts: s.Parts, Bytes: s.Bytes, SHA256: hex.EncodeToString(s.SHA256[:])}
+	if u.kept != nil {
+		if m.Time = u.kept.Time; m == *u.kept {
+			return nil
 		}
-		if !r.Succeeded {
-			return fmt.Errorf("%w: the stage was swept or begun again meanwhile", eventlog.ErrNotFound)
-		}
+		return &eventlog.FieldError{Field: "id", Reason: "is that of another stage"}
 	}
-	_, err = l.putManifest(ctx, key, done, unchanged(key, guard))
+	done, err := m.encode()
+	if err != nil {
+		return err
+	}
+	key := u.dir + manifestName
+	_, err = u.log.putManifest(u.ctx, key, done, unchanged(key, u.guard))
 	return err
 }
 
