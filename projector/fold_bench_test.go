@@ -285,3 +285,20 @@ func BenchmarkMemory(b *testing.B) {
 		runtime.KeepAlive(f)
 	}
 }
+
+// BenchmarkRevisit is what the first question about the past costs before
+// anything is folded.
+func BenchmarkRevisit(b *testing.B) {
+	prefixes := table(1_000_000)
+	f := NewFold("bench")
+	mustApply(b, f, importCommits(prefixes, 64, 1, 100)...)
+	for i := range 100_000 {
+		r := announced(prefixes[i*7919%len(prefixes)], i%64, uint32(i%100))
+		mustApply(b, f, &eventlog.Commit{Revision: f.pos.Revision + 1, Time: 1_800_000_000_000, ID: strconv.Itoa(i), Actor: "bench", Events: []eventlog.Event{&r}})
+	}
+	s := f.State()
+	b.ReportAllocs()
+	for b.Loop() {
+		Revisit(s)
+	}
+}

@@ -17,8 +17,8 @@ func Revisit(s *State) *Fold {
 
 // Rewind makes f continue at s, which any fold may have frozen, before or after
 // what f has folded. f answers no longer from the idempotency window (Revisit).
-// Cost: O(what f and s do not share), so little between states of one history
-// of folding, however large; plus one look at each set of candidates' record.
+// Cost: O(what f and s do not share), twice, so little between states of one
+// history of folding, however large; plus one look at each set of candidates' record.
 //
 // The writer's bookkeeping is brought to s in two steps: what s does not have
 // is released first, so the slots that s uses are free when its own are taken
@@ -26,22 +26,9 @@ func Revisit(s *State) *Fold {
 func (f *Fold) Rewind(s *State) {
 	f.flush()
 	f.intern.named = func(eventlog.RouterID, int) {} // s knows who is named
-	r := rewinder{fold: f}
-	pmap.Diff(f.v4.View, s.v4, sameSet, func(k pmap.V4, before, after *entry) bool {
-		r.step(place4(k), before, after)
-		return true
-	})
-	pmap.Diff(f.v6.View, s.v6, sameSet, func(k pmap.V6, before, after *entry) bool {
-		r.step(place6(k), before, after)
-		return true
-	})
+	f.release(s)
 	f.flush() // classes without sets are gone from the records
-	for _, a := range r.arrivals {
-		f.intern.adopt(a.set, a.at)
-		if t := f.intern.sets[a.set.slot].tally; t != nil {
-			f.intern.touch(t)
-		}
-	}
+	f.adopt(s)
 	for _, t := range f.intern.dirty {
 		t.dirty = false
 		if a := s.classes.Ptr(pmap.ID(t.class.id)); a != nil {
@@ -66,25 +53,36 @@ func (f *Fold) Rewind(s *State) {
 	f.window = s.window.resumeUnindexed()
 }
 
-// rewinder takes destinations over.
-type rewinder struct {
-	fold     *Fold
-	arrivals []arrival
+// release lets go the destinations that f has and s has not, or with other candidates.
+func (f *Fold) release(s *State) {
+	let := func(p place, before *entry) {
+		if before != nil {
+			f.intern.leave(before.set, p)
+			f.intern.release(before.set)
+		}
+	}
+	if f.v4.Len() > 0 {
+		pmap.Diff(f.v4.View, s.v4, sameSet, func(k pmap.V4, before, _ *entry) bool { let(place4(k), before); return true })
+	}
+	if f.v6.Len() > 0 {
+		pmap.Diff(f.v6.View, s.v6, sameSet, func(k pmap.V6, before, _ *entry) bool { let(place6(k), before); return true })
+	}
 }
 
-type arrival struct {
-	at  place
-	set *candidateSet
-}
-
-func (r *rewinder) step(p place, before, after *entry) {
-	if before != nil {
-		r.fold.intern.leave(before.set, p)
-		r.fold.intern.release(before.set)
+// adopt takes the destinations over that s has and f has not, or with other
+// candidates. It compares anew: to remember a table of them would cost more.
+func (f *Fold) adopt(s *State) {
+	take := func(p place, after *entry) {
+		if after == nil {
+			return
+		}
+		f.intern.adopt(after.set, p)
+		if t := f.intern.sets[after.set.slot].tally; t != nil {
+			f.intern.touch(t)
+		}
 	}
-	if after != nil {
-		r.arrivals = append(r.arrivals, arrival{p, after.set})
-	}
+	pmap.Diff(f.v4.View, s.v4, sameSet, func(k pmap.V4, _, after *entry) bool { take(place4(k), after); return true })
+	pmap.Diff(f.v6.View, s.v6, sameSet, func(k pmap.V6, _, after *entry) bool { take(place6(k), after); return true })
 }
 
 // Distance is how many destinations and other items differ between two states,
