@@ -48,7 +48,8 @@ type guard struct {
 	after   *projector.State // of the commit that was judged last, where it was folded for that
 }
 
-// judge gives the names of what r passes by force. current is the state that the
+// judge gives the names of what r passes by force. A router that something still
+// speaks of is not removed by force either. current is the state that the
 // commit applies to; frozen gives it to keep. Cost: what Policy.MayShrink takes,
 // unless a guard or freeze is in force or the commit may shrink a FIB: then FIBs
 // are compared.
@@ -61,6 +62,9 @@ func (g *guard) judge(r *Request, c *eventlog.Commit, current *projector.State, 
 	}
 	if r.Exempt {
 		return nil, nil
+	}
+	if err := referredTo(c, func() (*projector.State, error) { return g.behind(c, frozen()) }); err != nil {
+		return nil, err
 	}
 	policy := current.Policy()
 	idle, shrinks := policy.Idle(), policy.MayShrink(current, c.Events)
@@ -100,14 +104,21 @@ func (g *guard) judge(r *Request, c *eventlog.Commit, current *projector.State, 
 // maxForced is how many names a commit takes.
 const maxForced = 64
 
+// behind is the state that the commit leads to from s.
+func (g *guard) behind(c *eventlog.Commit, s *projector.State) (_ *projector.State, err error) {
+	if g.after == nil {
+		trial := *c
+		g.after, err = s.Try(&trial)
+	}
+	return g.after, err
+}
+
 // shrinks compares the FIBs before and after.
 func (g *guard) shrinks(policy *projector.Policy, c *eventlog.Commit, s *projector.State) ([]projector.Breach, error) {
-	trial := *c
-	after, err := s.Try(&trial)
+	after, err := g.behind(c, s)
 	if err != nil {
 		return nil, err
 	}
-	g.after = after
 	routers := []eventlog.RouterID{eventlog.AllRouters}
 	if g.routers != nil {
 		routers = append(routers, g.routers()...)

@@ -240,10 +240,35 @@ func TestATopologyGoesOutAndComesBack(t *testing.T) {
 		`{"destination":"10.0.0.0/8","next_hop":"192.0.2.1"}`,
 	}
 	r = b.must("POST", "/v1/topology/import", strings.Join(lines, "\n"), "Content-Type: application/x-ndjson").json(t)
-	if r["accepted"] != 5. || r["refused_count"] != 2. {
+	if r["accepted"] != 4. || r["refused_count"] != 3. || !strings.Contains(fmt.Sprint(r["refused"]), "is still referred to by links r1-r2, r2-r3") {
 		t.Errorf("%v", r)
 	}
 	if l := b.must("GET", "/v1/links/r1/r2", ""); !strings.Contains(l.Body, `"cost_ab":4,`) {
 		t.Errorf("%s", l.Body)
+	}
+}
+
+// TestACommitRemovesNoRouterThatIsReferredTo: what DELETE refuses no commit does
+// by the way, unless it removes the references, too.
+func TestACommitRemovesNoRouterThatIsReferredTo(t *testing.T) {
+	a := newAPI(t)
+	a.chain()
+	a.must("PUT", "/v1/guards/g", `{"type":"max_routes","limit":100,"routers":["r1"]}`)
+	const gone = `{"kind":"router.removed","router":"r3"}`
+	before := a.revision()
+	for query, events := range map[string]string{
+		"":                       gone,
+		"?dry_run=true":          gone,
+		"?force=true&reason=now": gone,
+		"?confirm_within=60s":    gone + `,{"kind":"link.removed","a":"r2","b":"r3"}`,
+	} {
+		r := a.do("POST", "/v1/commits"+query, `{"events":[`+events+`]}`)
+		if r.Code != 400 || !strings.Contains(r.Body, "events[0].router") || !strings.Contains(r.Body, "routes of its own to 1 destinations") || a.revision() != before {
+			t.Errorf("%q: %d %s", query, r.Code, r.Body)
+		}
+	}
+	a.must("POST", "/v1/commits", `{"events":[`+gone+`,{"kind":"link.removed","a":"r2","b":"r3"},{"kind":"route.withdrawn","router":"r3","destination":"10.3.0.0/16","next_hop":"192.0.2.3"}]}`)
+	if r := a.do("GET", "/v1/routers/r3", ""); r.Code != 404 {
+		t.Errorf("%d %s", r.Code, r.Body)
 	}
 }

@@ -3,8 +3,8 @@ package service
 import (
 	"context"
 	"fmt"
-	"strings"
 
+	"dvr/controller/appender"
 	"dvr/eventlog"
 	"dvr/projector"
 )
@@ -34,7 +34,7 @@ func (o *setLinkState) Decide(st *projector.State) ([]eventlog.Event, error) {
 		return nil, err
 	}
 	if !ok {
-		return nil, fmt.Errorf("link %s: %w", linkName(o.Link), ErrNotFound)
+		return nil, fmt.Errorf("link %s: %w", appender.LinkName(o.Link), ErrNotFound)
 	}
 	if was.Down == o.Down {
 		return nil, nil
@@ -42,42 +42,4 @@ func (o *setLinkState) Decide(st *projector.State) ([]eventlog.Event, error) {
 	l := was.LinkSet
 	l.Down = o.Down
 	return []eventlog.Event{&l}, nil
-}
-
-func linkName(l eventlog.LinkID) string {
-	name := string(l.A) + "-" + string(l.B)
-	if l.Name != "" {
-		name += " (" + l.Name + ")"
-	}
-	return name
-}
-
-// referenceNames tells what refers to a router: a few of each.
-func referenceNames(router eventlog.RouterID, r *projector.References) string {
-	const most = 5
-	var parts []string
-	list := func(one, many string, names []string) {
-		switch n := len(names); {
-		case n == 1:
-			parts = append(parts, one+" "+names[0])
-		case n > most:
-			parts = append(parts, fmt.Sprintf("%s %s and %d more", many, strings.Join(names[:most], ", "), n-most))
-		case n > 1:
-			parts = append(parts, many+" "+strings.Join(names, ", "))
-		}
-	}
-	links := make([]string, len(r.Links))
-	for i, l := range r.Links {
-		links[i] = linkName(l)
-	}
-	list("link", "links", links)
-	if r.Routes {
-		what := "routes of its own"
-		if r.Destinations > 0 {
-			what = fmt.Sprintf("routes of its own to %d destinations", r.Destinations)
-		}
-		parts = append(parts, fmt.Sprintf("%s (GET /v1/routes?router=%s)", what, router))
-	}
-	list("guard or freeze", "guards and freezes", r.Guards)
-	return strings.Join(parts, ", ")
 }
