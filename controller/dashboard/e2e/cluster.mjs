@@ -1,9 +1,9 @@
 // A real cluster for the tests: a launcher with one or more nodes, on ports of its own, and a browser.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { chromium } from 'playwright-core';
 
 const root = new URL('../../../', import.meta.url).pathname;
@@ -17,6 +17,11 @@ export function missing() {
   if (why && process.env.DVR_REQUIRE_BINARIES) throw new Error(why);
   return why;
 }
+missing.planes = () => {
+  const why = existsSync(join(dirname(binary), 'dvr-dataplane')) ? '' : `dvr-dataplane is not built beside ${binary}: make cpp`;
+  if (why && process.env.DVR_REQUIRE_BINARIES) throw new Error(why);
+  return why;
+};
 
 /** free finds n ports in a row that nobody listens on. */
 async function free(n) {
@@ -81,6 +86,13 @@ export class Cluster {
     if (r.status >= 300) throw new Error(`${method} ${path}: ${r.status} ${JSON.stringify(r.body)}`);
     return r.body;
   }
+  /** forwarding asks a data plane itself: the next hop, 'through' a router, or 'none'. */
+  async forwarding(router, address) {
+    const { status, body } = await this.call('GET', `/v1/lookup?address=${address}&router=${router}&source=dataplane`);
+    if (status === 404) return 'none';
+    if (status !== 200) throw new Error(JSON.stringify(body));
+    return body.next_hops.map((h) => (h.via ? `through ${h.via}` : h.next_hop)).join(', ') || 'none';
+  }
   async stop() {
     this.process.kill('SIGTERM');
     await new Promise((done) => (this.process.exitCode !== null ? done() : this.process.once('exit', done)));
@@ -124,6 +136,13 @@ export class Browser {
     await page.evaluate(`${axe}; undefined`); // past the policy, which forbids it to the page itself
     const found = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] }));
     return found.violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(' | ')}`.slice(0, 900));
+  }
+  /** shoot keeps a picture to look at, where a folder for them is named. */
+  async shoot(page, name) {
+    const folder = process.env.DVR_SCREENSHOTS;
+    if (!folder) return;
+    mkdirSync(folder, { recursive: true });
+    await page.screenshot({ path: `${folder}/${name}.png` });
   }
   async stop() {
     await this.chromium.close();

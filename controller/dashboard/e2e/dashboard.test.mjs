@@ -1,6 +1,5 @@
 // The dashboard in a real browser against a real cluster: every page, every action through to its effect.
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { Browser, Cluster, eventually, missing } from './cluster.mjs';
 
@@ -49,7 +48,7 @@ describe('dashboard', { skip: skip || false }, () => {
     await page.getByText('2 routes').waitFor();
     await button('Add a route').click();
     await dialog().getByLabel('Destination').fill('10.9.0.1/16');
-    await dialog().getByLabel('Next hop').fill('192.168.9.1');
+    await dialog().getByLabel('Next hop', { exact: true }).fill('192.168.9.1');
     await button('Add', dialog()).click();
     await dialog().getByText('has host bits set; the prefix is 10.9.0.0/16').waitFor();
     assert.equal(await dialog().getByLabel('Destination').getAttribute('aria-invalid'), 'true');
@@ -205,10 +204,7 @@ describe('dashboard', { skip: skip || false }, () => {
         for (const v of await browser.violations(p)) found.push(`${name} ${look}: ${v}`);
         const wide = await p.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         if (wide > 0) found.push(`${name} ${look}: ${wide} pixels wider than the screen`);
-        if (shots) {
-          mkdirSync(shots, { recursive: true });
-          await p.screenshot({ path: `${shots}/${name}-${look}.png` });
-        }
+        await browser.shoot(p, `${name}-${look}`);
       }
       await p.context().close();
     }

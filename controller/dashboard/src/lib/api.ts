@@ -24,9 +24,11 @@ export interface Answer<T> {
   etag: string;
   cursor: string;
   stale: boolean;
+  /** By the clock of who answered, Unix milliseconds, whole seconds; 0 where it did not say. */
+  date: number;
 }
 
-type Params = Record<string, string | number | boolean | null | undefined>;
+export type Params = Record<string, string | number | boolean | null | undefined>;
 
 export function query(params: Params = {}): string {
   const q = new URLSearchParams();
@@ -51,7 +53,7 @@ async function once<T>(url: string, init: RequestInit): Promise<Answer<T>> {
   if (!r.ok) throw await problemOf(r);
   const h = r.headers;
   const body = r.status === 204 ? (undefined as T) : ((await r.json()) as T);
-  return { body, etag: h.get('ETag') ?? '', cursor: h.get('DVR-Next-Cursor') ?? '', stale: h.get('DVR-Stale') === 'true' };
+  return { body, etag: h.get('ETag') ?? '', cursor: h.get('DVR-Next-Cursor') ?? '', stale: h.get('DVR-Stale') === 'true', date: Date.parse(h.get('Date') ?? '') || 0 };
 }
 
 const offline = (e: unknown) => e instanceof TypeError || (e instanceof Problem && (e.slug === 'offline' || e.slug === 'starting'));
@@ -77,21 +79,23 @@ export interface Sending {
   params?: Params;
   body?: unknown;
   headers?: Record<string, string>;
+  signal?: AbortSignal;
 }
 
 /**
  * Changes. It is sent once: every change has an Idempotency-Key, and a node that is known to be gone is not
  * asked, but what went wrong on the way is for the person to see.
  */
-export async function send<T>(method: 'PUT' | 'POST' | 'DELETE', path: string, { params, body, headers }: Sending = {}): Promise<Answer<T>> {
+export async function send<T>(method: 'PUT' | 'POST' | 'DELETE', path: string, { params, body, headers, signal }: Sending = {}): Promise<Answer<T>> {
   await session.ready;
   const node = session.pick([]);
   if (node === null) throw unreachable('No node');
   const h: Record<string, string> = { 'X-DVR-Actor': session.actor, 'Idempotency-Key': key(), ...headers };
   if (body !== undefined) h['Content-Type'] = 'application/json';
   try {
-    return await once<T>(session.base(node) + path + query(params), { method, headers: h, body: body === undefined ? undefined : JSON.stringify(body) });
+    return await once<T>(session.base(node) + path + query(params), { method, headers: h, body: body === undefined ? undefined : JSON.stringify(body), signal });
   } catch (e) {
+    if (signal?.aborted) throw e;
     throw e instanceof TypeError ? unreachable(node ? `Node ${node}` : 'The node') : e;
   }
 }

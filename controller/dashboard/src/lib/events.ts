@@ -46,6 +46,22 @@ export function describe(e: Event): Described {
       return { verb: 'key', tone: 'good', about: text(e.key), rest: `= ${text(e.value).slice(0, 120)}`, where: ['/kv', { key: text(e.key) }] };
     case 'key.deleted':
       return { verb: 'key deleted', tone: 'bad', about: text(e.key), rest: '', where: ['/kv', { key: text(e.key) }] };
+    case 'nexthop.observed':
+      return { verb: `next hop seen ${text(e.state)}`, tone: e.state === 'up' ? 'good' : 'warn', about: text(e.next_hop ?? e.address), rest: `by ${text(e.router)}` };
+    case 'confirmation.opened':
+      return { verb: 'to be confirmed', tone: 'warn', about: '', rest: 'it undoes itself unless it is confirmed' };
+    case 'confirmation.confirmed':
+      return { verb: 'confirmed', tone: 'good', about: `commit ${text(e.revision)}`, rest: '', where: ['/history', { revision: text(e.revision) }] };
+    case 'confirmation.undone':
+      return { verb: 'undone', tone: 'bad', about: `commit ${text(e.revision)}`, rest: 'nobody confirmed it', where: ['/history', { revision: text(e.revision) }] };
+    case 'guard.set':
+      return { verb: 'guard', tone: 'good', about: text(e.name), rest: text(e.type) };
+    case 'guard.removed':
+      return { verb: 'guard removed', tone: 'bad', about: text(e.name), rest: '' };
+    case 'freeze.set':
+      return { verb: 'freeze', tone: 'warn', about: text(e.name), rest: '' };
+    case 'freeze.removed':
+      return { verb: 'freeze ended', tone: 'good', about: text(e.name), rest: '' };
   }
   const rest = Object.entries(e)
     .filter(([k]) => k !== 'kind')

@@ -24,6 +24,14 @@ export function ago(ms: number): string {
   return `${Math.floor(s / 86400)} d`;
 }
 
+/** What is left of a countdown: 4:05, 1:04:05. */
+export function left(ms: number): string {
+  const s = Math.max(0, Math.ceil(ms / 1000));
+  const h = Math.floor(s / 3600);
+  const rest = `${h ? pad(Math.floor(s / 60) % 60) : Math.floor(s / 60)}:${pad(s % 60)}`;
+  return h ? `${h}:${rest}` : rest;
+}
+
 const pad = (n: number, width = 2) => String(n).padStart(width, '0');
 
 export function clock(t: Date, utc: boolean): string {
