@@ -37,7 +37,7 @@ demo-network: build ## eight routers whose kernels forward pings, three nodes: c
 	@go test -c -o build/demo-network ./cmd/internal/e2e
 	@cd cmd/internal/e2e && DVR_DEMO=1 DVR_REQUIRE_BINARIES=1 ../../../build/demo-network -test.run '^TestNetwork$$'
 
-build: cpp ## binaries in bin/, the dashboard within (installs npm and the C++ toolchain where they are missing)
+build: cpp ## binaries in bin/, the dashboard within (installs Node and the C++ toolchain where they are missing)
 	@$(MAKE) --no-print-directory dashboard || echo "the dashboard could not be built: bin/dvr goes without it and says so at /"
 	@$(MAKE) --no-print-directory go
 

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # toolchain.sh: installs what DVR's builds need beyond Go, git and make, from Debian's own packages.
 #
-#   deploy/toolchain.sh [build] [dashboard] [browser] [test] [robustness] [bench] [lint]     what to prepare for; build is always included
+#   deploy/toolchain.sh [build] [dashboard] [npm] [browser] [test] [robustness] [bench] [lint]     what to prepare for; build by default
 #
 #   build  the C++ data plane: compiler, CMake, gRPC, protobuf, spdlog, CLI11, GoogleTest, benchmark
-#   dashboard  npm, where there is none
+#   dashboard  Node, where there is none
+#   npm    npm the slow way: 376 packages (see deploy/dashboard.sh)
 #   browser  Chromium, which runs the tests of the dashboard
+#   test, robustness, bench and lint include build:
 #   test   the second compiler with its sanitizers and libFuzzer, the tools that the tests call, and Chromium for the dashboard's
 #   robustness  namespaces, packet filters and strace, which make the faults
 #   bench  strace, which slows fdatasync down; DPDK, whose rte_fib is the lookup engine's peer; iproute2, the kernel sink's; zstd for the tables
@@ -15,30 +17,33 @@
 # (or newer) and its package mirror. Exit status: 0 everything is there, 1 it could not be installed, 2 wrong usage.
 set -euo pipefail
 
-usage() { sed -n '2,16s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,18s/^# \{0,1\}//p' "$0"; }
 die() { printf 'toolchain: %s\n' "$*" >&2; exit 1; }
 
 build=(
   cmake g++ libbenchmark-dev libcli11-dev libfmt-dev libgrpc++-dev libgtest-dev libmnl-dev libprotobuf-dev libspdlog-dev
   ninja-build protobuf-compiler protobuf-compiler-grpc
 )
-dashboard=(npm)
+dashboard=(nodejs)
+npm=(npm)
 browser=(chromium)
 test=(clang-19 etcd-client iproute2 iptables libclang-rt-19-dev nftables procps zstd)
 robustness=(iproute2 iptables nftables strace)
 bench=(iproute2 libdpdk-dev pkg-config strace zstd)
 lint=(clang-19 clang-format-19)
 
-wanted=("${build[@]}")
+wanted=()
+(($#)) || set -- build
 for what in "$@"; do
   case $what in
-    build) ;;
-    dashboard) command -v npm >/dev/null || wanted+=("${dashboard[@]}") ;;
+    dashboard) wanted+=("${dashboard[@]}") ;;
+    npm) wanted+=("${npm[@]}") ;;
     browser) wanted+=("${browser[@]}") ;;
-    test) wanted+=("${test[@]}") ;;
-    robustness) wanted+=("${robustness[@]}") ;;
-    bench) wanted+=("${bench[@]}") ;;
-    lint) wanted+=("${lint[@]}") ;;
+    build) wanted+=("${build[@]}") ;;
+    test) wanted+=("${build[@]}" "${test[@]}") ;;
+    robustness) wanted+=("${build[@]}" "${robustness[@]}") ;;
+    bench) wanted+=("${build[@]}" "${bench[@]}") ;;
+    lint) wanted+=("${build[@]}" "${lint[@]}") ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
   esac
