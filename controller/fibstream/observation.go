@@ -17,6 +17,17 @@ type Down struct {
 	Since     time.Time
 }
 
+// Repair is something that others changed in a sink and the data plane set right.
+type Repair struct {
+	Time   time.Time // when the data plane did it
+	Prefix string    // one of them; empty: none by itself
+	Cause  string
+	Count  uint64 // prefixes
+}
+
+// maxRepairs is how many are kept of a data plane, the newest.
+const maxRepairs = 32
+
 // maxDown bounds what is kept of a data plane's interfaces, and of what is down.
 const maxDown = 1024
 
@@ -41,6 +52,12 @@ func (p *plane) observe(o *fibpb.Observation) {
 		if d.NextHop, ok = netip.AddrFromSlice(k.NextHop.GetAddress()); !ok {
 			return
 		}
+	case *fibpb.Observation_Repair_:
+		if n := len(p.repairs); n >= maxRepairs {
+			p.repairs = slices.Clone(p.repairs[n-maxRepairs+1:])
+		}
+		p.repairs = append(p.repairs, Repair{when(o), cut(k.Repair.GetPrefix()), cut(k.Repair.GetCause()), k.Repair.GetCount()})
+		return
 	default:
 		return
 	}
@@ -50,8 +67,12 @@ func (p *plane) observe(o *fibpb.Observation) {
 		if p.down == nil {
 			p.down = map[Down]time.Time{}
 		}
-		p.down[d] = time.UnixMilli(int64(min(o.GetTimeMs(), 1<<52)))
+		p.down[d] = when(o)
 	}
+}
+
+func when(o *fibpb.Observation) time.Time {
+	return time.UnixMilli(int64(min(o.GetTimeMs(), 1<<52)))
 }
 
 func (p *plane) listDown() []Down {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"dvr/controller/fibpb"
 	"dvr/controller/fibstream/fibtest"
@@ -84,5 +85,31 @@ func TestObservationsAndStreams(t *testing.T) {
 	want := "r1 true, r1 sees w0, r1 sees w1, r1 sees w0, r1 sees w0, r1 sees w0, r1 sees w0, r1 true, r1 sees w1, r1 false"
 	if got := strings.Join(told, ", "); got != want {
 		t.Errorf("told\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestRepairsAreKept: the newest, in order, also when the data plane connects again.
+func TestRepairsAreKept(t *testing.T) {
+	arrived := make(chan struct{}, maxRepairs+3)
+	h := start(t, newSource(t, logA, 1), Options{OnObservation: func(eventlog.RouterID, *fibpb.Observation) { arrived <- struct{}{} }})
+	p := fibtest.NewPlane("r1", "one")
+	for range 2 {
+		stream, err := p.Connect(h.ctx, h.dial(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range maxRepairs + 3 {
+			err := stream.Send(observation(&fibpb.Observation{TimeMs: uint64(i), What: &fibpb.Observation_Repair_{
+				Repair: &fibpb.Observation_Repair{Prefix: fmt.Sprintf("10.%d.0.0/16", i), Cause: "removed by 4711", Count: 2},
+			}}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			<-arrived
+		}
+		got := h.server.List()[0].Repairs
+		if len(got) != maxRepairs || got[0] != (Repair{time.UnixMilli(3), "10.3.0.0/16", "removed by 4711", 2}) || got[maxRepairs-1].Prefix != fmt.Sprintf("10.%d.0.0/16", maxRepairs+2) {
+			t.Errorf("kept: %v", got)
+		}
 	}
 }

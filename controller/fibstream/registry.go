@@ -30,7 +30,8 @@ type DataPlane struct {
 	Failed      uint64 // entries that sinks could not install
 	Sinks       []Sink // sorted by name
 	Counters    map[string]uint64
-	Down        []Down // what it sees down, sorted
+	Down        []Down   // what it sees down, sorted
+	Repairs     []Repair // the last 32, the newest last
 }
 
 // Sink is a sink as its data plane reported it last.
@@ -70,6 +71,7 @@ type plane struct {
 	counters  map[string]uint64
 	up        map[string]bool // interfaces that were seen up on this stream
 	down      map[Down]time.Time
+	repairs   []Repair
 
 	// What a gone instance acked last, until keepUntil.
 	keep      *projector.FIB
@@ -343,7 +345,7 @@ func (p *plane) describe(head eventlog.Position) DataPlane {
 	d := DataPlane{
 		Router: p.router, Instance: p.instance, Version: p.version,
 		Connected: p.session != nil, Since: p.since, Position: p.position,
-		DigestEqual: p.equal, Deviates: p.deviates, Counters: maps.Clone(p.counters), Down: p.listDown(),
+		DigestEqual: p.equal, Deviates: p.deviates, Counters: maps.Clone(p.counters), Down: p.listDown(), Repairs: slices.Clone(p.repairs),
 	}
 	switch {
 	case p.position.LogID != head.LogID:

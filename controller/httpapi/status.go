@@ -290,6 +290,24 @@ func downs(e object, list []fibstream.Down) {
 	e.endList()
 }
 
+// repairs writes what a data plane set right last.
+func repairs(e object, list []fibstream.Repair) {
+	if len(list) == 0 {
+		return
+	}
+	e.list("repairs")
+	for _, r := range list {
+		x := e.object()
+		x.time("time", r.Time)
+		x.optional("prefix", r.Prefix)
+		x.str("cause", r.Cause)
+		x.uint("count", r.Count)
+		x.end()
+		e.next()
+	}
+	e.endList()
+}
+
 func (s *Server) dataPlanes(c echo.Context) error {
 	v, err := s.view(c, freshParams)
 	if err != nil {
@@ -320,6 +338,7 @@ func (s *Server) dataPlanes(c echo.Context) error {
 		e.optional("version", d.Version)
 		sinkStates(e, d.SinkStates)
 		downs(e, d.Down)
+		repairs(e, d.Repairs)
 		e.key("counters")
 		counters(b, d.Counters)
 		e.end()

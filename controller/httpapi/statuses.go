@@ -113,8 +113,12 @@ func (s *Server) samplePlanes(ctx context.Context) (*sample, error) {
 	return out, nil
 }
 
+// forwarded are the counters that are told with each change of theirs, which data planes
+// report every few seconds.
+var forwarded = []string{"lookups", "packets", "bytes"}
+
 // planeStatus puts what of a data plane is worth to be told when it changes:
-// no counters.
+// of its counters what it forwards.
 func planeStatus(b *buffer, d *service.DataPlane) {
 	o := b.object()
 	o.str("router", string(d.Router))
@@ -128,6 +132,11 @@ func planeStatus(b *buffer, d *service.DataPlane) {
 	o.uint("failed", d.Failed)
 	o.time("since", d.Since)
 	o.optional("version", d.Version)
+	for _, name := range forwarded {
+		if n := d.Counters[name]; n > 0 {
+			o.uint(name, n)
+		}
+	}
 	o.end()
 }
 

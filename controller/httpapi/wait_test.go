@@ -141,6 +141,25 @@ func TestWaitInstalledTellsFailures(t *testing.T) {
 	}
 }
 
+// TestRepairsAreTold: with their cause, the newest last.
+func TestRepairsAreTold(t *testing.T) {
+	a := newAPI(t)
+	_, stream := a.attach("r1")
+	for i, r := range []*fibpb.Observation_Repair{{Prefix: "10.1.0.0/16", Cause: "removed", Count: 1}, {Cause: "flushed", Count: 40}} {
+		if err := stream.Send(&fibpb.DataPlaneMessage{Kind: &fibpb.DataPlaneMessage_Observation{Observation: &fibpb.Observation{
+			TimeMs: uint64(1000 * i), What: &fibpb.Observation_Repair_{Repair: r},
+		}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	go func() { _ = stream.Run() }()
+	a.must("POST", "/routes?wait=installed&timeout=5s", `{"destination":"10.1.0.0/16","next_hop":"192.0.2.1"}`) // acked behind them
+	want := `"repairs":[{"time":"1970-01-01T00:00:00.000Z","prefix":"10.1.0.0/16","cause":"removed","count":1},{"time":"1970-01-01T00:00:01.000Z","cause":"flushed","count":40}]`
+	if got := a.must("GET", "/v1/dataplanes", "").Body; !strings.Contains(got, want) {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
 func TestAuditOfADataPlane(t *testing.T) {
 	a := newAPI(t)
 	p := a.connect("r1")

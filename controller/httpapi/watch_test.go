@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"dvr/controller/fibpb"
 	"dvr/eventlog"
 	"dvr/projector"
 )
@@ -300,7 +301,7 @@ func TestWatchOfWhatIsNotInTheLog(t *testing.T) {
 	a.server.heartbeat = 50 * time.Millisecond
 	address := a.serve()
 	a.must("PUT", "/v1/routers/r1", `{}`)
-	p, run := a.attach("r1")
+	_, run := a.attach("r1")
 	go func() { _ = run.Run() }()
 	w := watch(t, address+"/v1/watch?kinds=dataplanes,nodes&router=r1")
 	for {
@@ -309,7 +310,17 @@ func TestWatchOfWhatIsNotInTheLog(t *testing.T) {
 			break
 		}
 	}
-	_ = p
+	if err := run.Send(&fibpb.DataPlaneMessage{Kind: &fibpb.DataPlaneMessage_Counters{Counters: &fibpb.Counters{Lookups: 7, Packets: 9, ResidentBytes: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if e := w.must(); e.kind == "dataplanes" && e.data["lookups"] == 7.0 {
+			if e.data["packets"] != 9.0 || e.data["bytes"] != nil || e.data["resident_bytes"] != nil {
+				t.Errorf("forwarded: %v", e.data)
+			}
+			break
+		}
+	}
 	run.Cut()
 	for {
 		if e := w.must(); e.kind == "dataplanes" && e.data["connected"] == false {

@@ -112,7 +112,7 @@ func (x *Exchange) listHere() []*peerpb.DataPlane {
 		out = append(out, &peerpb.DataPlane{
 			Router: string(d.Router), Instance: d.Instance, Version: d.Version, Sinks: d.Sinks, Connected: d.Connected,
 			Position: wirePosition(d.Position), Lag: d.Lag, DigestEqual: d.DigestEqual, Deviates: d.Deviates, Failed: d.Failed,
-			SinceMs: d.Since.UnixMilli(), Counters: d.Counters, SinkStates: wireSinks(d.SinkStates), Down: wireDown(d.Down),
+			SinceMs: d.Since.UnixMilli(), Counters: d.Counters, SinkStates: wireSinks(d.SinkStates), Down: wireDown(d.Down), Repairs: wireRepairs(d.Repairs),
 		})
 	}
 	return out
@@ -145,8 +145,24 @@ func fromWire(d *peerpb.DataPlane, node string) service.DataPlane {
 		Router: eventlog.RouterID(d.GetRouter()), Instance: d.GetInstance(), Node: node, Version: d.GetVersion(), Sinks: d.GetSinks(),
 		Connected: d.GetConnected(), Position: position(d.GetPosition()), Lag: d.GetLag(), DigestEqual: d.GetDigestEqual(),
 		Deviates: d.GetDeviates(), Failed: d.GetFailed(), Since: time.UnixMilli(d.GetSinceMs()), Counters: d.GetCounters(),
-		SinkStates: sinksOf(d.GetSinkStates()), Down: downOf(d.GetDown()),
+		SinkStates: sinksOf(d.GetSinkStates()), Down: downOf(d.GetDown()), Repairs: repairsOf(d.GetRepairs()),
 	}
+}
+
+func wireRepairs(list []fibstream.Repair) []*peerpb.Repair {
+	out := make([]*peerpb.Repair, len(list))
+	for i, r := range list {
+		out[i] = &peerpb.Repair{TimeMs: r.Time.UnixMilli(), Prefix: r.Prefix, Cause: r.Cause, Count: r.Count}
+	}
+	return out
+}
+
+func repairsOf(list []*peerpb.Repair) []fibstream.Repair {
+	out := make([]fibstream.Repair, len(list))
+	for i, r := range list {
+		out[i] = fibstream.Repair{Time: time.UnixMilli(r.GetTimeMs()), Prefix: r.GetPrefix(), Cause: r.GetCause(), Count: r.GetCount()}
+	}
+	return out
 }
 
 func wireDown(list []fibstream.Down) []*peerpb.Down {

@@ -547,6 +547,7 @@ type DataPlane struct {
 	Counters      map[string]uint64      `protobuf:"bytes,12,rep,name=counters,proto3" json:"counters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	SinkStates    []*SinkState           `protobuf:"bytes,13,rep,name=sink_states,json=sinkStates,proto3" json:"sink_states,omitempty"`
 	Down          []*Down                `protobuf:"bytes,14,rep,name=down,proto3" json:"down,omitempty"`
+	Repairs       []*Repair              `protobuf:"bytes,15,rep,name=repairs,proto3" json:"repairs,omitempty"` // the last, the newest last
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -679,6 +680,81 @@ func (x *DataPlane) GetDown() []*Down {
 	return nil
 }
 
+func (x *DataPlane) GetRepairs() []*Repair {
+	if x != nil {
+		return x.Repairs
+	}
+	return nil
+}
+
+type Repair struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TimeMs        int64                  `protobuf:"varint,1,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"` // Unix
+	Prefix        string                 `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Cause         string                 `protobuf:"bytes,3,opt,name=cause,proto3" json:"cause,omitempty"`
+	Count         uint64                 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Repair) Reset() {
+	*x = Repair{}
+	mi := &file_peer_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Repair) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Repair) ProtoMessage() {}
+
+func (x *Repair) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Repair.ProtoReflect.Descriptor instead.
+func (*Repair) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Repair) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
+}
+
+func (x *Repair) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *Repair) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
+func (x *Repair) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 type Down struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Interface     string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
@@ -690,7 +766,7 @@ type Down struct {
 
 func (x *Down) Reset() {
 	*x = Down{}
-	mi := &file_peer_proto_msgTypes[10]
+	mi := &file_peer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -702,7 +778,7 @@ func (x *Down) String() string {
 func (*Down) ProtoMessage() {}
 
 func (x *Down) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[10]
+	mi := &file_peer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -715,7 +791,7 @@ func (x *Down) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Down.ProtoReflect.Descriptor instead.
 func (*Down) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{10}
+	return file_peer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Down) GetInterface() string {
@@ -754,7 +830,7 @@ type SinkState struct {
 
 func (x *SinkState) Reset() {
 	*x = SinkState{}
-	mi := &file_peer_proto_msgTypes[11]
+	mi := &file_peer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -766,7 +842,7 @@ func (x *SinkState) String() string {
 func (*SinkState) ProtoMessage() {}
 
 func (x *SinkState) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[11]
+	mi := &file_peer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -779,7 +855,7 @@ func (x *SinkState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SinkState.ProtoReflect.Descriptor instead.
 func (*SinkState) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{11}
+	return file_peer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SinkState) GetName() string {
@@ -844,7 +920,7 @@ type InstalledRequest struct {
 
 func (x *InstalledRequest) Reset() {
 	*x = InstalledRequest{}
-	mi := &file_peer_proto_msgTypes[12]
+	mi := &file_peer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -856,7 +932,7 @@ func (x *InstalledRequest) String() string {
 func (*InstalledRequest) ProtoMessage() {}
 
 func (x *InstalledRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[12]
+	mi := &file_peer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -869,7 +945,7 @@ func (x *InstalledRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstalledRequest.ProtoReflect.Descriptor instead.
 func (*InstalledRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{12}
+	return file_peer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *InstalledRequest) GetFirst() uint64 {
@@ -912,7 +988,7 @@ type Installation struct {
 
 func (x *Installation) Reset() {
 	*x = Installation{}
-	mi := &file_peer_proto_msgTypes[13]
+	mi := &file_peer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -924,7 +1000,7 @@ func (x *Installation) String() string {
 func (*Installation) ProtoMessage() {}
 
 func (x *Installation) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[13]
+	mi := &file_peer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -937,7 +1013,7 @@ func (x *Installation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Installation.ProtoReflect.Descriptor instead.
 func (*Installation) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{13}
+	return file_peer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Installation) GetInstalled() []string {
@@ -980,7 +1056,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_peer_proto_msgTypes[14]
+	mi := &file_peer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -992,7 +1068,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[14]
+	mi := &file_peer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1005,7 +1081,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{14}
+	return file_peer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Failure) GetRouter() string {
@@ -1046,7 +1122,7 @@ type LookupRequest struct {
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_peer_proto_msgTypes[15]
+	mi := &file_peer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1058,7 +1134,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[15]
+	mi := &file_peer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1071,7 +1147,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{15}
+	return file_peer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LookupRequest) GetRouter() string {
@@ -1101,7 +1177,7 @@ type LookupReply struct {
 
 func (x *LookupReply) Reset() {
 	*x = LookupReply{}
-	mi := &file_peer_proto_msgTypes[16]
+	mi := &file_peer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1189,7 @@ func (x *LookupReply) String() string {
 func (*LookupReply) ProtoMessage() {}
 
 func (x *LookupReply) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[16]
+	mi := &file_peer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1202,7 @@ func (x *LookupReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupReply.ProtoReflect.Descriptor instead.
 func (*LookupReply) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{16}
+	return file_peer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LookupReply) GetError() []byte {
@@ -1174,7 +1250,7 @@ type AuditRequest struct {
 
 func (x *AuditRequest) Reset() {
 	*x = AuditRequest{}
-	mi := &file_peer_proto_msgTypes[17]
+	mi := &file_peer_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1186,7 +1262,7 @@ func (x *AuditRequest) String() string {
 func (*AuditRequest) ProtoMessage() {}
 
 func (x *AuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[17]
+	mi := &file_peer_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1199,7 +1275,7 @@ func (x *AuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRequest.ProtoReflect.Descriptor instead.
 func (*AuditRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{17}
+	return file_peer_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AuditRequest) GetRouter() string {
@@ -1219,7 +1295,7 @@ type AuditReply struct {
 
 func (x *AuditReply) Reset() {
 	*x = AuditReply{}
-	mi := &file_peer_proto_msgTypes[18]
+	mi := &file_peer_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1231,7 +1307,7 @@ func (x *AuditReply) String() string {
 func (*AuditReply) ProtoMessage() {}
 
 func (x *AuditReply) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[18]
+	mi := &file_peer_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1244,7 +1320,7 @@ func (x *AuditReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditReply.ProtoReflect.Descriptor instead.
 func (*AuditReply) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{18}
+	return file_peer_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AuditReply) GetError() []byte {
@@ -1275,7 +1351,7 @@ type SinkAudit struct {
 
 func (x *SinkAudit) Reset() {
 	*x = SinkAudit{}
-	mi := &file_peer_proto_msgTypes[19]
+	mi := &file_peer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1363,7 @@ func (x *SinkAudit) String() string {
 func (*SinkAudit) ProtoMessage() {}
 
 func (x *SinkAudit) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[19]
+	mi := &file_peer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1376,7 @@ func (x *SinkAudit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SinkAudit.ProtoReflect.Descriptor instead.
 func (*SinkAudit) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{19}
+	return file_peer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SinkAudit) GetName() string {
@@ -1356,7 +1432,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_peer_proto_msgTypes[20]
+	mi := &file_peer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +1444,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[20]
+	mi := &file_peer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +1457,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{20}
+	return file_peer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Difference) GetPrefix() string {
@@ -1418,7 +1494,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_peer_proto_msgTypes[21]
+	mi := &file_peer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1430,7 +1506,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[21]
+	mi := &file_peer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1443,7 +1519,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{21}
+	return file_peer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *NextHop) GetType() uint32 {
@@ -1519,7 +1595,7 @@ const file_peer_proto_rawDesc = "" +
 	"\x0fDataPlanesReply\x126\n" +
 	"\n" +
 	"dataplanes\x18\x01 \x03(\v2\x16.dvr.peer.v1.DataPlaneR\n" +
-	"dataplanes\"\xa3\x04\n" +
+	"dataplanes\"\xd2\x04\n" +
 	"\tDataPlane\x12\x16\n" +
 	"\x06router\x18\x01 \x01(\tR\x06router\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x18\n" +
@@ -1536,10 +1612,16 @@ const file_peer_proto_rawDesc = "" +
 	"\bcounters\x18\f \x03(\v2$.dvr.peer.v1.DataPlane.CountersEntryR\bcounters\x127\n" +
 	"\vsink_states\x18\r \x03(\v2\x16.dvr.peer.v1.SinkStateR\n" +
 	"sinkStates\x12%\n" +
-	"\x04down\x18\x0e \x03(\v2\x11.dvr.peer.v1.DownR\x04down\x1a;\n" +
+	"\x04down\x18\x0e \x03(\v2\x11.dvr.peer.v1.DownR\x04down\x12-\n" +
+	"\arepairs\x18\x0f \x03(\v2\x13.dvr.peer.v1.RepairR\arepairs\x1a;\n" +
 	"\rCountersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"Z\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"e\n" +
+	"\x06Repair\x12\x17\n" +
+	"\atime_ms\x18\x01 \x01(\x03R\x06timeMs\x12\x16\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
+	"\x05cause\x18\x03 \x01(\tR\x05cause\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\x04R\x05count\"Z\n" +
 	"\x04Down\x12\x1c\n" +
 	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x19\n" +
 	"\bnext_hop\x18\x02 \x01(\fR\anextHop\x12\x19\n" +
@@ -1621,7 +1703,7 @@ func file_peer_proto_rawDescGZIP() []byte {
 	return file_peer_proto_rawDescData
 }
 
-var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_peer_proto_goTypes = []any{
 	(*Frame)(nil),             // 0: dvr.peer.v1.Frame
 	(*Introduction)(nil),      // 1: dvr.peer.v1.Introduction
@@ -1633,19 +1715,20 @@ var file_peer_proto_goTypes = []any{
 	(*DataPlanesRequest)(nil), // 7: dvr.peer.v1.DataPlanesRequest
 	(*DataPlanesReply)(nil),   // 8: dvr.peer.v1.DataPlanesReply
 	(*DataPlane)(nil),         // 9: dvr.peer.v1.DataPlane
-	(*Down)(nil),              // 10: dvr.peer.v1.Down
-	(*SinkState)(nil),         // 11: dvr.peer.v1.SinkState
-	(*InstalledRequest)(nil),  // 12: dvr.peer.v1.InstalledRequest
-	(*Installation)(nil),      // 13: dvr.peer.v1.Installation
-	(*Failure)(nil),           // 14: dvr.peer.v1.Failure
-	(*LookupRequest)(nil),     // 15: dvr.peer.v1.LookupRequest
-	(*LookupReply)(nil),       // 16: dvr.peer.v1.LookupReply
-	(*AuditRequest)(nil),      // 17: dvr.peer.v1.AuditRequest
-	(*AuditReply)(nil),        // 18: dvr.peer.v1.AuditReply
-	(*SinkAudit)(nil),         // 19: dvr.peer.v1.SinkAudit
-	(*Difference)(nil),        // 20: dvr.peer.v1.Difference
-	(*NextHop)(nil),           // 21: dvr.peer.v1.NextHop
-	nil,                       // 22: dvr.peer.v1.DataPlane.CountersEntry
+	(*Repair)(nil),            // 10: dvr.peer.v1.Repair
+	(*Down)(nil),              // 11: dvr.peer.v1.Down
+	(*SinkState)(nil),         // 12: dvr.peer.v1.SinkState
+	(*InstalledRequest)(nil),  // 13: dvr.peer.v1.InstalledRequest
+	(*Installation)(nil),      // 14: dvr.peer.v1.Installation
+	(*Failure)(nil),           // 15: dvr.peer.v1.Failure
+	(*LookupRequest)(nil),     // 16: dvr.peer.v1.LookupRequest
+	(*LookupReply)(nil),       // 17: dvr.peer.v1.LookupReply
+	(*AuditRequest)(nil),      // 18: dvr.peer.v1.AuditRequest
+	(*AuditReply)(nil),        // 19: dvr.peer.v1.AuditReply
+	(*SinkAudit)(nil),         // 20: dvr.peer.v1.SinkAudit
+	(*Difference)(nil),        // 21: dvr.peer.v1.Difference
+	(*NextHop)(nil),           // 22: dvr.peer.v1.NextHop
+	nil,                       // 23: dvr.peer.v1.DataPlane.CountersEntry
 }
 var file_peer_proto_depIdxs = []int32{
 	1,  // 0: dvr.peer.v1.Frame.introduction:type_name -> dvr.peer.v1.Introduction
@@ -1653,32 +1736,33 @@ var file_peer_proto_depIdxs = []int32{
 	3,  // 2: dvr.peer.v1.Standing.claims:type_name -> dvr.peer.v1.Claim
 	9,  // 3: dvr.peer.v1.DataPlanesReply.dataplanes:type_name -> dvr.peer.v1.DataPlane
 	6,  // 4: dvr.peer.v1.DataPlane.position:type_name -> dvr.peer.v1.Position
-	22, // 5: dvr.peer.v1.DataPlane.counters:type_name -> dvr.peer.v1.DataPlane.CountersEntry
-	11, // 6: dvr.peer.v1.DataPlane.sink_states:type_name -> dvr.peer.v1.SinkState
-	10, // 7: dvr.peer.v1.DataPlane.down:type_name -> dvr.peer.v1.Down
-	14, // 8: dvr.peer.v1.SinkState.failures:type_name -> dvr.peer.v1.Failure
-	14, // 9: dvr.peer.v1.Installation.failed:type_name -> dvr.peer.v1.Failure
-	6,  // 10: dvr.peer.v1.LookupReply.position:type_name -> dvr.peer.v1.Position
-	21, // 11: dvr.peer.v1.LookupReply.next_hops:type_name -> dvr.peer.v1.NextHop
-	19, // 12: dvr.peer.v1.AuditReply.sinks:type_name -> dvr.peer.v1.SinkAudit
-	20, // 13: dvr.peer.v1.SinkAudit.differences:type_name -> dvr.peer.v1.Difference
-	0,  // 14: dvr.peer.v1.Peer.Link:input_type -> dvr.peer.v1.Frame
-	4,  // 15: dvr.peer.v1.Peer.Announce:input_type -> dvr.peer.v1.Announcement
-	7,  // 16: dvr.peer.v1.Peer.DataPlanes:input_type -> dvr.peer.v1.DataPlanesRequest
-	12, // 17: dvr.peer.v1.Peer.WaitInstalled:input_type -> dvr.peer.v1.InstalledRequest
-	15, // 18: dvr.peer.v1.Peer.Lookup:input_type -> dvr.peer.v1.LookupRequest
-	17, // 19: dvr.peer.v1.Peer.Audit:input_type -> dvr.peer.v1.AuditRequest
-	0,  // 20: dvr.peer.v1.Peer.Link:output_type -> dvr.peer.v1.Frame
-	5,  // 21: dvr.peer.v1.Peer.Announce:output_type -> dvr.peer.v1.Announced
-	8,  // 22: dvr.peer.v1.Peer.DataPlanes:output_type -> dvr.peer.v1.DataPlanesReply
-	13, // 23: dvr.peer.v1.Peer.WaitInstalled:output_type -> dvr.peer.v1.Installation
-	16, // 24: dvr.peer.v1.Peer.Lookup:output_type -> dvr.peer.v1.LookupReply
-	18, // 25: dvr.peer.v1.Peer.Audit:output_type -> dvr.peer.v1.AuditReply
-	20, // [20:26] is the sub-list for method output_type
-	14, // [14:20] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	23, // 5: dvr.peer.v1.DataPlane.counters:type_name -> dvr.peer.v1.DataPlane.CountersEntry
+	12, // 6: dvr.peer.v1.DataPlane.sink_states:type_name -> dvr.peer.v1.SinkState
+	11, // 7: dvr.peer.v1.DataPlane.down:type_name -> dvr.peer.v1.Down
+	10, // 8: dvr.peer.v1.DataPlane.repairs:type_name -> dvr.peer.v1.Repair
+	15, // 9: dvr.peer.v1.SinkState.failures:type_name -> dvr.peer.v1.Failure
+	15, // 10: dvr.peer.v1.Installation.failed:type_name -> dvr.peer.v1.Failure
+	6,  // 11: dvr.peer.v1.LookupReply.position:type_name -> dvr.peer.v1.Position
+	22, // 12: dvr.peer.v1.LookupReply.next_hops:type_name -> dvr.peer.v1.NextHop
+	20, // 13: dvr.peer.v1.AuditReply.sinks:type_name -> dvr.peer.v1.SinkAudit
+	21, // 14: dvr.peer.v1.SinkAudit.differences:type_name -> dvr.peer.v1.Difference
+	0,  // 15: dvr.peer.v1.Peer.Link:input_type -> dvr.peer.v1.Frame
+	4,  // 16: dvr.peer.v1.Peer.Announce:input_type -> dvr.peer.v1.Announcement
+	7,  // 17: dvr.peer.v1.Peer.DataPlanes:input_type -> dvr.peer.v1.DataPlanesRequest
+	13, // 18: dvr.peer.v1.Peer.WaitInstalled:input_type -> dvr.peer.v1.InstalledRequest
+	16, // 19: dvr.peer.v1.Peer.Lookup:input_type -> dvr.peer.v1.LookupRequest
+	18, // 20: dvr.peer.v1.Peer.Audit:input_type -> dvr.peer.v1.AuditRequest
+	0,  // 21: dvr.peer.v1.Peer.Link:output_type -> dvr.peer.v1.Frame
+	5,  // 22: dvr.peer.v1.Peer.Announce:output_type -> dvr.peer.v1.Announced
+	8,  // 23: dvr.peer.v1.Peer.DataPlanes:output_type -> dvr.peer.v1.DataPlanesReply
+	14, // 24: dvr.peer.v1.Peer.WaitInstalled:output_type -> dvr.peer.v1.Installation
+	17, // 25: dvr.peer.v1.Peer.Lookup:output_type -> dvr.peer.v1.LookupReply
+	19, // 26: dvr.peer.v1.Peer.Audit:output_type -> dvr.peer.v1.AuditReply
+	21, // [21:27] is the sub-list for method output_type
+	15, // [15:21] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_peer_proto_init() }
@@ -1692,7 +1776,7 @@ func file_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peer_proto_rawDesc), len(file_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

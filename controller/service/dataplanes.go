@@ -25,7 +25,8 @@ type DataPlane struct {
 	Failed      uint64
 	Since       time.Time // connected, or lost, since
 	Counters    map[string]uint64
-	Down        []fibstream.Down // interfaces and next hops that it sees down
+	Down        []fibstream.Down   // interfaces and next hops that it sees down
+	Repairs     []fibstream.Repair // the last, the newest last
 }
 
 // DataPlanes lists the data planes of this node, sorted by router.
