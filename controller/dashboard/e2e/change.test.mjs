@@ -196,6 +196,53 @@ describe('changes', { skip: skip || false }, () => {
     assert.deepEqual((await cluster.must('GET', `/v1/commits/${await head()}`)).forced, ['core']);
   });
 
+  test('data planes: what they have, what they could not install, what they repaired', async () => {
+    const { revision } = await cluster.must('POST', '/routes?wait=installed&timeout=30s', { destination: '10.12.0.0/16', next_hop: '192.0.2.12' });
+    await browser.go(page, '/routes?destination=10.12.0.0/16');
+    await dialog().getByText('acknowledged by node1, node2, node3').waitFor();
+    await browser.go(page, '/planes');
+    for (const n of [1, 2, 3]) await page.getByRole('row', { name: new RegExp(`^node${n} in sync ${revision}`) }).waitFor();
+    for (let i = 0; i < 20; i++) await cluster.forwarding('node1', '10.12.0.1');
+    await page.getByRole('heading', { name: 'Forwarded a second' }).waitFor();
+    await page.getByRole('link', { name: 'node1', exact: true }).click();
+    await dialog().getByText('None: nobody has changed what it installed.').waitFor();
+    await button('Audit and repair').click();
+    await dialog().getByRole('region', { name: 'Audit' }).waitFor();
+
+    // Failures and repairs need a kernel: the node's answer is told to the page with some in it.
+    await page.route('**/v1/dataplanes', async (route) => {
+      const answer = await route.fetch();
+      const body = await answer.json();
+      const p = body.dataplanes.find((x) => x.router === 'node2');
+      p.sink_states.push({ name: 'kernel', entries: 7, failed: 1, repaired: 41, deviates: false, failures: [{ prefix: '10.12.0.0/16', reason: 'no such interface' }] });
+      p.repairs = [{ time: new Date().toISOString(), prefix: '10.3.0.0/16', cause: 'removed by others', count: 1 }, { time: new Date().toISOString(), cause: 'the table was flushed', count: 40 }];
+      p.down = [{ interface: 'eth7', next_hop: '192.0.2.77', since: new Date().toISOString() }];
+      await route.fulfill({ response: answer, json: body });
+    });
+    await browser.go(page, '/routes?destination=10.12.0.0/16');
+    await dialog().getByText('node2 could not install it (kernel): no such interface').waitFor();
+    await dialog().getByText('acknowledged by node1, node3').waitFor();
+    await browser.go(page, '/planes?router=node2');
+    await dialog().getByRole('list', { name: 'Repairs' }).getByText(/40 prefixes: the table was flushed/).waitFor();
+    await dialog().getByText('192.0.2.77 on eth7').waitFor();
+    await dialog().getByRole('link', { name: '10.12.0.0/16' }).waitFor();
+    assert.deepEqual(await browser.violations(page), []);
+    await browser.shoot(page, 'plane-failures');
+    await page.unroute('**/v1/dataplanes');
+  });
+
+  test('the overview measures how long changes take, and tells the past', async () => {
+    await browser.go(page, '/');
+    for (let i = 0; i < 5; i++) await cluster.must('PUT', '/kv/measured', { value: String(i) });
+    await eventually('a measurement', async () => {
+      await cluster.must('PUT', '/kv/measured', { value: String(Math.random()) });
+      return page.getByText(/half within [\d.,]+ ms/).isVisible();
+    });
+    await browser.shoot(page, 'overview-measured');
+    await browser.go(page, '/?at=5');
+    await page.getByRole('link', { name: /Routes 1 .*at revision 5/ }).waitFor();
+  });
+
   test('what asks, offers and waits has no violation', async () => {
     await cluster.must('POST', '/routes?confirm_within=5m', { destination: '10.11.0.0/16', next_hop: '192.0.2.11' });
     for (const options of [{ colorScheme: 'light' }, { colorScheme: 'dark', viewport: { width: 390, height: 844 }, isMobile: true }]) {

@@ -69,6 +69,14 @@ export interface Plane {
   version?: string;
   sink_states: { name: string; entries: number; failed: number; repaired: number; deviates: boolean; installed?: string; failures?: { prefix: string; reason: string }[] }[];
   counters: Record<string, number>;
+  /** What it sees down. */
+  down?: { interface?: string; next_hop?: string; since: string }[];
+  /** What others changed and it set right, the newest last. */
+  repairs?: { time: string; prefix?: string; cause: string; count: number }[];
+  /** What it forwarded; of the stream's messages only. */
+  lookups?: number;
+  packets?: number;
+  bytes?: number;
 }
 
 export interface Route {
