@@ -50,6 +50,8 @@ func (s *Server) listRoutes(c echo.Context) error {
 	if q.has("total") && !total && q.get("total") != "false" {
 		return fieldError("total", "must be true or false")
 	}
+	// How many there are in all the state knows; how many a filter admits takes a pass over them.
+	counting := total && f != (service.Query{})
 	how, err := q.read()
 	if err != nil {
 		return err
@@ -102,7 +104,7 @@ func (s *Server) listRoutes(c echo.Context) error {
 					return err
 				}
 			}
-			if total {
+			if counting {
 				continue
 			}
 			break
@@ -120,8 +122,11 @@ func (s *Server) listRoutes(c echo.Context) error {
 		o.str("next", next)
 		c.Response().Header()[headerCursor] = []string{next}
 	}
-	if total {
+	switch {
+	case counting:
 		o.uint("total", walked)
+	case total:
+		o.uint("total", uint64(p.State.Stats().Routes))
 	}
 	o.uint("revision", uint64(p.State.Position().Revision))
 	stale(o, p.View)
