@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"dvr/controller/appender"
 	"dvr/controller/fibstream"
 	"dvr/controller/fibstream/fibtest"
+	"dvr/controller/httpapi/openapi/openapitest"
 	"dvr/controller/service"
 	"dvr/eventlog"
 	"dvr/eventlog/memlog"
@@ -141,8 +143,32 @@ func (a *api) send(method, target string, body io.Reader, headers ...string) ans
 		}
 	}
 	w := httptest.NewRecorder()
+	var sent bytes.Buffer
+	r.Body = io.NopCloser(io.TeeReader(r.Body, &sent))
 	a.server.Handler().ServeHTTP(w, r)
+	a.described(r, sent.Bytes(), w)
 	return answer{w.Code, w.Header(), w.Body.String()}
+}
+
+var contract = sync.OnceValues(openapitest.Load)
+
+// described holds an exchange of any test to the API's description.
+func (a *api) described(r *http.Request, sent []byte, w *httptest.ResponseRecorder) {
+	const most = 64 << 10 // larger ones are the same again
+	if _, ok := a.t.(*testing.T); !ok || w.Body.Len() > most || len(sent) > most {
+		return
+	}
+	a.t.Helper()
+	c, err := contract()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if r.Header.Get("Content-Encoding") != "" {
+		sent = nil
+	}
+	if err := c.Check(openapitest.Exchange{Method: r.Method, URL: r.URL, Header: r.Header, Body: sent, Code: w.Code, Answer: w.Header(), Got: w.Body.Bytes()}); err != nil {
+		a.t.Error(err)
+	}
 }
 
 // must is do for a call that succeeds.

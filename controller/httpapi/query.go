@@ -49,7 +49,7 @@ func parseQuery(raw string, allowed []string) (query, error) {
 			known = known || a == name
 		}
 		if !known {
-			return q, fieldError(name, "is not a parameter of this call")
+			return q, fieldError(name, "is not a parameter of this call, which takes %s", orNone(allowed))
 		}
 		if q.has(name) {
 			return q, fieldError(name, "is given twice")
@@ -61,6 +61,13 @@ func parseQuery(raw string, allowed []string) (query, error) {
 		q.n++
 	}
 	return q, nil
+}
+
+func orNone(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
 }
 
 func (q *query) has(name string) bool {

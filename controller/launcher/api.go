@@ -16,6 +16,7 @@ import (
 
 	"dvr/controller/dashboard"
 	"dvr/controller/gate"
+	"dvr/controller/httpapi/openapi"
 )
 
 // maxBody is the largest body of the control API.
@@ -61,24 +62,20 @@ var kinds = []struct {
 	{errBusy, http.StatusServiceUnavailable, "busy", "Busy", 2},
 }
 
-// handler is the whole HTTP form: admission, the way to the nodes, the rest.
-func (l *Launcher) handler() http.Handler {
-	mux := http.NewServeMux()
-	add := func(method, path string, h func(http.ResponseWriter, *http.Request) error) {
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-			err := errMethod
-			if r.Method == method || method == http.MethodGet && r.Method == http.MethodHead {
-				err = h(w, r)
-			} else {
-				w.Header().Set("Allow", method)
-			}
-			if err != nil {
-				l.problem(w, r, err)
-			}
-		})
+// call is one of the control API.
+type call struct {
+	method, path string
+	answer       func(http.ResponseWriter, *http.Request) error
+}
+
+// calls is the table of them; controller/httpapi/openapi describes them.
+func (l *Launcher) calls() []call {
+	out := []call{
+		{http.MethodGet, "/api/control/nodes", l.list},
+		{http.MethodPost, "/api/control/add", l.add},
+		{http.MethodGet, "/api/control/events", l.events},
+		{http.MethodGet, "/api/control/logs/{id}", l.logs},
 	}
-	add(http.MethodGet, "/api/control/nodes", l.list)
-	add(http.MethodPost, "/api/control/add", l.add)
 	for _, action := range []struct {
 		path, status string
 		do           func(ctx context.Context, id string) error
@@ -89,25 +86,45 @@ func (l *Launcher) handler() http.Handler {
 		// Begun, it is carried through, whether or not the caller waits.
 		{"delete", "decommissioned", func(ctx context.Context, id string) error { return l.Decommission(context.WithoutCancel(ctx), id) }},
 	} {
-		add(http.MethodPost, "/api/control/"+action.path+"/{id}", func(w http.ResponseWriter, r *http.Request) error {
+		out = append(out, call{http.MethodPost, "/api/control/" + action.path + "/{id}", func(w http.ResponseWriter, r *http.Request) error {
 			if err := action.do(r.Context(), r.PathValue("id")); err != nil {
 				return err
 			}
 			return send(w, r, http.StatusOK, map[string]string{"status": action.status, "id": r.PathValue("id")})
+		}})
+	}
+	return out
+}
+
+// handler is the whole HTTP form: admission, the way to the nodes, the rest.
+func (l *Launcher) handler() http.Handler {
+	mux := http.NewServeMux()
+	add := func(c call) {
+		mux.HandleFunc(c.path, func(w http.ResponseWriter, r *http.Request) {
+			err := errMethod
+			if r.Method == c.method || c.method == http.MethodGet && r.Method == http.MethodHead {
+				err = c.answer(w, r)
+			} else {
+				w.Header().Set("Allow", c.method)
+			}
+			if err != nil {
+				l.problem(w, r, err)
+			}
 		})
 	}
-	add(http.MethodGet, "/api/control/events", l.events)
-	add(http.MethodGet, "/api/control/logs/{id}", l.logs)
-	for path, content := range pages() {
-		add(http.MethodGet, path, content)
+	for _, c := range l.calls() {
+		add(c)
 	}
-	add(http.MethodGet, "/", func(http.ResponseWriter, *http.Request) error { return errNoPath })
+	for path, content := range pages() {
+		add(call{http.MethodGet, path, content})
+	}
+	add(call{http.MethodGet, "/", func(http.ResponseWriter, *http.Request) error { return errNoPath }})
 
-	proxy, site := l.proxy(), dashboard.New(dashboard.Launcher)
+	proxy, site, reference := l.proxy(), dashboard.New(dashboard.Launcher), openapi.NewSite(openapi.Launcher)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
-		if site.Built() && l.hosts.AdmitHost(r) == nil && site.Serve(w, r) {
+		if l.hosts.AdmitHost(r) == nil && (reference.Serve(w, r) || site.Built() && site.Serve(w, r)) {
 			return
 		}
 		if err := l.hosts.Admit(r); err != nil {

@@ -14,12 +14,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/zap/zaptest"
 
+	"dvr/controller/httpapi/openapi/openapitest"
 	"dvr/controller/porttest"
 )
 
@@ -172,8 +174,28 @@ func (r *rig) call(method, path, body string, headers ...string) reply {
 		return reply{body: err.Error()}
 	}
 	defer resp.Body.Close()
-	raw, _ := io.ReadAll(resp.Body)
+	raw, err := io.ReadAll(resp.Body)
+	if err == nil {
+		r.described(req, body, resp, raw)
+	}
 	return reply{resp.StatusCode, string(raw), resp.Header}
+}
+
+var contract = sync.OnceValues(openapitest.Load)
+
+// described holds an exchange of any test to the API's description.
+func (r *rig) described(req *http.Request, body string, resp *http.Response, raw []byte) {
+	r.Helper()
+	c, err := contract()
+	if err != nil {
+		r.Fatal(err)
+	}
+	if !strings.HasPrefix(req.URL.Path, "/api/") {
+		return // pages
+	}
+	if err := c.Check(openapitest.Exchange{Method: req.Method, URL: req.URL, Header: req.Header, Body: []byte(body), Code: resp.StatusCode, Answer: resp.Header, Got: raw}); err != nil {
+		r.Error(err)
+	}
 }
 
 // want is a call that must be answered so; the body is compared member by member.

@@ -23,6 +23,7 @@ import (
 	"dvr/controller/fibpb"
 	"dvr/controller/fibstream"
 	"dvr/controller/httpapi"
+	"dvr/controller/httpapi/openapi"
 	"dvr/controller/service"
 	"dvr/controller/settings"
 	"dvr/eventlog"
@@ -176,7 +177,7 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	limitMemory(s.MemoryLimit, n.log)
 	n.startup = newStartup(n)
 	n.front = httpapi.NewFront(httpapi.FrontConfig{
-		Node: n.startup, Waiting: n.startup.waiting, Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log, Pages: dashboard.New(dashboard.Node),
+		Node: n.startup, Waiting: n.startup.waiting, Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log, Pages: pages{dashboard.New(dashboard.Node), openapi.NewSite(openapi.Node)},
 	})
 	n.serve("HTTP", func() error { return n.front.Serve(n.api) })
 
