@@ -145,7 +145,8 @@ lint: ## vet, formatting, tidy modules, generated code, the other C++ compiler
 	@clang-format-19 --dry-run -Werror $$(git ls-files 'dataplane/*.cc' 'dataplane/*.h')
 	@cd dataplane && cmake --preset clang >/dev/null && cmake --build ../build/clang -j $(JOBS) -- --quiet
 
-gen: ## Go code from dataplane/proto and controller/peer
+gen: ## Go code from dataplane/proto, controller/peer and the API's description
+	@go generate ./controller/httpapi/client
 	@GOBIN=$(TOOLS) go install google.golang.org/protobuf/cmd/protoc-gen-go
 	@GOBIN=$(TOOLS) go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 	@PATH=$(TOOLS):$$PATH protoc -I dataplane/proto --go_out=. --go_opt=module=dvr --go-grpc_out=. --go-grpc_opt=module=dvr fib.proto
