@@ -47,7 +47,9 @@ func Root(s Streams) *cobra.Command {
 	withoutShared(launch, shared)
 	sim := simCommand(s.In, s.Out)
 	withoutShared(sim, shared)
-	root.AddCommand(node, launch, sim, routeCommand(c), routerCommand(c), linkCommand(c), vectorCommand(c), logCommand(c), kvCommand(c),
+	demo := demoCommand(s.Out)
+	withoutShared(demo, shared)
+	root.AddCommand(node, launch, demo, sim, routeCommand(c), routerCommand(c), linkCommand(c), vectorCommand(c), logCommand(c), kvCommand(c),
 		routeLookup(c), explainCommand(c), diffCommand(c), blameCommand(c), bisectCommand(c), watchCommand(c),
 		commitCommand(c), confirmCommand(c), rollbackCommand(c), guardCommand(c), freezeCommand(c), timerCommand(c),
 		statusCommand(c), clusterCommand(c, shared), dataplaneCommand(c), apiCommand(c), versionCommand(c))

@@ -1,0 +1,124 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"dvr/cmd/internal/testbed"
+	"dvr/controller/porttest"
+)
+
+// TestDemo brings the demonstration up with few routes, sees it change, and
+// ends it: nothing runs on, nothing is left.
+func TestDemo(t *testing.T) {
+	dvr, err := testbed.Binary("dvr")
+	orSkip(t, err)
+	_, err = testbed.Binary("dvr-dataplane")
+	orSkip(t, err)
+	api := freeRange(t, 0, 10, 20, 100, 110, 120, 200, 210, 220)
+	raft := freeRange(t, 0, 1, 2, -5921, -5920, -5919)
+	page, err := porttest.Take(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	temp := scratch(t)
+	cmd := exec.Command(dvr, "demo", "--routes", "3000", "--pace", "20ms", "--listen", "127.0.0.1:"+strconv.Itoa(page), "--api-base", strconv.Itoa(api), "--raft-base", strconv.Itoa(raft))
+	cmd.Env = append(os.Environ(), "TMPDIR="+temp)
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	t.Cleanup(func() {
+		select {
+		case <-ended:
+		default:
+			_ = cmd.Process.Signal(syscall.SIGTERM) // it stops its own
+			_ = cmd.Wait()
+		}
+	})
+	var said strings.Builder
+	timer := time.AfterFunc(patience, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
+	lines := bufio.NewScanner(out)
+	for lines.Scan() && !strings.Contains(lines.Text(), "docs/tutorial.md") {
+		fmt.Fprintln(&said, lines.Text())
+	}
+	timer.Stop()
+	base := "http://127.0.0.1:" + strconv.Itoa(page)
+	for _, want := range []string{"nodes          3, one leads", "9 routers, 14 links", "3000 of the Internet", "in sync at ams, fra, lon", "Dashboard      " + base} {
+		if !strings.Contains(said.String(), want) {
+			t.Fatalf("it does not say %q:\n%s", want, &said)
+		}
+	}
+	get := func(url string, out any) {
+		t.Helper()
+		resp, err := http.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if err := json.NewDecoder(resp.Body).Decode(out); err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %d %v", url, resp.StatusCode, err)
+		}
+	}
+	var nodes map[string]struct{ PID int }
+	get(base+"/api/control/nodes", &nodes)
+	if len(nodes) != 3 {
+		t.Errorf("%v", nodes)
+	}
+	var status struct {
+		Revision uint64
+		State    struct{ Routes int }
+	}
+	node := "http://127.0.0.1:" + strconv.Itoa(api+10)
+	get(node+"/v1/status", &status)
+	if status.State.Routes != 3000+9 {
+		t.Errorf("%d routes", status.State.Routes)
+	}
+	var later struct{ Revision uint64 }
+	get(fmt.Sprintf("%s/v1/status?min_revision=%d&timeout=60s", node, status.Revision+20), &later)
+	var commits struct{ Commits []struct{ Actor string } }
+	get(fmt.Sprintf("%s/v1/commits?after=%d&limit=1", node, later.Revision-1), &commits)
+	if len(commits.Commits) != 1 || !strings.HasPrefix(commits.Commits[0].Actor, "bgp@") {
+		t.Errorf("%+v", commits)
+	}
+	if found, _ := filepath.Glob(filepath.Join(temp, "dvr-demo-*", "launcher", "nodes", "*")); len(found) != 3 {
+		t.Errorf("data in %v", found)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	err = cmd.Wait()
+	close(ended)
+	if err != nil {
+		t.Errorf("after Ctrl-C: %v", err)
+	}
+	if left, _ := os.ReadDir(temp); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	for id, n := range nodes {
+		if startOf(n.PID) != "" {
+			t.Errorf("%s runs on", id)
+		}
+	}
+	for i := range 3 {
+		if _, err := http.Get("http://127.0.0.1:" + strconv.Itoa(api+10*i+200)); err == nil {
+			t.Errorf("data plane %d runs on", i)
+		}
+	}
+}
