@@ -21,7 +21,7 @@ FUZZ_DIR   := $(CURDIR)/build/fuzz-go
 DASHBOARD  := controller/dashboard
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster demo-network build dashboard dashboard-test go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress stress-engine robustness bench bench-kernel bench-lpm profile lint gen clean
+.PHONY: help run cluster demo demo-network build dashboard dashboard-test go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress stress-engine robustness bench bench-kernel bench-lpm profile lint gen clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ run: build ## build what is missing, start one node and one data plane in the fo
 
 cluster: build ## the same for a cluster of three nodes with data planes: page and control API on port 8080 (Ctrl-C stops all)
 	@bin/dvr launch --data-planes
+
+demo: build ## a cluster to look at, with a full Internet table and churn (docs/tutorial.md; Ctrl-C ends it and leaves nothing)
+	@bin/dvr demo
 
 demo-network: build ## eight routers whose kernels forward pings, three nodes: cables are cut, commits go wrong and are taken back (half a minute; needs root)
 	@deploy/toolchain.sh robustness
