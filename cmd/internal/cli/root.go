@@ -52,7 +52,7 @@ func Root(s Streams) *cobra.Command {
 	root.AddCommand(node, launch, demo, sim, routeCommand(c), routerCommand(c), linkCommand(c), vectorCommand(c), logCommand(c), kvCommand(c),
 		routeLookup(c), explainCommand(c), diffCommand(c), blameCommand(c), bisectCommand(c), watchCommand(c),
 		commitCommand(c), confirmCommand(c), rollbackCommand(c), guardCommand(c), freezeCommand(c), timerCommand(c),
-		statusCommand(c), clusterCommand(c, shared), dataplaneCommand(c), apiCommand(c), versionCommand(c))
+		statusCommand(c), topCommand(c), clusterCommand(c, shared), dataplaneCommand(c), apiCommand(c), versionCommand(c))
 	root.InitDefaultCompletionCmd()
 	strict(root)
 	usualNames(root)
