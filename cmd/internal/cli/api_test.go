@@ -24,3 +24,13 @@ func TestAPIIsPrintedWithoutANode(t *testing.T) {
 		t.Errorf("a node was asked: %s", e.request)
 	}
 }
+
+// runLocal executes a verb that asks no node.
+func runLocal(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out, errOut strings.Builder
+	root := Root(Streams{In: strings.NewReader(""), Out: &out, Err: &errOut})
+	root.SetArgs(args)
+	err := root.ExecuteContext(t.Context())
+	return out.String(), err
+}

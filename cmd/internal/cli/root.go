@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -47,9 +48,11 @@ func Root(s Streams) *cobra.Command {
 	withoutShared(launch, shared)
 	sim := simCommand(s.In, s.Out)
 	withoutShared(sim, shared)
+	doctor := doctorCommand(c)
+	withoutShared(doctor, slices.DeleteFunc(slices.Clone(shared), func(name string) bool { return name == "output" }))
 	demo := demoCommand(s.Out)
 	withoutShared(demo, shared)
-	root.AddCommand(node, launch, demo, sim, routeCommand(c), routerCommand(c), linkCommand(c), vectorCommand(c), logCommand(c), kvCommand(c),
+	root.AddCommand(node, launch, demo, doctor, sim, routeCommand(c), routerCommand(c), linkCommand(c), vectorCommand(c), logCommand(c), kvCommand(c),
 		routeLookup(c), explainCommand(c), diffCommand(c), blameCommand(c), bisectCommand(c), watchCommand(c),
 		commitCommand(c), confirmCommand(c), rollbackCommand(c), guardCommand(c), freezeCommand(c), timerCommand(c),
 		statusCommand(c), topCommand(c), clusterCommand(c, shared), dataplaneCommand(c), apiCommand(c), versionCommand(c))
