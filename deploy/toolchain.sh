@@ -3,12 +3,12 @@
 #
 #   deploy/toolchain.sh [build] [dashboard] [npm] [browser] [test] [robustness] [bench] [lint]     what to prepare for; build by default
 #
-#   build  the C++ data plane: compiler, CMake, gRPC, protobuf, spdlog, CLI11, GoogleTest, benchmark
+#   build  the C++ data plane: compiler, clang for its BPF program, CMake, gRPC, protobuf, spdlog, CLI11, GoogleTest, benchmark
 #   dashboard  Node, where there is none
 #   npm    npm the slow way: 376 packages (see deploy/dashboard.sh)
 #   browser  Chromium, which runs the tests of the dashboard
 #   test, robustness, bench and lint include build:
-#   test   the second compiler with its sanitizers and libFuzzer, the tools that the tests call, and Chromium for the dashboard's
+#   test   the second compiler with its sanitizers and libFuzzer, the tools that the tests call
 #   robustness  namespaces, packet filters and strace, which make the faults
 #   bench  strace, which slows fdatasync down; DPDK, whose rte_fib is the lookup engine's peer; iproute2, the kernel sink's; zstd for the tables
 #   lint   the second compiler and clang-format
@@ -21,7 +21,7 @@ usage() { sed -n '2,18s/^# \{0,1\}//p' "$0"; }
 die() { printf 'toolchain: %s\n' "$*" >&2; exit 1; }
 
 build=(
-  cmake g++ libbenchmark-dev libcli11-dev libfmt-dev libgrpc++-dev libgtest-dev libmnl-dev libprotobuf-dev libspdlog-dev
+  clang-19 cmake g++ libbenchmark-dev libbpf-dev libcli11-dev libfmt-dev libgrpc++-dev libgtest-dev libmnl-dev libprotobuf-dev libspdlog-dev
   ninja-build protobuf-compiler protobuf-compiler-grpc
 )
 dashboard=(nodejs)

@@ -1,0 +1,48 @@
+// Watch hears from the kernel what is around the router: links, neighbours, routes of others.
+//
+// Routes with our protocol are not told, neither are tables but local, main, default and the one
+// we are in. Threading: one thread. Errors: the constructor throws std::system_error.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "sinks/kernel/netlink.h"
+#include "sinks/xdp/around.h"
+
+namespace dvr::xdp {
+
+class Watch {
+ public:
+  struct Heard {
+    std::function<void(const LinkFact&)> link;
+    std::function<void(const NeighbourFact&)> neighbour;
+    std::function<void(const RouteFact&)> route;
+  };
+
+  // `table` is ours.
+  Watch(std::uint32_t table, Heard heard);
+
+  // Tells everything. A full look at the routes costs a read of ours, too: some 2 µs each.
+  // False: the kernel did not answer.
+  bool read_all();
+  // The same without routes: microseconds.
+  bool read_links_and_neighbours();
+  // Readable: there is news.
+  [[nodiscard]] int fd() const { return news_.fd(); }
+  // Tells what is new. False: news were lost.
+  bool listen();
+  // Has the kernel find a neighbour, or make sure of it.
+  void use(const NeighbourKey& key);
+
+ private:
+  bool dump(std::uint16_t type, std::uint8_t family);
+  void tell(const nlmsghdr* message);
+
+  std::uint32_t table_;
+  Heard heard_;
+  kernel::NetlinkSocket news_;
+  kernel::NetlinkSocket requests_;
+};
+
+}  // namespace dvr::xdp
