@@ -21,7 +21,7 @@ FUZZ_DIR   := $(CURDIR)/build/fuzz-go
 DASHBOARD  := controller/dashboard
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster demo demo-network build dashboard dashboard-test go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress stress-engine robustness bench bench-kernel bench-lpm profile lint gen clean
+.PHONY: help run cluster demo demo-network build dashboard dashboard-test go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress stress-engine robustness bench bench-kernel bench-lpm bench-xdp profile lint gen clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -118,7 +118,7 @@ robustness: build ## three nodes under load and random faults for DURATION, judg
 
 bench: build ## the figures of docs/performance.md, ratios within one run; fails where one is missed
 	@deploy/toolchain.sh bench
-	bin/dvr-bench all; failed=$$?; for part in bench-lpm bench-kernel; do $(MAKE) --no-print-directory $$part || failed=1; done; exit $$failed
+	bin/dvr-bench all; failed=$$?; for part in bench-lpm bench-kernel bench-xdp; do $(MAKE) --no-print-directory $$part || failed=1; done; exit $$failed
 
 bench-lpm: ## lookups and updates of the engine against DPDK's rte_fib, in one run
 	@deploy/toolchain.sh bench
@@ -136,6 +136,14 @@ bench-kernel: ## the kernel sink against `ip -batch` in one run, in a network na
 	@cmake --build build/release -j $(JOBS) --target kernel_bench -- --quiet
 	DVR_PREFIXES4=build/tables/prefixes4.txt DVR_PREFIXES6=build/tables/prefixes6.txt build/release/bench/kernel_bench
 
+bench-xdp: ## forwarding in XDP against the kernel's, both Internet tables, in a network namespace (a minute; needs root)
+	@deploy/toolchain.sh bench
+	@mkdir -p build/tables
+	@for t in prefixes4 prefixes6; do zstd -dfq --long=27 dataplane/tables/$$t.txt.zst -o build/tables/$$t.txt || exit 1; done
+	@cd dataplane && cmake --preset release >../build/cmake.log 2>&1 || { cat ../build/cmake.log; exit 1; }
+	@cmake --build build/release -j $(JOBS) --target xdp_bench -- --quiet
+	DVR_PREFIXES4=build/tables/prefixes4.txt DVR_PREFIXES6=build/tables/prefixes6.txt build/release/bench/xdp_bench
+
 profile: go ## renew cmd/dvr/default.pgo, the profile of a node under load by which the compiler optimises bin/dvr (a minute)
 	@bin/dvr-bench profile cmd/dvr/default.pgo
 
@@ -145,7 +153,7 @@ lint: ## vet, formatting, tidy modules, generated code, the other C++ compiler
 	go vet ./...
 	go mod tidy -diff
 	@$(MAKE) --no-print-directory gen && git diff --exit-code -- controller/fibpb controller/peerpb
-	@clang-format-19 --dry-run -Werror $$(git ls-files 'dataplane/*.cc' 'dataplane/*.h')
+	@clang-format-19 --dry-run -Werror $$(git ls-files 'dataplane/*.cc' 'dataplane/*.h' 'dataplane/*.bpf.c')
 	@cd dataplane && cmake --preset clang >/dev/null && cmake --build ../build/clang -j $(JOBS) -- --quiet
 
 gen: ## Go code from dataplane/proto, controller/peer and the API's description

@@ -21,6 +21,9 @@
 #include "lib/fib.h"
 #include "sinks/kernel/kernel_sink.h"
 #include "sinks/sink.h"
+#ifdef DVR_WITH_XDP
+#include "sinks/xdp/xdp_sink.h"
+#endif
 #include "stream/board.h"
 #include "stream/client.h"
 #include "stream/clock.h"
@@ -214,8 +217,60 @@ bool open_kernel(const Options& options, Fib& fib, KernelReporter& reporter, Log
   return true;
 }
 
+#ifdef DVR_WITH_XDP
+
+class XdpReporter final : public XdpObserver {
+ public:
+  explicit XdpReporter(Log& log) : log_(log) {}
+  void attached(const std::string& interface, bool native) override {
+    log_.info("forwarding in XDP",
+              {{"interface", interface}, {"mode", native ? "native" : "generic"}});
+  }
+  void trouble(const std::string& what) override { log_.warn(what); }
+
+ private:
+  Log& log_;
+};
+
+bool open_xdp(const Options& options, Fib& fib, XdpReporter& reporter, Log& log,
+              std::unique_ptr<XdpSink>& xdp) {
+  XdpOptions xdp_options;
+  xdp_options.interfaces = options.interfaces;
+  xdp_options.bpffs = options.bpffs;
+  xdp_options.table = options.table;
+  xdp_options.metric = options.metric;
+  const Status status = XdpSink::open(xdp_options, fib, reporter, &xdp);
+  if (!status.ok()) log.error("the XDP sink cannot be used", {{"error", status.message()}});
+  return status.ok();
+}
+
+// What an earlier life forwarded by would follow no route any more.
+void detach_xdp(const Options& options, Log& log) {
+  const std::size_t count = XdpSink::detach(options.bpffs, options.table);
+  if (count > 0 || options.xdp_detach) log.info("XDP taken away", {{"interfaces", count}});
+}
+
+#else
+
+using XdpSink = KernelSink;  // of which there is none
+struct XdpReporter {
+  explicit XdpReporter(Log&) {}
+};
+
+bool open_xdp(const Options&, Fib&, XdpReporter&, Log& log, std::unique_ptr<XdpSink>&) {
+  log.error("this program was built without the XDP sink: clang or libbpf was missing");
+  return false;
+}
+void detach_xdp(const Options&, Log&) {}
+
+#endif
+
 int run(const Options& options) {
   Log log(options.json, options.level);
+  if (options.xdp_detach) {
+    detach_xdp(options, log);
+    return 0;
+  }
   const GrpcLog grpc_log(log);
   Fib fib;
   std::unique_ptr<StateDirectory> directory;
@@ -227,11 +282,20 @@ int run(const Options& options) {
   std::vector<Sink*> sinks{&memory};
   KernelReporter reporter(log);
   std::unique_ptr<KernelSink> kernel;
-  if (options.sink == "kernel") {
+  XdpReporter xdp_reporter(log);
+  std::unique_ptr<XdpSink> xdp;
+  if (options.sink != "memory") {
     if (!open_kernel(options, fib, reporter, log, kernel)) return 1;
-    fib.add_listener(kernel.get());
     sinks.push_back(kernel.get());
   }
+  if (options.sink == "xdp") {
+    if (!open_xdp(options, fib, xdp_reporter, log, xdp)) return 1;
+    sinks.push_back(xdp.get());
+    fib.add_listener(xdp.get());  // first: it is done long before the kernel is
+  } else if (kernel) {
+    detach_xdp(options, log);
+  }
+  if (kernel) fib.add_listener(kernel.get());
   stream::Board board;
   stream::LocalService service(fib, board, sinks, {options.router, instance});
   if (const Status status = service.start(options.listen); !status.ok()) {
@@ -272,6 +336,7 @@ int run(const Options& options) {
       const Status status = directory->sync();
       if (!status.ok()) {
         log.error("the table could not be saved", {{"error", status.message()}});
+        xdp.reset();
         kernel.reset();
         return 1;
       }
@@ -279,7 +344,9 @@ int run(const Options& options) {
     }
   }
   fib.remove_listener(&memory);
+  if (xdp) fib.remove_listener(xdp.get());
   if (kernel) fib.remove_listener(kernel.get());
+  xdp.reset();
   kernel.reset();  // before the client that it tells
   log.info("stopped", {{"position", stream::to_text(fib.summary().position)}});
   return 0;

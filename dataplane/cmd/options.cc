@@ -111,12 +111,27 @@ Parsed parse_options(std::vector<std::string> arguments) {
       ->check([](const std::string& name) { return check_router(name); }, "");
   app.add_option(
          "--sink", options.sink,
-         "Where routes are installed: memory (this process's lookup engine), or kernel (Linux "
-         "forwards by them, too; needs CAP_NET_ADMIN)")
+         "Where routes are installed: memory (this process's lookup engine), kernel (Linux "
+         "forwards by them, too; needs CAP_NET_ADMIN), or xdp (so do the drivers of --interface, "
+         "and Linux what they cannot; needs root)")
       ->envname("DVR_SINK")
       ->type_name("NAME")
       ->capture_default_str()
-      ->check(CLI::IsMember({"memory", "kernel"}));
+      ->check(CLI::IsMember({"memory", "kernel", "xdp"}));
+  app.add_option(
+         "--interface", options.interfaces,
+         "Interfaces between which --sink xdp forwards; several with commas or by repetition")
+      ->delimiter(',')
+      ->envname("DVR_INTERFACE")
+      ->type_name("NAME,...");
+  app.add_option("--bpffs", options.bpffs,
+                 "Directory where the XDP programs are pinned; a BPF file system is mounted there "
+                 "where none is")
+      ->envname("DVR_BPFFS")
+      ->type_name("DIR")
+      ->capture_default_str();
+  app.add_flag("--xdp-detach", options.xdp_detach,
+               "Take away what --sink xdp left at the interfaces for --table, and end");
   app.add_option("--table", options.table, "Kernel's table that routes are installed in")
       ->envname("DVR_TABLE")
       ->type_name("NUMBER")
@@ -181,8 +196,14 @@ Parsed parse_options(std::vector<std::string> arguments) {
         throw CLI::ValidationError("--controller", "'" + address + "': port 0 cannot be dialled");
       }
     }
-    if (options.sink != "kernel" && options.tune_kernel) {
-      throw CLI::ValidationError("--tune-kernel", "needs --sink kernel");
+    if (options.sink == "memory" && options.tune_kernel) {
+      throw CLI::ValidationError("--tune-kernel", "needs --sink kernel or xdp");
+    }
+    if (options.sink == "xdp" && options.interfaces.empty() && !options.xdp_detach) {
+      throw CLI::ValidationError("--sink", "xdp needs --interface");
+    }
+    if (options.sink != "xdp" && !options.interfaces.empty()) {
+      throw CLI::ValidationError("--interface", "needs --sink xdp");
     }
     if (options.sink != "kernel" && options.probe != 0) {
       throw CLI::ValidationError("--probe", "needs --sink kernel");

@@ -14,9 +14,12 @@ namespace dvr::cmd {
 struct Options {
   std::vector<std::string> controllers{"127.0.0.1:9190"};
   std::string router;
-  std::string sink = "memory";  // or "kernel", which has the memory sink beside it
-  std::uint32_t table = 254;    // of the kernel: main
-  std::uint32_t metric = 70;    // of the kernel's routes
+  std::string sink = "memory";  // or "kernel", which has that beside it; or "xdp", which has both
+  std::vector<std::string> interfaces;  // of the XDP sink
+  std::string bpffs = "/sys/fs/bpf";
+  bool xdp_detach = false;    // and end
+  std::uint32_t table = 254;  // of the kernel: main
+  std::uint32_t metric = 70;  // of the kernel's routes
   bool tune_kernel = false;
   std::uint32_t probe = 0;  // seconds between two probes of a next hop; 0: none
   std::string state_dir;    // empty: nothing is kept

@@ -17,6 +17,8 @@
 #include <filesystem>
 #include <utility>
 
+#include "sinks/xdp/bpf_options.h"
+
 namespace dvr::xdp {
 namespace {
 
@@ -147,7 +149,8 @@ Status Attachment::attach(const Program& program, std::uint32_t interface, bool*
     Link fresh;
     int error = 0;
     for (const std::uint32_t mode : {XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE}) {
-      LIBBPF_OPTS(bpf_link_create_opts, options, .flags = mode);
+      auto options = bpf_options<bpf_link_create_opts>();
+      options.flags = mode;
       fresh.fd =
           Descriptor(bpf_link_create(program.fd(), static_cast<int>(interface), BPF_XDP, &options));
       if (fresh.fd) break;
@@ -162,7 +165,7 @@ Status Attachment::attach(const Program& program, std::uint32_t interface, bool*
     links_.emplace(interface, std::move(fresh));
   }
   // The mode is the interface's: that of an inherited link is not known otherwise.
-  LIBBPF_OPTS(bpf_xdp_query_opts, query);
+  auto query = bpf_options<bpf_xdp_query_opts>();
   *native = bpf_xdp_query(static_cast<int>(interface), 0, &query) == 0 &&
             query.attach_mode == XDP_ATTACHED_DRV;
   links_.at(interface).native = *native;

@@ -61,7 +61,8 @@ void Pool::join() {
 
 std::uint32_t Pool::allocate(int order) {
   std::uint32_t block = cut(order);
-  if (block == kNone && !retired_.empty()) {
+  // Not for every little that was retired: a pool that is full needs a larger one.
+  if (block == kNone && waiting_ >= size_ / 16) {
     const std::vector<Block> waited = take_retired();
     grace_();
     give_back(waited);

@@ -35,7 +35,8 @@ class Pool {
   // The order of the smallest block that holds `bytes`.
   static int order_of(std::size_t bytes);
 
-  // kNone: full. Content is undefined. Waits for a grace period where only that helps.
+  // kNone: full. Content is undefined. Waits for a grace period where only that helps, and
+  // helps much.
   std::uint32_t allocate(int order);
   // Of a block that nothing refers to any more.
   void retire(std::uint32_t block, int order) {

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <utility>
 
+#include "sinks/xdp/bpf_options.h"
 #include "sinks/xdp/object.h"
 
 namespace dvr::xdp {
@@ -92,7 +93,8 @@ Status Program::open(const Sizes& sizes) {
   libbpf_set_print(note);
   complaint.clear();
   sizes_ = sizes;
-  LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "dvr_xdp");
+  auto options = bpf_options<bpf_object_open_opts>();
+  options.object_name = "dvr_xdp";
   object_ = {bpf_object__open_mem(object().data(), object().size(), &options), bpf_object__close};
   if (object_ == nullptr) return {Code::kIo, "the XDP program cannot be read: " + complaint};
   const auto resize = [&](const char* name, std::uint32_t value, std::uint32_t entries) {
@@ -140,8 +142,8 @@ Status Program::open(const Sizes& sizes) {
     if (Status s = map_memory(map(p.name), p.bytes, p.to); !s.ok()) return s;
   }
   grace_inner_ = Descriptor(bpf_map_create(BPF_MAP_TYPE_ARRAY, "dvr_grace", 4, 4, 1, nullptr));
-  LIBBPF_OPTS(bpf_map_create_opts, outer,
-              .inner_map_fd = static_cast<std::uint32_t>(grace_inner_.get()));
+  auto outer = bpf_options<bpf_map_create_opts>();
+  outer.inner_map_fd = static_cast<std::uint32_t>(grace_inner_.get());
   grace_map_ =
       Descriptor(bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "dvr_graces", 4, 4, 1, &outer));
   if (!grace_map_) return {Code::kIo, "a BPF map of maps: " + words(errno)};
@@ -207,7 +209,7 @@ std::vector<dvr_traffic> Program::traffic(std::uint32_t count) const {
   std::vector<std::uint32_t> keys(count);
   std::vector<dvr_traffic> values(count * n);
   std::uint32_t next = 0, done = count;
-  LIBBPF_OPTS(bpf_map_batch_opts, options);
+  const auto options = bpf_options<bpf_map_batch_opts>();
   if (bpf_map_lookup_batch(traffic_, nullptr, &next, keys.data(), values.data(), &done, &options) !=
           0 &&
       errno != ENOENT) {
@@ -247,10 +249,14 @@ int Program::run(std::vector<std::uint8_t>* frame, std::uint32_t interface) cons
   xdp_md context{};
   context.data_end = static_cast<std::uint32_t>(frame->size());
   context.ingress_ifindex = interface;
-  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame->data(), .data_out = out.data(),
-              .data_size_in = static_cast<std::uint32_t>(frame->size()),
-              .data_size_out = static_cast<std::uint32_t>(out.size()), .ctx_in = &context,
-              .ctx_size_in = sizeof context, .repeat = 1);
+  auto options = bpf_options<bpf_test_run_opts>();
+  options.data_in = frame->data();
+  options.data_out = out.data();
+  options.data_size_in = static_cast<std::uint32_t>(frame->size());
+  options.data_size_out = static_cast<std::uint32_t>(out.size());
+  options.ctx_in = &context;
+  options.ctx_size_in = sizeof context;
+  options.repeat = 1;
   if (bpf_prog_test_run_opts(program_, &options) != 0) return -errno;
   out.resize(options.data_size_out);
   *frame = std::move(out);

@@ -130,7 +130,7 @@ class Table {
   static constexpr std::size_t kAlwaysFine = 64;  // bytes of ids, whatever is in them
   static constexpr std::size_t kLargest = 4096;   // bytes of ids
   static constexpr std::size_t kMany = 3;  // changes after which a root slot is rendered whole
-  static constexpr std::size_t kMostWaiting = std::size_t{1} << 16;
+  static constexpr std::size_t kMostWaiting = std::size_t{1} << 18;
 
   struct Run {
     Address start;

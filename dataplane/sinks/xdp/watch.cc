@@ -242,12 +242,14 @@ bool Watch::dump(std::uint16_t type, std::uint8_t family) {
     if (state != Dump::kInterrupted) return state == Dump::kDone;
   }
   // It changes all the time: what it misses is among the news.
+  sound_ = false;
   return true;
 }
 
 bool Watch::read_links_and_neighbours() { return dump(RTM_GETLINK, 0) && dump(RTM_GETNEIGH, 0); }
 
 bool Watch::read_all() {
+  sound_ = true;
   return read_links_and_neighbours() && dump(RTM_GETROUTE, AF_INET) && dump(RTM_GETROUTE, AF_INET6);
 }
 

@@ -26,6 +26,8 @@ class Watch {
   // Tells everything. A full look at the routes costs a read of ours, too: some 2 µs each.
   // False: the kernel did not answer.
   bool read_all();
+  // The last look at everything was of one moment, so what it did not tell is not there.
+  [[nodiscard]] bool sound() const { return sound_; }
   // The same without routes: microseconds.
   bool read_links_and_neighbours();
   // Readable: there is news.
@@ -40,6 +42,7 @@ class Watch {
   void tell(const nlmsghdr* message);
 
   std::uint32_t table_;
+  bool sound_ = false;
   Heard heard_;
   kernel::NetlinkSocket news_;
   kernel::NetlinkSocket requests_;

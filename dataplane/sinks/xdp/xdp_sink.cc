@@ -288,7 +288,7 @@ class XdpSink::Impl {
     }
     const bool all = watch_.read_all();
     const std::lock_guard lock(mutex_);
-    if (all) others_.end();
+    if (all && watch_.sound()) others_.end();
     if (!all) observer_.trouble("XDP: the kernel does not tell links, neighbours and routes");
     known_ |= all;
   }

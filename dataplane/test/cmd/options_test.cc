@@ -49,6 +49,21 @@ TEST(OptionsTest, EveryFlag) {
   EXPECT_EQ(o.level, stream::Level::kDebug);
 }
 
+TEST(OptionsTest, TheXdpSink) {
+  const Parsed parsed =
+      parse_options({"--router", "r1", "--sink", "xdp", "--interface", "eth0,eth1", "--interface",
+                     "eth2", "--bpffs", "/run/bpf", "--tune-kernel"});
+  ASSERT_TRUE(parsed.options) << parsed.text;
+  EXPECT_EQ(parsed.options->sink, "xdp");
+  EXPECT_EQ(parsed.options->interfaces, (std::vector<std::string>{"eth0", "eth1", "eth2"}));
+  EXPECT_EQ(parsed.options->bpffs, "/run/bpf");
+  EXPECT_TRUE(parsed.options->tune_kernel);
+  const Parsed detach = parse_options({"--router", "r1", "--xdp-detach"});
+  ASSERT_TRUE(detach.options) << detach.text;
+  EXPECT_TRUE(detach.options->xdp_detach);
+  EXPECT_EQ(detach.options->bpffs, "/sys/fs/bpf");
+}
+
 TEST(OptionsTest, KernelFlags) {
   const Parsed defaults = parse_options({"--router", "r1", "--sink", "kernel"});
   ASSERT_TRUE(defaults.options) << defaults.text;
@@ -102,6 +117,8 @@ TEST(OptionsTest, WhatIsWrongIsNamed) {
       {{"--router", "r1", "--tune-kernel"}, "--sink kernel"},
       {{"--router", "r1", "--probe", "5"}, "--sink kernel"},
       {{"--router", "r1", "--sink", "kernel", "--probe", "3601"}, "--probe"},
+      {{"--router", "r1", "--sink", "xdp"}, "--interface"},
+      {{"--router", "r1", "--sink", "kernel", "--interface", "eth0"}, "--sink xdp"},
       {{"--router", "r1", "--log-level", "loud"}, "--log-level"},
       {{"--router", "r1", "--log-format", "xml"}, "--log-format"},
       {{"--router", "r1", "--controller", "nohost"}, "--controller"},
