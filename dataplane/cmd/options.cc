@@ -205,8 +205,13 @@ Parsed parse_options(std::vector<std::string> arguments) {
     if (options.sink != "xdp" && !options.interfaces.empty()) {
       throw CLI::ValidationError("--interface", "needs --sink xdp");
     }
-    if (options.sink != "kernel" && options.probe != 0) {
-      throw CLI::ValidationError("--probe", "needs --sink kernel");
+    for (auto it = options.interfaces.begin(); it != options.interfaces.end(); ++it) {
+      if (std::find(options.interfaces.begin(), it, *it) != it) {
+        throw CLI::ValidationError("--interface", "'" + *it + "' is named twice");
+      }
+    }
+    if (options.sink == "memory" && options.probe != 0) {
+      throw CLI::ValidationError("--probe", "needs --sink kernel or xdp");
     }
     require_address("--listen", options.listen);
     if (!is_loopback(options.listen) && !options.insecure) {

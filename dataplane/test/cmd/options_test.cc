@@ -52,12 +52,13 @@ TEST(OptionsTest, EveryFlag) {
 TEST(OptionsTest, TheXdpSink) {
   const Parsed parsed =
       parse_options({"--router", "r1", "--sink", "xdp", "--interface", "eth0,eth1", "--interface",
-                     "eth2", "--bpffs", "/run/bpf", "--tune-kernel"});
+                     "eth2", "--bpffs", "/run/bpf", "--tune-kernel", "--probe", "7"});
   ASSERT_TRUE(parsed.options) << parsed.text;
   EXPECT_EQ(parsed.options->sink, "xdp");
   EXPECT_EQ(parsed.options->interfaces, (std::vector<std::string>{"eth0", "eth1", "eth2"}));
   EXPECT_EQ(parsed.options->bpffs, "/run/bpf");
   EXPECT_TRUE(parsed.options->tune_kernel);
+  EXPECT_EQ(parsed.options->probe, 7u);
   const Parsed detach = parse_options({"--router", "r1", "--xdp-detach"});
   ASSERT_TRUE(detach.options) << detach.text;
   EXPECT_TRUE(detach.options->xdp_detach);
@@ -119,6 +120,7 @@ TEST(OptionsTest, WhatIsWrongIsNamed) {
       {{"--router", "r1", "--sink", "kernel", "--probe", "3601"}, "--probe"},
       {{"--router", "r1", "--sink", "xdp"}, "--interface"},
       {{"--router", "r1", "--sink", "kernel", "--interface", "eth0"}, "--sink xdp"},
+      {{"--router", "r1", "--sink", "xdp", "--interface", "e0,e1,e0"}, "'e0' is named twice"},
       {{"--router", "r1", "--log-level", "loud"}, "--log-level"},
       {{"--router", "r1", "--log-format", "xml"}, "--log-format"},
       {{"--router", "r1", "--controller", "nohost"}, "--controller"},
