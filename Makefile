@@ -152,16 +152,18 @@ lint: ## vet, formatting, tidy modules, generated code, the other C++ compiler
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet ./...
 	go mod tidy -diff
-	@$(MAKE) --no-print-directory gen && git diff --exit-code -- controller/fibpb controller/peerpb
+	@$(MAKE) --no-print-directory gen && git diff --exit-code -- controller/fibpb controller/peerpb dataplane/sinks/xdp/forward.bpf.o dataplane/sinks/xdp/forward.bpf.sums
 	@clang-format-19 --dry-run -Werror $$(git ls-files 'dataplane/*.cc' 'dataplane/*.h' 'dataplane/*.bpf.c')
 	@cd dataplane && cmake --preset clang >/dev/null && cmake --build ../build/clang -j $(JOBS) -- --quiet
 
-gen: ## Go code from dataplane/proto, controller/peer and the API's description
+gen: ## Go code from dataplane/proto, controller/peer and the API's description, and the XDP sink's program for BPF
 	@go generate ./controller/httpapi/client
 	@GOBIN=$(TOOLS) go install google.golang.org/protobuf/cmd/protoc-gen-go
 	@GOBIN=$(TOOLS) go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 	@PATH=$(TOOLS):$$PATH protoc -I dataplane/proto --go_out=. --go_opt=module=dvr --go-grpc_out=. --go-grpc_opt=module=dvr fib.proto
 	@PATH=$(TOOLS):$$PATH protoc -I controller/peer --go_out=. --go_opt=module=dvr --go-grpc_out=. --go-grpc_opt=module=dvr peer.proto
+	@cd dataplane/sinks/xdp && clang-19 -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -fdebug-compilation-dir=. -isystem /usr/include/$$(uname -m)-linux-gnu -c forward.bpf.c -o $(TOOLS)/forward.bpf.o
+	@cd dataplane/sinks/xdp && /usr/sbin/bpftool gen object forward.bpf.o $(TOOLS)/forward.bpf.o && sha256sum layout.h forward.bpf.c forward.bpf.o >forward.bpf.sums
 
 clean: ## remove what was built (not ./data)
 	rm -rf bin build dvr-control-plane $(DASHBOARD)/dist/site $(DASHBOARD)/node_modules $(DASHBOARD)/.svelte-kit

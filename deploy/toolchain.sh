@@ -3,15 +3,15 @@
 #
 #   deploy/toolchain.sh [build] [dashboard] [npm] [browser] [test] [robustness] [bench] [lint]     what to prepare for; build by default
 #
-#   build  the C++ data plane: compiler, clang for its BPF program, CMake, gRPC, protobuf, spdlog, CLI11, GoogleTest, benchmark
+#   build  the C++ data plane: compiler, CMake, gRPC, protobuf, libbpf, spdlog, CLI11, GoogleTest, benchmark
 #   dashboard  Node, where there is none
 #   npm    npm the slow way: 376 packages (see deploy/dashboard.sh)
 #   browser  Chromium, which runs the tests of the dashboard
 #   test, robustness, bench and lint include build:
 #   test   the second compiler with its sanitizers and libFuzzer, the tools that the tests call
 #   robustness  namespaces, packet filters and strace, which make the faults
-#   bench  strace, which slows fdatasync down; DPDK, whose rte_fib is the lookup engine's peer; iproute2, the kernel sink's; zstd for the tables
-#   lint   the second compiler and clang-format
+#   bench  strace, which slows fdatasync down; DPDK, whose rte_fib is the lookup engine's peer; iproute2, the kernel sink's; clang for the BPF program that generates packets; zstd for the tables
+#   lint   the second compiler, which compiles the BPF program, too, bpftool, which finishes that, and clang-format
 #
 # Idempotent: where everything is installed it asks dpkg only and prints nothing. Otherwise it needs root, a Debian 12
 # (or newer) and its package mirror. Exit status: 0 everything is there, 1 it could not be installed, 2 wrong usage.
@@ -21,7 +21,7 @@ usage() { sed -n '2,18s/^# \{0,1\}//p' "$0"; }
 die() { printf 'toolchain: %s\n' "$*" >&2; exit 1; }
 
 build=(
-  clang-19 cmake g++ libbenchmark-dev libbpf-dev libcli11-dev libfmt-dev libgrpc++-dev libgtest-dev libmnl-dev libprotobuf-dev libspdlog-dev
+  cmake g++ libbenchmark-dev libbpf-dev libcli11-dev libfmt-dev libgrpc++-dev libgtest-dev libmnl-dev libprotobuf-dev libspdlog-dev
   ninja-build protobuf-compiler protobuf-compiler-grpc
 )
 dashboard=(nodejs)
@@ -29,8 +29,8 @@ npm=(npm)
 browser=(chromium)
 test=(clang-19 etcd-client iproute2 iptables libclang-rt-19-dev nftables procps zstd)
 robustness=(iproute2 iptables nftables strace)
-bench=(iproute2 libdpdk-dev pkg-config strace zstd)
-lint=(clang-19 clang-format-19)
+bench=(clang-19 iproute2 libdpdk-dev pkg-config strace zstd)
+lint=(bpftool clang-19 clang-format-19)
 
 wanted=()
 (($#)) || set -- build
