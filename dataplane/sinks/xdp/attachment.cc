@@ -60,6 +60,23 @@ bool is_bpffs(const std::string& path) {
 
 Status failed(const std::string& what) { return {Code::kIo, what + ": " + std::strerror(errno)}; }
 
+// Why an interface has no program.
+std::string why_not(int error) {
+  const std::string words = std::strerror(error);
+  switch (error) {
+    case EBUSY:
+    case EEXIST:
+      return words + "; another one is there (ip link show)";
+    case EOPNOTSUPP:
+      return words + "; neither the driver nor the kernel has XDP for this interface";
+    case EPERM:
+    case EACCES:
+      return words + "; CAP_NET_ADMIN is missing";
+    default:
+      return words;
+  }
+}
+
 // The links that are pinned there, of any layout.
 std::vector<fs::path> pinned_links(const std::string& root, const std::string& place) {
   std::vector<fs::path> out;
@@ -99,7 +116,10 @@ Status Attachment::open() {
   std::error_code error;
   fs::create_directories(root_, error);
   if (!is_bpffs(root_) && ::mount("bpf", root_.c_str(), "bpf", 0, "mode=0700") != 0) {
-    return failed("mounting a BPF file system at " + root_);
+    return {Code::kIo, "there is no BPF file system at " + root_ +
+                           ", and none can be mounted: " + std::strerror(errno) + "; " +
+                           (errno == ENODEV ? "this kernel has none (CONFIG_BPF_SYSCALL)"
+                                            : "mount one, or name its place with --bpffs")};
   }
   fs::create_directories(here_, error);
   if (error) return {Code::kIo, "making " + here_ + ": " + error.message()};
@@ -158,8 +178,7 @@ Status Attachment::attach(const Program& program, std::uint32_t interface, bool*
       if (error == EBUSY || error == EEXIST) break;
     }
     if (!fresh.fd) {
-      errno = error;
-      return failed("attaching the XDP program (is another one there?)");
+      return {Code::kIo, "attaching the XDP program: " + why_not(error)};
     }
     if (Status s = pin_link(fresh.fd.get(), interface, &fresh.path); !s.ok()) return s;
     links_.emplace(interface, std::move(fresh));
@@ -184,6 +203,11 @@ std::vector<std::uint32_t> Attachment::interfaces() const {
   std::vector<std::uint32_t> out;
   for (const auto& [interface, link] : links_) out.push_back(interface);
   return out;
+}
+
+std::size_t Attachment::native() const {
+  return static_cast<std::size_t>(
+      std::count_if(links_.begin(), links_.end(), [](const auto& l) { return l.second.native; }));
 }
 
 Status Attachment::pin_maps(const Program& program) {

@@ -42,6 +42,8 @@ class Attachment {
   void detach(std::uint32_t interface);
   [[nodiscard]] bool attached(std::uint32_t interface) const { return links_.contains(interface); }
   [[nodiscard]] std::vector<std::uint32_t> interfaces() const;
+  // How many of them are attached natively.
+  [[nodiscard]] std::size_t native() const;
   // Pins the maps of the program that all attached interfaces have now, in place of those before.
   Status pin_maps(const Program& program);
 

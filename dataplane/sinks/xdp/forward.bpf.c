@@ -273,6 +273,9 @@ int dvr_forward(struct xdp_md *ctx) {
   const struct dvr_settings *const set = bpf_map_lookup_elem(&settings, &key);
   __u8 *const nodes = bpf_map_lookup_elem(&pool, &key);
   if (!set || !nodes) PASS(NO_ROUTE);
+  // Nobody has followed links and neighbours for a while.
+  const __u32 now = bpf_ktime_get_coarse_ns() >> DVR_TICK_SHIFT;
+  if ((__s32)(*(const volatile __u32 *)&set->until - now) < 0) PASS(ABANDONED);
   const __u32 forwards = *(const volatile __u32 *)&set->forwards;
   if (protocol == bpf_htons(ETH_P_IP)) {
     if (!(forwards & DVR_FORWARDS_4)) PASS(OFF);

@@ -67,8 +67,10 @@ struct dvr_settings {
   __u32 default4;  // the ids of the default routes; 0: none
   __u32 default6;
   __u32 forwards;  // DVR_FORWARDS_...
-  __u32 unused;
+  __u32 until;     // in ticks: what is not renewed by then is passed to the kernel
 };
+// A tick is 2^DVR_TICK_SHIFT ns of CLOCK_MONOTONIC_COARSE, about a second.
+#define DVR_TICK_SHIFT 30
 #define DVR_FORWARDS_4 1u
 #define DVR_FORWARDS_6 2u
 
@@ -94,6 +96,7 @@ struct dvr_traffic {
   X(PASS_MAC, "passed_other_mac")              \
   X(PASS_PROTOCOL, "passed_not_ip")            \
   X(PASS_OFF, "passed_forwarding_off")         \
+  X(PASS_ABANDONED, "passed_abandoned")        \
   X(PASS_MALFORMED, "passed_malformed")        \
   X(PASS_OPTIONS, "passed_options")            \
   X(PASS_TTL, "passed_ttl")                    \

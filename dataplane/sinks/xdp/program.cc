@@ -6,10 +6,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <utility>
 
 #include "sinks/xdp/bpf_options.h"
@@ -49,7 +51,9 @@ int note(enum libbpf_print_level level, const char* format, va_list arguments) {
   if (level != LIBBPF_WARN) return 0;
   char line[512];
   std::vsnprintf(line, sizeof line, format, arguments);
-  if (complaint.size() < 2000) complaint += line;
+  if (complaint.size() >= 2000) return 0;
+  complaint += line;
+  std::replace(complaint.begin(), complaint.end(), '\n', ' ');
   return 0;
 }
 
@@ -89,7 +93,23 @@ Status Program::load(const Sizes& sizes, std::unique_ptr<Program>* out) {
   return {};
 }
 
+// libbpf would say it less clearly.
+Status Program::possible() {
+  const Descriptor map(bpf_map_create(BPF_MAP_TYPE_ARRAY, "dvr_try", 4, 4, 1, nullptr));
+  if (map) return {};
+  const int error = errno;
+  const std::string first = "BPF cannot be used: " + words(error);
+  if (error == ENOSYS) return {Code::kIo, first + "; this kernel has none (CONFIG_BPF_SYSCALL)"};
+  if (error == EPERM || error == EACCES) {
+    return {Code::kIo, first +
+                           "; it takes root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, and in a "
+                           "container a seccomp profile that allows bpf(2)"};
+  }
+  return {Code::kIo, first};
+}
+
 Status Program::open(const Sizes& sizes) {
+  if (Status s = possible(); !s.ok()) return s;
   libbpf_set_print(note);
   complaint.clear();
   sizes_ = sizes;
@@ -117,7 +137,11 @@ Status Program::open(const Sizes& sizes) {
     }
   }
   if (const int e = bpf_object__load(object_.get()); e != 0) {
-    return {Code::kIo, "the kernel refuses the XDP program: " + words(e) + " " + complaint};
+    const bool denied = e == -EPERM || e == -EACCES;
+    return {Code::kIo, "the kernel refuses the XDP program: " + words(e) + "; " +
+                           (denied ? "are CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN all there?"
+                                   : "it takes Linux 6.1 or newer") +
+                           (complaint.empty() ? "" : " (" + complaint + ")")};
   }
   program_ = bpf_program__fd(bpf_object__find_program_by_name(object_.get(), "dvr_forward"));
   reasons_ = map("reasons");
@@ -156,6 +180,15 @@ void Program::grace() const {
   const std::uint32_t key = 0;
   const int inner = grace_inner_.get();
   bpf_map_update_elem(grace_map_.get(), &key, &inner, BPF_ANY);
+}
+
+void Program::live(std::chrono::seconds lease) {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  const std::uint64_t ns = static_cast<std::uint64_t>(now.tv_sec + lease.count()) * 1'000'000'000 +
+                           static_cast<std::uint64_t>(now.tv_nsec);
+  __atomic_store_n(&settings()->until, static_cast<std::uint32_t>((ns >> DVR_TICK_SHIFT) + 1),
+                   __ATOMIC_RELEASE);
 }
 
 void Program::set_digest(const Digest& digest) {

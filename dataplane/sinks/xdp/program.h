@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -61,7 +62,10 @@ class Mapping {
 
 class Program {
  public:
-  // Needs CAP_BPF and CAP_NET_ADMIN. Errors: kIo with the kernel's words.
+  // Whether this process can use BPF at all. Errors: kIo, with what is missing.
+  static Status possible();
+  // Needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN. Errors: kIo with the kernel's words, and what
+  // is missing where that is known.
   static Status load(const Sizes& sizes, std::unique_ptr<Program>* out);
   ~Program();
   Program(const Program&) = delete;
@@ -75,6 +79,8 @@ class Program {
   [[nodiscard]] std::uint64_t* groups() const { return groups_.as<std::uint64_t>(); }
   [[nodiscard]] dvr_nexthop* nexthops() const { return nexthops_.as<dvr_nexthop>(); }
   [[nodiscard]] std::uint64_t* ingress() const { return ingress_.as<std::uint64_t>(); }
+  // The program forwards for so long from now, in seconds or a little more, unless told again.
+  void live(std::chrono::seconds lease);
   // Names the table that it forwards by, for who takes over.
   void set_digest(const Digest& digest);
 

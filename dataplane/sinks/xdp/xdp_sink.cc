@@ -72,6 +72,12 @@ std::uint32_t forwarding() {
          (is_on("/proc/sys/net/ipv6/conf/all/forwarding") ? DVR_FORWARDS_6 : 0);
 }
 
+// Where IPv4 is forwarded in general, but not what comes in by this interface. (Where it is not in
+// general an interface may be for IPv6 alone.)
+bool is_closed(const std::string& interface) {
+  return !is_on(("/proc/sys/net/ipv4/conf/" + interface + "/forwarding").c_str());
+}
+
 }  // namespace
 
 class XdpSink::Impl {
@@ -88,6 +94,8 @@ class XdpSink::Impl {
                 [this](const Prefix& p, Others::Standing s) { set_other(p, s); }),
         attachment_(options.bpffs, options.table),
         ports_(options.interfaces.size()),
+        troubles_(options.interfaces.size()),
+        closed_(options.interfaces.size()),
         watch_(options.table, {[this](const LinkFact& f) { heard(f); },
                                [this](const NeighbourFact& f) { heard(f); },
                                [this](const RouteFact& f) { heard(f); }}) {}
@@ -209,7 +217,7 @@ class XdpSink::Impl {
       g = generation_;
       classes = classes_;
       out.emplace_back("xdp_interfaces", attached_ ? attachment_.interfaces().size() : 0);
-      out.emplace_back("xdp_interfaces_native", native_);
+      out.emplace_back("xdp_interfaces_native", attachment_.native());
       out.emplace_back("xdp_table_bytes", g->pool.used());
       out.emplace_back("xdp_table_bytes_limit", g->pool.size());
       out.emplace_back("xdp_routes_of_others", table4_.others() + table6_.others());
@@ -343,6 +351,7 @@ class XdpSink::Impl {
     groups_.render({next->program->groups(), sizes.groups, next->program->nexthops(), &next->slots,
                     &next->pool});
     set->forwards = forwards_;
+    next->program->live(options_.lease);
     next->program->set_digest(fib_.installed_digest());
     generation_ = std::move(next);
     ++generations_;
@@ -360,8 +369,9 @@ class XdpSink::Impl {
       for (const auto& [index, link] : groups_.links()) {
         if (link.name == options_.interfaces[p]) now = &link;
       }
-      const Port wanted =
-          now == nullptr ? Port{} : Port{now->index, mac_word(*now), ports_[p].sends};
+      const Port wanted = now == nullptr
+                              ? Port{}
+                              : Port{now->index, closed_[p] ? 0 : mac_word(*now), ports_[p].sends};
       Port& have = ports_[p];
       if (wanted == have) continue;
       std::uint64_t* const words = generation_->program->ingress();
@@ -378,10 +388,8 @@ class XdpSink::Impl {
         __atomic_store_n(&words[place(wanted.interface)], wanted.word, __ATOMIC_RELEASE);
       }
       have = {wanted.interface, wanted.word, have.sends};
-      if (attached_ && have.interface != 0 && !attachment_.attached(have.interface)) {
-        if (Status s = attach_port(p); !s.ok()) observer_.trouble("XDP: " + s.message());
-      }
     }
+    if (attached_) attach_the_rest();
     open_ports();
   }
   // Packets leave by the ports that can send them; those of others go by way of the kernel.
@@ -389,7 +397,8 @@ class XdpSink::Impl {
     for (std::uint32_t p = 0; p < ports_.size(); ++p) {
       Port& port = ports_[p];
       // Where no driver runs XDP itself, the kernel's stack sends.
-      const bool sends = port.interface != 0 && (native_ == 0 || sends_frames(port.interface));
+      const bool sends =
+          port.interface != 0 && (attachment_.native() == 0 || sends_frames(port.interface));
       if (sends == port.sends) continue;
       if (Status s = generation_->program->set_port(p, sends ? port.interface : 0); !s.ok()) {
         observer_.trouble("XDP: " + options_.interfaces[p] + ": " + s.message());
@@ -403,20 +412,25 @@ class XdpSink::Impl {
       }
     }
   }
-  Status attach_port(std::uint32_t p) {
+  // A trouble is told once, however often it is tried.
+  void attach_port(std::uint32_t p) {
     bool native = false;
     const Status s = attachment_.attach(*generation_->program, ports_[p].interface, &native);
-    if (!s.ok()) return {s.code(), options_.interfaces[p] + ": " + s.message()};
-    observer_.attached(options_.interfaces[p], native);
-    native_ += native ? 1 : 0;
-    return {};
+    if (s.ok()) observer_.attached(options_.interfaces[p], native);
+    const std::string now = s.ok() ? "" : "XDP: " + options_.interfaces[p] + ": " + s.message();
+    if (!now.empty() && now != troubles_[p]) observer_.trouble(now);
+    troubles_[p] = now;
+  }
+  // Interfaces that have come, or whose other program has gone.
+  void attach_the_rest() {
+    for (std::uint32_t p = 0; p < ports_.size(); ++p) {
+      if (ports_[p].interface != 0 && !attachment_.attached(ports_[p].interface)) attach_port(p);
+    }
   }
   Status attach_all() {
-    native_ = 0;
-    Status first;
+    // Where this fails for a link that is there, the old program goes on by what nobody renews.
     for (std::uint32_t p = 0; p < ports_.size(); ++p) {
-      if (ports_[p].interface == 0) continue;
-      if (Status s = attach_port(p); !s.ok() && first.ok()) first = s;
+      if (ports_[p].interface != 0) attach_port(p);
     }
     for (const std::uint32_t interface : attachment_.interfaces()) {
       if (std::none_of(ports_.begin(), ports_.end(),
@@ -426,8 +440,7 @@ class XdpSink::Impl {
     }
     attached_ = true;
     open_ports();
-    if (Status s = attachment_.pin_maps(*generation_->program); !s.ok() && first.ok()) first = s;
-    return first;
+    return attachment_.pin_maps(*generation_->program);
   }
   // When it is time: what an earlier data plane left is not replaced by what is older.
   void attach() {
@@ -467,11 +480,17 @@ class XdpSink::Impl {
   }
   void tick() {
     const std::uint32_t forwards = forwarding();
+    std::vector<bool> closed;
+    for (const std::string& name : options_.interfaces) {
+      closed.push_back((forwards & DVR_FORWARDS_4) != 0 && is_closed(name));
+    }
     std::vector<NeighbourFact> wanted;
     {
       const std::lock_guard lock(mutex_);
+      generation_->program->live(options_.lease);
       forwards_ = forwards;
-      open_ports();
+      closed_ = std::move(closed);
+      sync_ports();
       wanted = groups_.wanted();
     }
     // The kernel sees no packets of the fast path: that a neighbour is in use, and whether
@@ -523,10 +542,11 @@ class XdpSink::Impl {
   Others others_;
   Attachment attachment_;
   std::vector<Port> ports_;
-  std::vector<ClassId> classes_;  // by local id
+  std::vector<std::string> troubles_;  // by port: what keeps it from being attached
+  std::vector<bool> closed_;           // by port: the kernel does not forward what comes in there
+  std::vector<ClassId> classes_;       // by local id
   std::shared_ptr<Generation> generation_;
   std::uint64_t generations_ = 0;
-  std::uint64_t native_ = 0;
   std::uint32_t forwards_ = forwarding();
   bool known_ = false;      // what is around
   bool heard_ = false;      // a delta has ended

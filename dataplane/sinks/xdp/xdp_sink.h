@@ -33,6 +33,9 @@ struct XdpOptions {
   // How long what an earlier data plane left goes on where the saved table is another one and
   // no controller is heard.
   std::chrono::milliseconds patience{10000};
+  // A process that has not been there for so long has its fast path pass all packets to the
+  // kernel, since nobody follows links and neighbours.
+  std::chrono::seconds lease{60};
   std::size_t pool = std::size_t{16} << 20;  // bytes at first
 };
 

@@ -37,8 +37,10 @@ class XdpProgramTest : public testing::Test {
  protected:
   void SetUp() override {
     if (const std::string why = enter_namespace(); !why.empty()) GTEST_SKIP() << why;
+    if (const Status s = Program::possible(); !s.ok()) GTEST_SKIP() << s.message();
     const Status s = Program::load({}, &program_);
-    if (!s.ok()) GTEST_SKIP() << s.message();
+    ASSERT_TRUE(s.ok()) << s.message();
+    program_->live(std::chrono::hours(1));
     pool_ = std::make_unique<Pool>(program_->pool(), program_->sizes().pool,
                                    [this] { program_->grace(); });
     slots_ = std::make_unique<Slots>(program_->sizes().nexthops, [this] { program_->grace(); });
@@ -228,6 +230,19 @@ TEST_F(XdpProgramTest, EverythingElseIsTheKernels) {
   program_->settings()->forwards = 0;
   passes(packet4(), DVR_PASS_OFF);
   passes(packet6(), DVR_PASS_OFF);
+}
+
+TEST_F(XdpProgramTest, WhatNobodyFollowsIsTheKernels) {
+  two_routes();
+  // The lease is at an end, also across the wrap of its ticks.
+  for (const int lease : {-2, -5000, -1'000'000'000}) {
+    program_->live(std::chrono::seconds(lease));
+    passes(packet4(), DVR_PASS_ABANDONED);
+    passes(packet6(), DVR_PASS_ABANDONED);
+  }
+  program_->live(std::chrono::seconds(30));
+  leaves(packet4(), 1, 7);
+  leaves(packet6(), 1, 8);
 }
 
 TEST_F(XdpProgramTest, FramesOfAnyLengthAreNoTrouble) {

@@ -5,17 +5,23 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <linux/ethtool.h>
+#include <linux/filter.h>
 #include <linux/if_packet.h>
+#include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include <filesystem>
 #include <mutex>
 
+#include "sinks/xdp/program.h"
 #include "sinks/xdp/xdp_sink.h"
 #include "test/kernel/scene.h"
 #include "test/xdp/packets.h"
@@ -148,6 +154,7 @@ class XdpSinkTest : public testing::Test {
  protected:
   void SetUp() override {
     if (const std::string why = enter_namespace(); !why.empty()) GTEST_SKIP() << why;
+    if (const Status s = Program::possible(); !s.ok()) GTEST_SKIP() << s.message();
     // The kernel forwards nothing itself, so what comes out has gone through XDP.
     must("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
     must("ip neigh replace 10.0.1.2 lladdr 02:00:00:00:02:07 dev w1 nud permanent");
@@ -160,6 +167,7 @@ class XdpSinkTest : public testing::Test {
     controller_ = std::make_unique<Controller>(fib_);
   }
   void TearDown() override {
+    if (IsSkipped()) return;
     close();
     XdpSink::detach(pins_.path(), options_.table);
   }
@@ -285,7 +293,11 @@ TEST_F(XdpSinkTest, LeavesToTheKernelWhatIsNotOurs) {
   must("ip route add 192.0.2.0/25 via 10.0.0.2 proto static");
   EXPECT_TRUE(eventually([&] { return !crosses("192.0.2.1", 7, milliseconds(20)); }));
   EXPECT_TRUE(crosses("203.0.113.1", 7));
-  // Forwarding is off.
+  // Forwarding is off, for what comes in by one interface, and for all.
+  must("sysctl -qw net.ipv4.conf.w0.forwarding=0");
+  EXPECT_TRUE(eventually([&] { return !crosses("203.0.113.1", 7, milliseconds(20)); }));
+  must("sysctl -qw net.ipv4.conf.w0.forwarding=1");
+  EXPECT_TRUE(eventually([&] { return crosses("203.0.113.1", 7, milliseconds(50)); }));
   must("sysctl -qw net.ipv4.ip_forward=0");
   EXPECT_TRUE(eventually([&] { return !crosses("203.0.113.1", 7, milliseconds(20)); }));
   EXPECT_GT(count("passed_forwarding_off"), 0u);
@@ -363,6 +375,47 @@ TEST_F(XdpSinkTest, GoesOnWithoutTheProcessAndIsTakenOver) {
   EXPECT_EQ(run("ip link show w0").find("xdp"), std::string::npos);
 }
 
+TEST_F(XdpSinkTest, WithoutAProcessForLongTheKernelForwards) {
+  options_.lease = std::chrono::seconds(1);
+  ASSERT_NO_FATAL_FAILURE(open());
+  two_routes();
+  ASSERT_TRUE(
+      eventually([&] { return sink_->serving() && crosses("203.0.113.9", 7, milliseconds(50)); }));
+  std::this_thread::sleep_for(milliseconds(3500));  // nothing tells that it is renewed
+  EXPECT_TRUE(crosses("203.0.113.9", 7));
+  close();
+  EXPECT_TRUE(eventually([&] { return !crosses("203.0.113.9", 7, milliseconds(20)); }));
+  // Who takes over renews it.
+  ASSERT_NO_FATAL_FAILURE(open());
+  EXPECT_TRUE(eventually([&] { return crosses("203.0.113.9", 7, milliseconds(50)); }));
+}
+
+TEST_F(XdpSinkTest, AProgramOfSomebodyElsesIsLeftAlone) {
+  // That of another table.
+  XdpOptions others = options_;
+  others.table = 100;
+  others.interfaces = {"w1"};
+  Fib fib;
+  std::unique_ptr<XdpSink> other;
+  ASSERT_TRUE(XdpSink::open(others, fib, recorder_, &other).ok());
+  ASSERT_TRUE(eventually([&] { return other->serving(); }));
+  Recorder mine;
+  ASSERT_TRUE(XdpSink::open(options_, fib_, mine, &sink_).ok());
+  fib_.add_listener(sink_.get());
+  EXPECT_TRUE(eventually([&] { return mine.interfaces().contains("w0"); }));
+  EXPECT_TRUE(eventually([&] {
+    return mine.troubles().find("w1: attaching the XDP program: Device or resource busy") !=
+           std::string::npos;
+  })) << mine.troubles();
+  EXPECT_FALSE(mine.interfaces().contains("w1"));
+  // It goes, and is followed within a tick, without a word more.
+  other.reset();
+  EXPECT_EQ(XdpSink::detach(pins_.path(), others.table), 1u);
+  EXPECT_TRUE(eventually([&] { return mine.interfaces().contains("w1"); }));
+  const std::string said = mine.troubles();
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1) << said;
+}
+
 TEST_F(XdpSinkTest, AnInterfaceThatIsOursNoMoreIsLeftAlone) {
   ASSERT_NO_FATAL_FAILURE(open());
   ASSERT_TRUE(eventually([&] { return sink_->serving(); }));
@@ -406,6 +459,53 @@ TEST_F(XdpSinkTest, GenericWhereTheDriverCannot) {
     return sink_->serving() && crosses("203.0.113.9", 7, milliseconds(50));
   })) << recorder_.troubles();
   EXPECT_EQ(recorder_.interfaces(), (std::map<std::string, bool>{{"w0", false}, {"w1", true}}));
+}
+
+// What open() says in a process that bpf(2) or mount(2) answers so.
+std::string refusal(const XdpOptions& options, Fib& fib, int call, std::uint32_t error) {
+  int ends[2];
+  EXPECT_EQ(::pipe(ends), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    sock_filter code[] = {
+        {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
+        {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, static_cast<std::uint32_t>(call)},
+        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | error},
+        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+    };
+    const sock_fprog filter{static_cast<unsigned short>(std::size(code)), code};
+    std::string said = "no filter";
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+        ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0) {
+      Recorder recorder;
+      std::unique_ptr<XdpSink> sink;
+      said = XdpSink::open(options, fib, recorder, &sink).message();
+    }
+    [[maybe_unused]] const ssize_t n = ::write(ends[1], said.data(), said.size());
+    std::_Exit(0);
+  }
+  ::close(ends[1]);
+  std::string said(4096, '\0');
+  const ssize_t n = ::read(ends[0], said.data(), said.size());
+  said.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+  ::close(ends[0]);
+  ::waitpid(child, nullptr, 0);
+  return said;
+}
+
+TEST_F(XdpSinkTest, WhatTheKernelLacksIsNamed) {
+  const auto says = [&](int call, std::uint32_t error, const std::vector<std::string>& parts) {
+    const std::string said = refusal(options_, fib_, call, error);
+    for (const std::string& part : parts) {
+      EXPECT_NE(said.find(part), std::string::npos) << said;
+    }
+    EXPECT_EQ(said.find('\n'), std::string::npos) << said;
+  };
+  says(SYS_mount, EPERM,
+       {"no BPF file system at " + pins_.path(), "Operation not permitted", "--bpffs"});
+  says(SYS_mount, ENODEV, {"CONFIG_BPF_SYSCALL"});
+  says(SYS_bpf, ENOSYS, {"BPF cannot be used", "CONFIG_BPF_SYSCALL"});
+  says(SYS_bpf, EPERM, {"BPF cannot be used", "CAP_BPF", "seccomp"});
 }
 
 TEST_F(XdpSinkTest, WhatIsWrongIsSaid) {
