@@ -155,7 +155,7 @@ TEST_F(XdpProgramTest, ForwardsWithMacsTtlAndChecksum) {
   const auto traffic = program_->traffic(8);
   ASSERT_EQ(traffic.size(), 8u);
   EXPECT_EQ(traffic[2].packets, 4u * 300);
-  EXPECT_EQ(traffic[2].bytes, 4u * 300 * packet4().length());
+  EXPECT_EQ(traffic[2].bytes, static_cast<unsigned>(4 * 300 * packet4().length()));
   EXPECT_EQ(traffic[3].packets, 4u);
   program_->clear_traffic(2);
   EXPECT_EQ(program_->traffic(8)[2].packets, 0u);
