@@ -34,7 +34,7 @@ class Pair {
     ours_.set(p, id);
     fix(p);
   }
-  void erase(const P& p) {
+  void erase(P p) {  // which may be in what it is erased from
     table.erase(p);
     ours_.erase(p);
     fix(p);
@@ -44,7 +44,7 @@ class Pair {
     theirs_[p] = weak;
     fix(p);
   }
-  void erase_other(const P& p) {
+  void erase_other(P p) {
     table.erase_other(p);
     theirs_.erase(p);
     fix(p);
