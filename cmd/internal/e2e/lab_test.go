@@ -67,8 +67,7 @@ func newLab(t *testing.T, routers []string, cables []cable) *lab {
 		ip(t, fmt.Sprintf("link set m%d master mgmt up", i))
 		for _, setting := range []string{
 			"ipv4/ip_forward=1", "ipv6/conf/all/forwarding=1", "ipv4/conf/all/rp_filter=0", "ipv4/conf/default/rp_filter=0",
-			// A link that comes back is used at once, and has its addresses still.
-			"ipv6/conf/default/accept_dad=0", "ipv6/conf/all/keep_addr_on_down=1",
+			"ipv6/conf/all/keep_addr_on_down=1", // a link that comes back has its addresses still
 		} {
 			l.set(r, setting)
 		}

@@ -16,7 +16,10 @@ func TestObservedLink(t *testing.T) {
 		return
 	}
 	n := startNode(t, scratch(t))
-	p := startPlaneOf(t, n, "r1", "kernel") // without --tune-kernel: then `ip` shows where routes lead
+	p := startPlaneOf(t, n, "r1", "kernel")                               // without --tune-kernel: then `ip` shows where routes lead
+	for _, line := range []string{"10.0.0.2 dev w0", "10.0.1.2 dev w1"} { // nobody is there to answer
+		ip(t, "neigh replace "+line+" lladdr 02:00:00:00:00:02 nud permanent")
+	}
 	must(t, n, http.StatusOK, http.MethodPut, "/v1/links/r1/r2", `{"cost_ab":10,"cost_ba":10,"interface_a":"w0","address_a":["10.0.0.1"],"address_b":["10.0.0.2"]}`)
 	must(t, n, http.StatusOK, http.MethodPut, "/v1/links/r1/r3", `{"cost_ab":20,"cost_ba":20,"interface_a":"w1","address_a":["10.0.1.1"],"address_b":["10.0.1.2"]}`)
 	for _, route := range []string{

@@ -30,10 +30,12 @@ void Neighbours::fail(Entry& entry, TimePoint now) {
   if (!s.dead) s.ask = now + kAgain;
   s.dead = true;
   s.answers.reset();
+  s.settles.reset();
 }
 
 void Neighbours::recover(State& s, TimePoint now) {
   if (s.dead && !s.answers) s.answers = now;
+  s.settles.reset();
 }
 
 void Neighbours::heard(const NeighbourFact& fact, TimePoint now) {
@@ -51,10 +53,17 @@ void Neighbours::link(std::uint32_t interface, bool usable, TimePoint now) {
   if (usable ? down_.erase(interface) == 0 : !down_.insert(interface).second) return;
   for (auto at = all_.lower_bound({interface, {}});
        at != all_.end() && at->first.interface == interface; ++at) {
-    // With the interface up again, whether it answers is found out anew.
-    at->second.dead = !usable;
-    at->second.answers.reset();
-    at->second.ask = now + kAgain;
+    State& s = at->second;
+    s.answers.reset();
+    s.settles.reset();
+    s.ask = now + kAgain;
+    if (!usable || s.fixed) {
+      s.dead = !usable;
+    } else if (s.dead) {
+      // Whether it answers is found out before anything is sent to it.
+      s.ask = now;
+      s.settles = std::max(now + kSettle, s.hold.usable(now));
+    }
   }
 }
 
@@ -71,9 +80,10 @@ std::vector<Neighbour> Neighbours::due(TimePoint now) {
 std::vector<std::pair<Neighbour, bool>> Neighbours::changes(TimePoint now) {
   std::vector<std::pair<Neighbour, bool>> changed;
   for (auto& [n, s] : all_) {
-    if (s.answers && now >= s.hold.usable(*s.answers)) {
+    if ((s.answers && now >= s.hold.usable(*s.answers)) || (s.settles && now >= *s.settles)) {
       s.dead = false;
       s.answers.reset();
+      s.settles.reset();
       s.ask = now + every_;
     }
     if (s.told == !s.dead) continue;
@@ -90,6 +100,7 @@ std::optional<Neighbours::TimePoint> Neighbours::next() const {
     if (s.told == s.dead) at({});
     if (asks(s)) at(s.ask);
     if (s.answers) at(s.hold.usable(*s.answers));
+    if (s.settles) at(*s.settles);
   }
   return next;
 }

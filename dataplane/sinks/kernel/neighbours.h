@@ -2,9 +2,11 @@
 // facts, time as an argument, probes go out as a list.
 //
 // A next hop is dead when the kernel failed to resolve it (the traffic to it, or a probe, went
-// unanswered) or its interface is down. It is alive again when it has answered, or its
-// interface has been up, for as long as a Hold says. What is dead stays watched, and is asked
-// every second, also when no group wants it any more: else nobody would see it come back.
+// unanswered) or its interface is down. It is alive again when it has answered for as long as a
+// Hold says. With its interface up again it is asked at once; what needs no answer may tell
+// nothing, so silence is enough when kSettle is over without a failure. What is dead stays
+// watched, and is asked every second, also when no group wants it any more: else nobody would
+// see it come back.
 //
 // Threading: one thread. Memory: bounded by kMost; what is beyond is not watched.
 #pragma once
@@ -31,6 +33,10 @@ class Neighbours {
   // first, and then comes the news of it.
   static constexpr std::chrono::milliseconds kGrace{2000};
 
+  // Longer than the kernel takes to fail: three questions, a second each. IPv6 asks nobody
+  // before its own address has passed duplicate detection, so the first may go unsent.
+  static constexpr std::chrono::milliseconds kSettle{3500};
+
   // every: between two probes of what is used and alive; 0: none.
   explicit Neighbours(std::chrono::milliseconds every) : every_(every) {}
 
@@ -54,6 +60,7 @@ class Neighbours {
     bool fixed = false;
     bool told = true;                  // alive, as changes() said last
     std::optional<TimePoint> answers;  // dead, but well since then
+    std::optional<TimePoint> settles;  // dead with its interface, which is up: alive then
     TimePoint ask;                     // next
     TimePoint left;                    // when groups held it last
     Hold hold;

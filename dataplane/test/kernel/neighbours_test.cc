@@ -129,9 +129,49 @@ TEST_F(NeighboursTest, AnInterfaceTakesItsNextHopsAlong) {
   EXPECT_EQ(changes(), "") << "an old answer";
   EXPECT_EQ(due(), "") << "nobody can be asked there";
   all.link(2, true, now);
-  EXPECT_EQ(changes(), "10.0.0.2 up fd00::2 up ");
+  EXPECT_EQ(changes(), "") << "nobody has answered";
+  EXPECT_EQ(due(), "10.0.0.2 fd00::2 ") << "asked at once";
+  pass(20);
+  answers(a);
+  EXPECT_EQ(changes(), "10.0.0.2 up ") << "it has never failed";
   all.link(2, true, now);
   EXPECT_EQ(changes(), "");
+  EXPECT_EQ(all.next(), now + milliseconds(980)) << "the other is asked again";
+  answers(c);
+  EXPECT_EQ(changes(), "fd00::2 up ");
+  EXPECT_EQ(all.next(), std::nullopt);
+}
+
+TEST_F(NeighboursTest, BehindAnInterfaceThatCameBack) {
+  const Neighbour fixed = at(2, "10.0.0.3");
+  all.use({a, c, fixed}, now);
+  all.heard({NeighbourFact::State::kFixed, fixed}, now);
+  all.link(2, false, now);
+  changes();
+  all.link(2, true, now);
+  EXPECT_EQ(changes(), "10.0.0.3 up ") << "where somebody said it is, nobody is asked";
+  pass(3000);
+  fails(c);
+  pass(500);
+  EXPECT_EQ(changes(), "10.0.0.2 up ") << "it neither answered nor failed";
+  pass(60000);
+  EXPECT_EQ(changes(), "") << "it failed";
+  answers(c);
+  pass(100);
+  EXPECT_EQ(changes(), "fd00::2 up ");
+
+  // One that flaps is left out for its hold, also where it tells nothing.
+  for (int i = 0; i < 8; ++i) {
+    fails(a);
+    answers(a);
+  }
+  all.link(2, false, now);
+  EXPECT_EQ(changes(), "10.0.0.2 down 10.0.0.3 down fd00::2 down ");
+  all.link(2, true, now);
+  pass(3500);
+  EXPECT_EQ(changes(), "10.0.0.3 up fd00::2 up ");
+  pass(60000);
+  EXPECT_EQ(changes(), "10.0.0.2 up ");
 }
 
 // The kernel takes next hops away with their interface, and tells of it first.
@@ -144,6 +184,7 @@ TEST_F(NeighboursTest, AnInterfaceThatIsToldLate) {
   all.link(2, false, now);
   EXPECT_EQ(changes(), "10.0.0.2 down ");
   all.link(2, true, now);
+  answers(a);
   EXPECT_EQ(changes(), "10.0.0.2 up ");
 }
 

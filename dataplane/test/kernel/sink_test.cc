@@ -266,6 +266,13 @@ TEST_F(KernelSinkTest, OneForeignChangeIsRepairedWithinASecond) {
   EXPECT_TRUE(has(run("ip nexthop show id 5"), "10.0.1.9"));
 }
 
+// Nobody is there to answer, and who is said to be somewhere is not asked. The kernel
+// forgets it when its interface is taken down.
+void known(const std::string& neighbour, const std::string& interface) {
+  must("ip neigh replace " + neighbour + " lladdr 02:00:00:00:00:02 nud permanent dev " +
+       interface);
+}
+
 TEST_F(KernelSinkTest, LinkDownTakesNextHopsAndUpBringsThemBack) {
   Router r;
   r.controller.begin(DeltaKind::kFull)
@@ -290,6 +297,8 @@ TEST_F(KernelSinkTest, LinkDownTakesNextHopsAndUpBringsThemBack) {
     EXPECT_TRUE(has(way("2001:db8::1"), "via fd00:1::2"));
     must(std::string(down).substr(0, 14) + " up");
     must("ip addr replace fd00:0::1/64 dev w0 nodad");
+    known("10.0.0.2", "w0");
+    known("fd00:0::2", "w0");
     EXPECT_TRUE(eventually([&] { return r.right(); }))
         << down << " "
         << (r.sink->report().failures.empty() ? "" : r.sink->report().failures[0].reason);
@@ -299,6 +308,7 @@ TEST_F(KernelSinkTest, LinkDownTakesNextHopsAndUpBringsThemBack) {
 }
 
 TEST_F(KernelSinkTest, ADeadInterfaceLeavesGroupsAtOnceAndComesBackWhenItStays) {
+  known("10.0.0.2", "w0");
   Router r;
   r.controller.begin(DeltaKind::kFull)
       .group(1, {"10.0.0.2%w0", "10.0.1.2%w1"})
@@ -326,6 +336,25 @@ TEST_F(KernelSinkTest, ADeadInterfaceLeavesGroupsAtOnceAndComesBackWhenItStays) 
   }
   EXPECT_LT(best, milliseconds(100));
   EXPECT_FALSE(r.observed.states().contains("10.0.1.2%w1")) << "nothing happened to it";
+}
+
+// An interface that is up again says nothing of who is behind it.
+TEST_F(KernelSinkTest, ANextHopIsNotUsedBeforeItHasAnsweredOnAnInterfaceThatCameBack) {
+  known("10.0.1.2", "w1");
+  Router r;
+  r.controller.begin(DeltaKind::kFull)
+      .group(1, {"10.0.0.2%w0", "10.0.1.2%w1"})
+      .set("192.0.2.0/24", 1)
+      .end();
+  must("ip link set p0 down");
+  ASSERT_TRUE(eventually([&] { return r.sink->report().deviates; }));
+  must("ip link set p0 up");
+  // The kernel fails to find it, and it stays away.
+  EXPECT_TRUE(eventually([&] { return has(run("ip neigh show 10.0.0.2"), "FAILED"); }));
+  EXPECT_FALSE(has(run("ip route show 192.0.2.0/24"), "10.0.0.2"));
+  EXPECT_TRUE(r.sink->report().deviates);
+  must("ip neigh replace 10.0.0.2 lladdr 02:00:00:00:00:01 nud reachable dev w0");
+  EXPECT_TRUE(eventually([&] { return r.right(); })) << routes();
 }
 
 TEST_F(KernelSinkTest, ANextHopThatDoesNotAnswerLeavesItsGroupUntilItDoes) {
