@@ -21,7 +21,7 @@ FUZZ_DIR   := $(CURDIR)/build/fuzz-go
 DASHBOARD  := controller/dashboard
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster demo demo-network build dashboard dashboard-test go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress stress-engine robustness bench bench-kernel bench-lpm bench-xdp profile lint gen clean
+.PHONY: help run cluster demo demo-network build dashboard dashboard-test bench-dashboard go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress stress-engine robustness bench bench-kernel bench-lpm bench-xdp profile lint gen clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -77,6 +77,10 @@ test: ## every test, Go and C++, and the fuzzers for 2 s each, 8 to 16 minutes o
 dashboard-test: ## the dashboard's tests alone, in Chromium against a real cluster
 	@deploy/toolchain.sh browser
 	@deploy/dashboard.sh test
+
+bench-dashboard: ## the dashboard's first load, a million routes scrolled and searched, 500 routers dragged, in Chromium
+	@deploy/toolchain.sh browser
+	@DVR_MEASURE=1 deploy/dashboard.sh test e2e/measure.test.mjs
 
 race: ## Go tests under the race detector
 	CGO_ENABLED=1 go test -race -short -timeout 20m ./...

@@ -4,6 +4,8 @@ import type { Route } from '$lib/types';
 
 const block = 200;
 const kept = 60; // blocks
+const ahead = 40; // rows beyond what is seen that are loaded, too
+const settled = 80; // ms: who flies over blocks faster than that loads none of them
 
 export interface Filter {
   within: string;
@@ -23,6 +25,9 @@ export class RouteTable {
   private loading = new Map<number, AbortController>();
   private first = 0;
   private end = 0;
+  /** When the first row came into another block; and a timer while that happens again and again. */
+  private turned = 0;
+  private flying: ReturnType<typeof setTimeout> | undefined;
   private stale = new Set<number>();
   private filter: Filter = { within: '', covering: '', next_hop: '', router: '', at: null };
 
@@ -48,9 +53,23 @@ export class RouteTable {
   }
 
   range(first: number, end: number) {
+    const before = Math.floor(this.first / block);
     this.first = first;
     this.end = Math.max(end, 1);
-    this.want();
+    if (Math.floor(first / block) === before) {
+      if (!this.flying) this.want();
+      return;
+    }
+    const quick = performance.now() - this.turned < settled;
+    this.turned = performance.now();
+    clearTimeout(this.flying);
+    this.flying = undefined;
+    if (!quick) this.want();
+    else
+      this.flying = setTimeout(() => {
+        this.flying = undefined;
+        this.want();
+      }, settled);
   }
 
   at(i: number): Route | undefined {
@@ -59,8 +78,8 @@ export class RouteTable {
   }
 
   private want() {
-    const from = Math.floor(this.first / block);
-    const to = Math.floor((this.end - 1) / block);
+    const from = Math.floor(Math.max(0, this.first - ahead) / block);
+    const to = Math.floor((Math.max(this.end, this.known ? Math.min(this.end + ahead, this.total) : this.end) - 1) / block);
     for (const [n, stop] of this.loading) if (n < from || n > to) stop.abort(); // scrolled past
     for (let n = from; n <= to; n++) if (!this.loading.has(n) && (!this.blocks.has(n) || this.stale.has(n))) void this.load(n);
   }
