@@ -13,7 +13,7 @@ import (
 
 const defaultPage = 1000
 
-var listParams = with(readParams, "router", "within", "covering", "next_hop", "limit", "cursor", "offset", "total")
+var listParams = with(readParams, "router", "within", "covering", "next_hop", "tag", "limit", "cursor", "offset", "total")
 
 // listRoutes is GET /v1/routes: a page of the stored routes, or all as NDJSON.
 // offset leaves out what comes first, total counts all: both for who looks into
@@ -38,6 +38,7 @@ func (s *Server) listRoutes(c echo.Context) error {
 	if f.Covering, err = covering(&q); err != nil {
 		return err
 	}
+	f.Tag = q.get("tag")
 	limit, err := q.count("limit", defaultPage, service.MaxPage)
 	if err != nil {
 		return err

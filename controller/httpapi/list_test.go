@@ -86,12 +86,16 @@ func TestFilters(t *testing.T) {
 	a.add("10.1.0.0/16", "192.0.2.1", 1)
 	a.add("10.1.0.0/16", "192.0.2.2", 1)
 	a.add("10.1.2.0/24", "192.0.2.2", 1)
-	a.must("POST", "/routes", `{"destination":"10.1.2.0/24","next_hop":"192.0.2.3","router":"r1"}`)
+	a.must("POST", "/routes", `{"destination":"10.1.2.0/24","next_hop":"192.0.2.3","router":"r1","tags":["core","transit"]}`)
+	a.must("POST", "/routes", `{"destination":"10.1.0.0/16","next_hop":"192.0.2.2","metric":1,"tags":["transit"]}`)
 	for _, c := range []struct {
 		query string
 		want  string
 	}{
 		{"next_hop=192.0.2.2", "* 10.1.0.0/16 192.0.2.2, * 10.1.2.0/24 192.0.2.2"},
+		{"tag=transit", "* 10.1.0.0/16 192.0.2.2, r1 10.1.2.0/24 192.0.2.3"},
+		{"tag=core&within=10.1.2.0/24", "r1 10.1.2.0/24 192.0.2.3"},
+		{"tag=cor", ""},
 		{"router=r1", "r1 10.1.2.0/24 192.0.2.3"},
 		{"router=*&within=10.1.2.0/24", "* 10.1.2.0/24 192.0.2.2"},
 		{"within=10.1.0.0/16&next_hop=192.0.2.1", "* 10.1.0.0/16 192.0.2.1"},

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"iter"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,12 +20,20 @@ type Query struct {
 	RouteFilter
 	Within   netip.Prefix
 	Covering netip.Prefix // an address is a prefix of full length
+	Tag      string       // one of those that the route has
+}
+
+func (q Query) admits(c *projector.Candidate) bool {
+	return q.RouteFilter.admits(c) && (q.Tag == "" || slices.Contains(c.Tags, q.Tag))
 }
 
 // digest tells a cursor of one query from that of another.
 func (q Query) digest() uint32 {
 	h := fnv.New32a()
 	fmt.Fprint(h, q.Router, "|", q.NextHop, "|", q.Within, "|", q.Covering)
+	if q.Tag != "" {
+		fmt.Fprint(h, "|", q.Tag)
+	}
 	return h.Sum32()
 }
 

@@ -204,12 +204,12 @@ func filters(pairs ...string) url.Values {
 }
 
 func routeList(c *connection) *cobra.Command {
-	var router, within, covering, nextHop, cursor string
+	var router, within, covering, nextHop, tag, cursor string
 	var limit uint16
 	cmd := &cobra.Command{
 		Use: "list", Short: "The routes as they are stored, every candidate", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			q := filters("router", router, "within", within, "covering", covering, "next_hop", nextHop, "limit", strconv.Itoa(int(limit)), "cursor", cursor, "at", c.at)
+			q := filters("router", router, "within", within, "covering", covering, "next_hop", nextHop, "tag", tag, "limit", strconv.Itoa(int(limit)), "cursor", cursor, "at", c.at)
 			none := false
 			err := c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/routes", Query: q}, func(t *table, body any) {
 				none = len(list(body, "routes")) == 0
@@ -222,7 +222,7 @@ func routeList(c *connection) *cobra.Command {
 				}
 			})
 			if err == nil && none && router != "" && cursor == "" {
-				c.hintOtherRouters(cmd.Context(), router, filters("within", within, "covering", covering, "next_hop", nextHop, "limit", "1", "at", c.at))
+				c.hintOtherRouters(cmd.Context(), router, filters("within", within, "covering", covering, "next_hop", nextHop, "tag", tag, "limit", "1", "at", c.at))
 			}
 			return err
 		},
@@ -232,6 +232,7 @@ func routeList(c *connection) *cobra.Command {
 	f.StringVar(&within, "within", "", "only destinations inside this prefix, itself included")
 	f.StringVar(&covering, "covering", "", "only destinations that contain this prefix or address")
 	f.StringVar(&nextHop, "next-hop", "", "only routes with this next hop")
+	f.StringVar(&tag, "tag", "", "only routes with this tag")
 	numberVar(f, &limit, "limit", 100, 1, 10000, "at most so many, up to 10,000")
 	f.StringVar(&cursor, "cursor", "", "go on where a list ended, at the same revision and with the same filters")
 	c.pastFlag(cmd)

@@ -1762,6 +1762,7 @@ type ListRoutesOptions struct {
 	Within      string // Only destinations inside this prefix.
 	Covering    string // Only destinations that cover this prefix or address.
 	NextHop     string // Only candidates by this next hop.
+	Tag         string // Only candidates with this tag.
 	Limit       int64
 	Cursor      string // What `next` or `DVR-Next-Cursor` gave.
 	Offset      int64  // How many to leave out.
@@ -1781,6 +1782,7 @@ func (c *Client) ListRoutes(ctx context.Context, o ListRoutesOptions) (*Answer[R
 	r.set("within", o.Within)
 	r.set("covering", o.Covering)
 	r.set("next_hop", o.NextHop)
+	r.set("tag", o.Tag)
 	r.set("limit", o.Limit)
 	r.set("cursor", o.Cursor)
 	r.set("offset", o.Offset)
@@ -1801,6 +1803,7 @@ func (c *Client) ListRoutesLines(ctx context.Context, o ListRoutesOptions) (io.R
 	r.set("within", o.Within)
 	r.set("covering", o.Covering)
 	r.set("next_hop", o.NextHop)
+	r.set("tag", o.Tag)
 	r.set("limit", o.Limit)
 	r.set("cursor", o.Cursor)
 	r.set("offset", o.Offset)
