@@ -57,6 +57,9 @@ func Root(s Streams) *cobra.Command {
 		commitCommand(c), confirmCommand(c), rollbackCommand(c), guardCommand(c), freezeCommand(c), timerCommand(c),
 		statusCommand(c), topCommand(c), clusterCommand(c, shared), dataplaneCommand(c), apiCommand(c), versionCommand(c))
 	root.InitDefaultCompletionCmd()
+	c.complete(root)
+	root.AddCommand(manCommand(root))
+	exemplify(root)
 	strict(root)
 	usualNames(root)
 	return root
