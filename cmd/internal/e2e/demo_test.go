@@ -97,6 +97,8 @@ func TestDemo(t *testing.T) {
 	if len(commits.Commits) != 1 || !strings.HasPrefix(commits.Commits[0].Actor, "bgp@") {
 		t.Errorf("%+v", commits)
 	}
+	typeTutorial(t, filepath.Dir(dvr), base, []int{api, api + 10, api + 20})
+	get(base+"/api/control/nodes", &nodes) // the leader was killed, and started again
 	if found, _ := filepath.Glob(filepath.Join(temp, "dvr-demo-*", "launcher", "nodes", "*")); len(found) != 3 {
 		t.Errorf("data in %v", found)
 	}
@@ -120,5 +122,77 @@ func TestDemo(t *testing.T) {
 		if _, err := http.Get("http://127.0.0.1:" + strconv.Itoa(api+10*i+200)); err == nil {
 			t.Errorf("data plane %d runs on", i)
 		}
+	}
+}
+
+// settled waits until the launcher sees every node online, and one lead.
+func settled(t *testing.T, page string) {
+	t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		resp, err := http.Get(page + "/api/control/nodes")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var nodes map[string]launchedNode
+		err = json.NewDecoder(resp.Body).Decode(&nodes)
+		resp.Body.Close()
+		online, leaders := 0, 0
+		for _, n := range nodes {
+			if n.Status == "online" {
+				online++
+			}
+			if n.IsLeader {
+				leaders++
+			}
+		}
+		if err == nil && online == len(nodes) && leaders == 1 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("not settled: %v %+v", err, nodes)
+		}
+	}
+}
+
+// typeTutorial runs every command of docs/tutorial.md, in order, as it is there
+// but for ports, revisions and patience.
+func typeTutorial(t *testing.T, bin, page string, apis []int) {
+	t.Helper()
+	text, err := os.ReadFile("../../../docs/tutorial.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var endpoints []string
+	for _, port := range apis {
+		endpoints = append(endpoints, "127.0.0.1:"+strconv.Itoa(port))
+	}
+	cut := 0 // revision of the link's cut
+	typed := 0
+	for line := range strings.Lines(string(text)) {
+		command, ok := strings.CutPrefix(line, "    $ ")
+		if !ok || strings.Contains(command, "dvr watch") { // which has no end
+			continue
+		}
+		typed++
+		command = strings.NewReplacer("http://localhost:8080", page, "$ dvr", "dvr", "dvr ", "dvr --timeout "+patience.String()+" ",
+			"1089", strconv.Itoa(cut-1), "1090", strconv.Itoa(cut), "--since 15s", "--since 10m").Replace(command)
+		if strings.Contains(command, "curl") && !strings.Contains(command, "/start/") { // who reads is slower than who types: nodes are back by then
+			settled(t, page)
+		}
+		sh := exec.Command("bash", "-o", "pipefail", "-c", command)
+		sh.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "DVR_ENDPOINTS="+strings.Join(endpoints, ","), "DVR_ACTOR=alice")
+		out, err := sh.CombinedOutput()
+		if err != nil && !strings.Contains(command, "| head") { // head may close before all is written
+			t.Errorf("%s%v\n%s", command, err, out)
+		}
+		if _, rest, ok := strings.Cut(string(out), "mad par: link down at revision "); ok {
+			cut, _ = strconv.Atoi(strings.Fields(rest)[0])
+		}
+		if strings.Contains(command, "explain") && strings.Contains(command, "203.0.113.7") && !strings.Contains(string(out), "192.168.9.9") {
+			t.Errorf("%s%s", command, out)
+		}
+	}
+	if typed < 20 || cut == 0 {
+		t.Errorf("%d commands, the link was cut at revision %d", typed, cut)
 	}
 }
