@@ -4,12 +4,17 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"dvr/cmd/internal/demo"
 )
+
+// unhurried: the process would leave others behind, so a second SIGINT does not
+// cut it short.
+var unhurried atomic.Bool
 
 // demoCommand runs a cluster to look at.
 func demoCommand(out io.Writer) *cobra.Command {
@@ -30,6 +35,8 @@ func demoCommand(out io.Writer) *cobra.Command {
 				o.PlaneBinary = ""
 			}
 			o.Out = out
+			unhurried.Store(true)
+			defer unhurried.Store(false)
 			return demo.Run(cmd.Context(), o)
 		},
 	}

@@ -164,13 +164,17 @@ func ended(signals <-chan os.Signal, impatient func()) (context.Context, context
 }
 
 // Main runs the command and gives the process's exit code; see ExitCode. SIGINT
-// and SIGTERM end it in order, a second SIGINT at once.
+// and SIGTERM end it in order, a second SIGINT at once, unless it is unhurried.
 func Main(args []string) int {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer close(signals)
 	defer signal.Stop(signals)
-	ctx, cancel := ended(signals, func() { os.Exit(ExitInterrupted) })
+	ctx, cancel := ended(signals, func() {
+		if !unhurried.Load() {
+			os.Exit(ExitInterrupted)
+		}
+	})
 	defer cancel()
 	root := Root(Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd()))})
 	root.SetArgs(args)
