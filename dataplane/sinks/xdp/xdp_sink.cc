@@ -122,9 +122,9 @@ class XdpSink::Impl {
     fib_.for_each4([&](const Prefix4& p, std::uint32_t id) { table4_.set(p, id + 1); });
     fib_.for_each6([&](const Prefix6& p, std::uint32_t id) { table6_.set(p, id + 1); });
     const std::lock_guard lock(mutex_);
+    digest_ = fib_.installed_digest();
     if (Status s = renew(sizes); !s.ok()) return s;
     settle();
-    generation_->program->set_digest(fib_.installed_digest());
     return {};
   }
   // Once open() went well.
@@ -187,7 +187,10 @@ class XdpSink::Impl {
   void delta_ended(const Summary& summary) {
     const std::lock_guard lock(mutex_);
     settle();
-    if (!summary.partial) generation_->program->set_digest(fib_.installed_digest());
+    if (!summary.partial) {
+      digest_ = fib_.installed_digest();
+      generation_->program->set_digest(digest_);
+    }
     heard_ |= !summary.partial && !summary.position.log_id.empty();
     attach();
     if (generation_->pool.waiting() > generation_->pool.size() / 16) wake();
@@ -352,7 +355,7 @@ class XdpSink::Impl {
                     &next->pool});
     set->forwards = forwards_;
     next->program->live(options_.lease);
-    next->program->set_digest(fib_.installed_digest());
+    next->program->set_digest(digest_);
     generation_ = std::move(next);
     ++generations_;
     std::fill(ports_.begin(), ports_.end(), Port{});
@@ -545,6 +548,7 @@ class XdpSink::Impl {
   std::vector<std::string> troubles_;  // by port: what keeps it from being attached
   std::vector<bool> closed_;           // by port: the kernel does not forward what comes in there
   std::vector<ClassId> classes_;       // by local id
+  Digest digest_;                      // of the last whole delta: the Fib is the writer's alone
   std::shared_ptr<Generation> generation_;
   std::uint64_t generations_ = 0;
   std::uint32_t forwards_ = forwarding();
