@@ -183,6 +183,7 @@ class XdpSink::Impl {
     groups_.release(id);
     if (id < classes_.size()) classes_[id] = {};
     generation_->program->clear_traffic(id + 1);
+    if (id + std::size_t{1} < carried_traffic_.size()) carried_traffic_[id + 1] = {};
   }
   void delta_ended(const Summary& summary) {
     const std::lock_guard lock(mutex_);
@@ -215,8 +216,12 @@ class XdpSink::Impl {
     std::shared_ptr<Generation> g;
     SinkCounters out;
     std::vector<ClassId> classes;
+    std::array<std::uint64_t, DVR_REASON_COUNT> carried;
+    std::vector<dvr_traffic> carried_traffic;
     {
       const std::lock_guard lock(mutex_);
+      carried = carried_;
+      carried_traffic = carried_traffic_;
       g = generation_;
       classes = classes_;
       out.emplace_back("xdp_interfaces", attached_ ? attachment_.interfaces().size() : 0);
@@ -233,9 +238,13 @@ class XdpSink::Impl {
     };
     const auto reasons = g->program->reasons();
     for (std::size_t i = 0; i < reasons.size(); ++i)
-      out.emplace_back(std::string("xdp_") + kNames[i], reasons[i]);
-    const std::vector<dvr_traffic> traffic =
+      out.emplace_back(std::string("xdp_") + kNames[i], carried[i] + reasons[i]);
+    std::vector<dvr_traffic> traffic =
         g->program->traffic(static_cast<std::uint32_t>(classes.size() + 1));
+    for (std::size_t i = 0; i < std::min(traffic.size(), carried_traffic.size()); ++i) {
+      traffic[i].packets += carried_traffic[i].packets;
+      traffic[i].bytes += carried_traffic[i].bytes;
+    }
     std::vector<std::uint32_t> order;
     for (std::uint32_t id = 1; id + 1 < traffic.size(); ++id) {
       if (traffic[id + 1].packets > 0 && classes[id] != ClassId{}) order.push_back(id);
@@ -356,13 +365,27 @@ class XdpSink::Impl {
     set->forwards = forwards_;
     next->program->live(options_.lease);
     next->program->set_digest(digest_);
-    generation_ = std::move(next);
+    const std::shared_ptr<Generation> before = std::exchange(generation_, std::move(next));
     ++generations_;
     std::fill(ports_.begin(), ports_.end(), Port{});
     sync_ports();
     if (!attached_) return {};
     attached_ = false;
-    return attach_all();
+    const Status attached = attach_all();
+    carry(*before->program);
+    return attached;
+  }
+  // Counters go on where a generation ends.
+  void carry(const Program& program) {
+    const auto reasons = program.reasons();
+    for (std::size_t i = 0; i < reasons.size(); ++i) carried_[i] += reasons[i];
+    const std::vector<dvr_traffic> traffic =
+        program.traffic(static_cast<std::uint32_t>(classes_.size() + 1));
+    carried_traffic_.resize(std::max(carried_traffic_.size(), traffic.size()));
+    for (std::size_t i = 0; i < traffic.size(); ++i) {
+      carried_traffic_[i].packets += traffic[i].packets;
+      carried_traffic_[i].bytes += traffic[i].bytes;
+    }
   }
 
   // Interfaces come, go and get other addresses.
@@ -551,6 +574,8 @@ class XdpSink::Impl {
   Digest digest_;                      // of the last whole delta: the Fib is the writer's alone
   std::shared_ptr<Generation> generation_;
   std::uint64_t generations_ = 0;
+  std::array<std::uint64_t, DVR_REASON_COUNT> carried_{};  // what earlier generations counted
+  std::vector<dvr_traffic> carried_traffic_;               // by id
   std::uint32_t forwards_ = forwarding();
   bool known_ = false;      // what is around
   bool heard_ = false;      // a delta has ended

@@ -436,6 +436,9 @@ TEST_F(XdpSinkTest, TablesThatAreFullAreReplacedByLargerOnes) {
   ASSERT_TRUE(
       eventually([&] { return sink_->serving() && crosses("203.0.113.9", 7, milliseconds(50)); }));
   const std::uint64_t before = count("generations");
+  const std::string group = "group_" + kernel::test::class_of(1).hex() + "_packets";
+  const std::uint64_t forwarded = count("forwarded_ipv4"), of_group = count(group);
+  EXPECT_GT(of_group, 0u);
   controller_->begin();
   for (std::uint32_t i = 0; i < 2000; ++i) {
     controller_->set("20." + std::to_string(i / 250) + "." + std::to_string(i % 250) + "." +
@@ -445,6 +448,8 @@ TEST_F(XdpSinkTest, TablesThatAreFullAreReplacedByLargerOnes) {
   controller_->end();
   EXPECT_GT(count("generations"), before);
   EXPECT_GT(count("table_bytes_limit"), 4096u);
+  EXPECT_GE(count("forwarded_ipv4"), forwarded);
+  EXPECT_GE(count(group), of_group);
   EXPECT_TRUE(crosses("20.7.9.241", 8));
   EXPECT_TRUE(crosses("20.7.8.226", 7));
   EXPECT_TRUE(crosses("203.0.113.9", 7));
