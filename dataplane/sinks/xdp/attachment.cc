@@ -115,6 +115,10 @@ Attachment::Attachment(std::string root, std::uint32_t table)
 Status Attachment::open() {
   std::error_code error;
   fs::create_directories(root_, error);
+  // A mount would hide what is in there.
+  if (!is_bpffs(root_) && !entries(root_).empty()) {
+    return {Code::kInvalid, root_ + " is no BPF file system, and not empty"};
+  }
   if (!is_bpffs(root_) && ::mount("bpf", root_.c_str(), "bpf", 0, "mode=0700") != 0) {
     return {Code::kIo, "there is no BPF file system at " + root_ +
                            ", and none can be mounted: " + std::strerror(errno) + "; " +

@@ -28,7 +28,8 @@ class Attachment {
   // plane serves.
   Attachment(std::string root, std::uint32_t table);
 
-  // Makes the directories and takes over what is pinned. Errors: kIo.
+  // Makes the directories and takes over what is pinned. Errors: kIo, kInvalid (a directory of
+  // something else).
   Status open();
   // Some interface of this namespace forwards by a program that an earlier data plane left.
   [[nodiscard]] bool inherited() const { return inherited_; }

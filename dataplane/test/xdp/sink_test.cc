@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 
 #include <filesystem>
+#include <fstream>
 #include <mutex>
 
 #include "sinks/xdp/program.h"
@@ -525,6 +526,15 @@ TEST_F(XdpSinkTest, WhatIsWrongIsSaid) {
   EXPECT_EQ(XdpSink::open(options_, fib_, recorder_, &sink).code(), Code::kInvalid);
   options_.interfaces = {};
   EXPECT_EQ(XdpSink::open(options_, fib_, recorder_, &sink).code(), Code::kInvalid);
+  // A directory of somebody's is not hidden by a mount.
+  options_.interfaces = {"w0"};
+  ::umount2(pins_.path().c_str(), MNT_DETACH);
+  const std::string file = pins_.path() + "/precious";
+  std::ofstream(file) << "data";
+  const Status full = XdpSink::open(options_, fib_, recorder_, &sink);
+  EXPECT_EQ(full.code(), Code::kInvalid);
+  EXPECT_NE(full.message().find("not empty"), std::string::npos) << full.message();
+  EXPECT_EQ(::unlink(file.c_str()), 0);
 }
 
 }  // namespace
