@@ -3,28 +3,28 @@ package doctor
 import (
 	"fmt"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // clock asks the kernel whether something keeps its clock right.
 func clock() Finding {
-	var t unix.Timex
-	state, err := unix.Adjtimex(&t)
+	state, status, most, err := clockOf()
 	if err != nil {
 		return Finding{"clock", Warn, err.Error(), "the kernel does not say whether the clock is kept right; see to it on the host"}
 	}
-	return clockState(state, t.Status, time.Duration(t.Maxerror)*time.Microsecond)
+	return clockState(state, status, most)
 }
 
-// errorState is adjtimex's TIME_ERROR: not synchronised.
-const errorState = 5
+// Of adjtimex: TIME_ERROR, the clock is not synchronised, and STA_UNSYNC, likewise.
+const (
+	errorState     = 5
+	unsynchronised = 0x40
+)
 
 // clockState judges what the kernel says of its clock.
 func clockState(state int, status int32, most time.Duration) Finding {
 	f := Finding{Check: "clock", Found: fmt.Sprintf("synchronised, off by %s at most", short(most))}
 	switch {
-	case state == errorState || status&unix.STA_UNSYNC != 0:
+	case state == errorState || status&unsynchronised != 0:
 		f.Level, f.Found = Warn, "nothing keeps it right"
 		f.Advice = "run chrony or systemd-timesyncd: timers, freezes and confirmations go by it (order never does); a node that is off by more than 2 s runs no timers"
 	case most > 2*time.Second:

@@ -8,16 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"dvr/controller/settings"
 )
-
-// Names of file systems that matter, by statfs's type.
-var fileSystems = map[int64]string{
-	unix.TMPFS_MAGIC: "tmpfs", unix.RAMFS_MAGIC: "ramfs", unix.NFS_SUPER_MAGIC: "nfs", unix.SMB_SUPER_MAGIC: "smb", 0xff534d42: "cifs", 0xfe534d42: "smb2",
-	unix.FUSE_SUPER_MAGIC: "fuse", unix.OVERLAYFS_SUPER_MAGIC: "overlay", unix.EXT4_SUPER_MAGIC: "ext4", unix.XFS_SUPER_MAGIC: "xfs", unix.BTRFS_SUPER_MAGIC: "btrfs", 0x2fc12fc1: "zfs",
-}
 
 // directory looks at the data directory and its file system.
 func directory(s *settings.Settings) []Finding {
@@ -30,15 +22,15 @@ func directory(s *settings.Settings) []Finding {
 	}
 	_ = probe.Close()
 	_ = os.Remove(probe.Name())
-	var fs unix.Statfs_t
-	if err := unix.Statfs(s.DataDir, &fs); err != nil {
+	system, free, err := fileSystemOf(s.DataDir)
+	if err != nil {
 		return []Finding{{"data directory", Warn, err.Error(), "its file system could not be asked"}}
 	}
 	quota := s.EtcdQuota
 	if len(s.EtcdEndpoints) > 0 {
 		quota = 0 // the store is elsewhere
 	}
-	return []Finding{fileSystem(s.DataDir, fileSystems[int64(fs.Type)]), space(int64(fs.Bavail)*fs.Bsize, quota)}
+	return []Finding{fileSystem(s.DataDir, system), space(free, quota)}
 }
 
 // fileSystem judges by the name; empty: not one that matters.
@@ -97,7 +89,7 @@ func sync(ctx context.Context, dir string) Finding {
 		if _, err := f.WriteAt(buffer, 0); err != nil {
 			return Finding{"fsync latency", Fail, err.Error(), "a node cannot write there"}
 		}
-		if err := unix.Fdatasync(int(f.Fd())); err != nil {
+		if err := datasync(f); err != nil {
 			return Finding{"fsync latency", Fail, err.Error(), "what a node acknowledges would not be on the disk"}
 		}
 		took = append(took, time.Since(at))

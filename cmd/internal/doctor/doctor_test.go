@@ -67,7 +67,7 @@ func TestDisk(t *testing.T) {
 func TestClock(t *testing.T) {
 	want(t, clockState(0, 0, 3*time.Millisecond), OK, "3ms")
 	want(t, clockState(errorState, 0, 0), Warn, "chrony")
-	want(t, clockState(0, unix.STA_UNSYNC, 0), Warn, "chrony")
+	want(t, clockState(0, unsynchronised, 0), Warn, "chrony")
 	want(t, clockState(0, 0, 3*time.Second), Warn, "2 s")
 }
 

@@ -21,7 +21,7 @@ func limits(s *settings.Settings) []Finding {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
 		list = append(list, Finding{"open files", Warn, err.Error(), ""})
 	} else {
-		list = append(list, openFiles(files.Max)) // Go raises the soft limit to the hard one
+		list = append(list, openFiles(uint64(files.Max))) // Go raises the soft limit to the hard one
 	}
 	meminfo, _ := os.ReadFile("/proc/meminfo")
 	most, _ := os.ReadFile("/sys/fs/cgroup/memory.max")
@@ -98,12 +98,15 @@ func kernel() Finding {
 	return kernelState(unix.ByteSliceToString(u.Release[:]), objects, compat, four, six, mayAdminister(string(status)))
 }
 
+// capNetAdmin is the number of CAP_NET_ADMIN.
+const capNetAdmin = 12
+
 // mayAdminister reads CAP_NET_ADMIN from /proc/self/status.
 func mayAdminister(status string) bool {
 	for line := range strings.Lines(status) {
 		if rest, ok := strings.CutPrefix(line, "CapEff:"); ok {
 			set, _ := strconv.ParseUint(strings.TrimSpace(rest), 16, 64)
-			return set&(1<<unix.CAP_NET_ADMIN) != 0
+			return set&(1<<capNetAdmin) != 0
 		}
 	}
 	return false
