@@ -261,7 +261,7 @@ void Mirror::audit(const RouteFact& route) {
     if (differs && !adopting_ && e.wanted == kNoClass) found(route.prefix, "left over");
     if (adopting_ || !counts(e.wanted) || state == e.wanted) return;
     if (differs) note(route.prefix, "changed unseen, found by an audit");
-    e.reason = 0;
+    failures_stale_ |= std::exchange(e.reason, std::uint8_t{0}) != 0;
     await(e);
   });
 }

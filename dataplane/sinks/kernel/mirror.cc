@@ -78,7 +78,7 @@ void Mirror::set_have(E& e, std::uint32_t have) {
     ++right_;
     Half& half = classes_[e.wanted].half[family];
     ++half.right;
-    failures_stale_ |= e.reason != 0 || half.stale;
+    failures_stale_ |= e.reason != 0 || half.stale || half.listed;
     e.reason = 0;
   }
 }
@@ -488,12 +488,14 @@ SinkReport Mirror::report() {
     failures_.clear();
     failed_buckets_ = {};
     stuck_count_ = 0;
+    for (Class& c : classes_) c.half[0].listed = c.half[1].listed = false;
     const auto look = [&](const auto& e) {
       const auto p = e.prefix();
       std::uint8_t reason = e.reason;
       if (counts(e.wanted)) {
-        const Half& half = classes_[e.wanted].half[family_of<decltype(p)>()];
+        Half& half = classes_[e.wanted].half[family_of<decltype(p)>()];
         if (e.wanted == e.have && !half.stale) return;
+        half.listed |= reason == 0;
         if (reason == 0) reason = half.reason;
       } else if (reason != 0 && e.have != kAbsent) {
         ++stuck_count_;

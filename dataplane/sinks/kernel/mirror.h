@@ -143,6 +143,7 @@ class Mirror {
     bool partial = false;                // a next hop is missing
     bool stale = false;                  // the kernel refused to replace its group
     bool unfit = false;                  // withdrawn while not all of its prefixes had it
+    bool listed = false;                 // the failures name prefixes of it by its reason
     std::uint8_t reason = 0;             // why there is no group, or not the one wanted
     std::uint32_t wanted = 0;            // prefixes that want this class
     std::uint32_t right = 0;             // of them those that have it
