@@ -117,13 +117,18 @@ export class Browser {
   async open(path = '/', options = {}) {
     const context = await this.chromium.newContext({ viewport: { width: 1360, height: 860 }, ...options });
     context.setDefaultTimeout(30_000);
+    // Svelte's warnings are a link; where they come from is in the stack.
+    await context.addInitScript(() => {
+      const warn = console.warn;
+      console.warn = (...what) => warn(...what, new Error().stack);
+    });
     const page = await context.newPage();
     const foreign = (url) => !url.startsWith(this.base) && !url.startsWith('data:') && !url.startsWith('blob:');
     page.on('request', (r) => foreign(r.url()) && this.faults.push(`a request to ${r.url()}`));
     page.on('pageerror', (e) => this.faults.push(`${e.stack}`));
     page.on('console', (m) => {
       // Chromium notes every answer that is an error; which are expected is the tests' to say.
-      if (['error', 'warning'].includes(m.type()) && !/status of (404|409|412|502|503|400)/.test(m.text()) && !/ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED/.test(m.text())) this.faults.push(`${m.type()}: ${m.text()}`);
+      if (['error', 'warning'].includes(m.type()) && !/status of (404|409|412|502|503|400)/.test(m.text()) && !/ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED/.test(m.text())) this.faults.push(`${m.type()} at ${page.url()}: ${m.text()}`);
     });
     await page.goto(`${this.base}/#${path}`);
     return page;

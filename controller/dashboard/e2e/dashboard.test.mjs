@@ -105,6 +105,12 @@ describe('dashboard', { skip: skip || false }, () => {
     await page.getByLabel('Prefix or address').fill('10.2.0.1/15');
     await page.keyboard.press('Enter');
     await page.getByText('has host bits set; the prefix is 10.2.0.0/15').waitFor();
+    await cluster.must('POST', '/routes', { destination: '10.77.0.0/16', next_hop: '192.168.1.1', tags: ['core', 'transit'] });
+    await browser.go(page, '/routes');
+    await page.getByLabel('Tag').fill('transit');
+    await page.keyboard.press('Enter');
+    await page.getByText('1 route match').waitFor();
+    await page.getByRole('row', { name: /10\.77\.0\.0\/16.*core transit/ }).waitFor();
     await browser.go(page, '/routes?next_hop=203.0.113.9');
     await page.getByText('No route matches').waitFor();
   });
@@ -218,6 +224,10 @@ describe('dashboard', { skip: skip || false }, () => {
     await page.getByRole('combobox', { name: 'Command' }).fill('10.1.2.3');
     await page.keyboard.press('Enter');
     await page.getByRole('region', { name: 'Longest match' }).waitFor();
+    await page.keyboard.press('Control+k');
+    await page.getByRole('combobox', { name: 'Command' }).fill('transit');
+    await page.getByRole('option', { name: /Routes with the tag transit/ }).click();
+    await page.getByText('1 route match').waitFor();
     await page.getByRole('heading', { name: 'Routes' }).click();
     await page.keyboard.press('g');
     await page.keyboard.press('h');

@@ -22,8 +22,11 @@ export function load<T>(what: (signal: AbortSignal) => Promise<T>, again?: () =>
   let running: AbortController | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let last = 0;
+  let over = false;
 
+  // Somebody may ask for another load when the component has gone, such as after an answer that came late.
   const run = () => {
+    if (over) return;
     clearTimeout(timer);
     timer = undefined;
     running?.abort();
@@ -53,6 +56,7 @@ export function load<T>(what: (signal: AbortSignal) => Promise<T>, again?: () =>
   };
   out.reload = run;
 
+  $effect(() => () => (over = true));
   $effect(() => {
     run();
     return () => {

@@ -11,6 +11,7 @@ export interface Filter {
   within: string;
   covering: string;
   next_hop: string;
+  tag: string;
   router: string;
   at: number | null;
 }
@@ -29,7 +30,7 @@ export class RouteTable {
   private turned = 0;
   private flying: ReturnType<typeof setTimeout> | undefined;
   private stale = new Set<number>();
-  private filter: Filter = { within: '', covering: '', next_hop: '', router: '', at: null };
+  private filter: Filter = { within: '', covering: '', next_hop: '', tag: '', router: '', at: null };
 
   /** set begins another listing. */
   set(filter: Filter) {
