@@ -3,7 +3,6 @@ package projector
 import (
 	"iter"
 	"net/netip"
-	"slices"
 
 	"dvr/eventlog"
 	"dvr/projector/internal/pmap"
@@ -22,29 +21,74 @@ func (r *References) Any() bool { return len(r.Links) > 0 || r.Routes || len(r.G
 
 // References finds what speaks of a router. Cost: O(links + classes of the
 // router), no prefix is looked at.
-func (s *State) References(router eventlog.RouterID) (out References) {
-	named, _ := s.named.Get(pmap.String(router))
-	if named > 0 {
-		for _, it := range itemsOf(s.items, pmap.String(rune(itemLink))) {
-			if l := it.event.(*eventlog.LinkSet); l.A == router || l.B == router {
-				out.Links = append(out.Links, l.LinkID)
+func (s *State) References(router eventlog.RouterID) References {
+	return s.ReferencesTo([]eventlog.RouterID{router})[0]
+}
+
+// ReferencesTo finds what speaks of each of several routers, in their order.
+// Cost: O(links + classes of the routers), no prefix is looked at.
+func (s *State) ReferencesTo(routers []eventlog.RouterID) []References {
+	out := make([]References, len(routers))
+	at := make(map[eventlog.RouterID]*References, len(routers))
+	for i, r := range routers {
+		at[r] = &out[i]
+	}
+	for _, it := range itemsOf(s.items, pmap.String(rune(itemLink))) {
+		l := it.event.(*eventlog.LinkSet)
+		for _, end := range []eventlog.RouterID{l.A, l.B} {
+			if r := at[end]; r != nil {
+				r.Links = append(r.Links, l.LinkID)
 			}
 		}
-		out.Routes = int(named) > len(out.Links)
+	}
+	for i, router := range routers {
+		named, _ := s.named.Get(pmap.String(router))
+		out[i].Routes = int(named) > len(out[i].Links)
 		for c := range s.originating(router) {
 			if a := s.classes.Ptr(pmap.ID(c.id)); a != nil {
-				out.Destinations += int(a.n4 + a.n6)
+				out[i].Destinations += int(a.n4 + a.n6)
+			}
+		}
+	}
+	named := func(by string, list []eventlog.RouterID) {
+		for _, router := range list {
+			if r := at[router]; r != nil {
+				r.Guards = append(r.Guards, by)
 			}
 		}
 	}
 	for g := range s.Guards() {
-		if slices.Contains(g.Routers, router) {
-			out.Guards = append(out.Guards, g.Name)
-		}
+		named(g.Name, g.Routers)
 	}
 	for f := range s.Freezes() {
-		if slices.Contains(f.Routers, router) {
-			out.Guards = append(out.Guards, f.Name)
+		named(f.Name, f.Routers)
+	}
+	return out
+}
+
+// Announcing tells of each of several routers whether it has any route of its
+// own, usable or not: what References.Routes says, and exact in a state of an
+// Overlay, too. Cost: O(destinations), and each set of candidates once.
+func (s *State) Announcing(routers []eventlog.RouterID) []bool {
+	out := make([]bool, len(routers))
+	at := make(map[eventlog.RouterID]int, len(routers))
+	for i, r := range routers {
+		at[r] = i
+	}
+	var seen []bool // by slot of the set
+	for _, e := range s.entries(netip.Prefix{}, netip.Prefix{}) {
+		slot := int(e.set.slot)
+		if slot >= len(seen) {
+			seen = append(seen, make([]bool, 2*slot+64-len(seen))...)
+		}
+		if seen[slot] {
+			continue
+		}
+		seen[slot] = true
+		for _, b := range e.set.bodies {
+			if i, ok := at[b.route.Router]; ok {
+				out[i] = true
+			}
 		}
 	}
 	return out

@@ -272,3 +272,31 @@ func TestACommitRemovesNoRouterThatIsReferredTo(t *testing.T) {
 		t.Errorf("%d %s", r.Code, r.Body)
 	}
 }
+
+// TestACommitRemovesNoRouterWithUnusableRoutes: what is withdrawn of a router's
+// routes does not hide those that are left and cannot forward.
+func TestACommitRemovesNoRouterWithUnusableRoutes(t *testing.T) {
+	a := newAPI(t)
+	const unusable = `"router":"r9","destination":"10.9.0.0/16","next_hop":"192.0.2.3"`
+	const usable = `"router":"r9","destination":"10.10.0.0/16","next_hop":"192.0.2.3"`
+	a.must("POST", "/v1/commits", `{"events":[{"kind":"router.set","router":"r9"},{"kind":"router.set","router":"r8"},
+		{"kind":"route.announced",`+unusable+`,"metric":4294967295},{"kind":"route.announced",`+usable+`}]}`)
+	remove := func(withdrawn ...string) answer {
+		events := []string{`{"kind":"router.removed","router":"r8"}`, `{"kind":"router.removed","router":"r9"}`}
+		for _, w := range withdrawn {
+			events = append(events, `{"kind":"route.withdrawn",`+w+`}`)
+		}
+		return a.do("POST", "/v1/commits", `{"events":[`+strings.Join(events, ",")+`]}`)
+	}
+	for _, withdrawn := range [][]string{nil, {usable}, {unusable}} {
+		if r := remove(withdrawn...); r.Code != 400 || !strings.Contains(r.Body, "events[1].router") || !strings.Contains(r.Body, "routes of its own") {
+			t.Errorf("%q: %d %s", withdrawn, r.Code, r.Body)
+		}
+	}
+	if r := remove(usable, unusable); r.Code != 201 {
+		t.Errorf("%d %s", r.Code, r.Body)
+	}
+	if left := a.must("GET", "/v1/routes", "").Body; strings.Contains(left, "r9") {
+		t.Errorf("left: %s", left)
+	}
+}
