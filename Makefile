@@ -71,7 +71,7 @@ test: ## every test, Go and C++, and the fuzzers for 2 s each, 8 to 16 minutes o
 	@ctest --test-dir build/release --output-on-failure -j $(JOBS)
 	@# The Go tests wait half of their time, for elections and processes: the fuzzers take what they leave.
 	@nice -n 19 $(MAKE) --no-print-directory fuzz-go fuzz-cpp DURATION=2s EXECS=40000x MINIMIZE=5x >build/fuzz.log 2>&1 & fuzzers=$$!; \
-	echo "go test ./... (the fuzzers beside it: build/fuzz.log)"; DVR_REQUIRE_BINARIES=1 go test -vet=off -timeout 10m ./...; tests=$$?; \
+	echo "go test ./... (the fuzzers beside it: build/fuzz.log)"; DVR_REQUIRE_BINARIES=1 go test -vet=off -timeout 15m ./...; tests=$$?; \
 	wait $$fuzzers && echo "the fuzzers found nothing" || { tail -n 60 build/fuzz.log; echo "a fuzzer failed: build/fuzz.log"; tests=1; }; exit $$tests
 
 dashboard-test: ## the dashboard's tests alone, in Chromium against a real cluster

@@ -135,6 +135,7 @@ func TestStartCluster(t *testing.T) {
 	if err := syscall.Kill(pids[lost], syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "the killed node is gone", func() bool { return startOf(pids[lost]) == "" })
 	s.want(0, "runs again", "start")
 	for path, pid := range s.pids() {
 		if (pid == pids[path]) == (path == lost) {
