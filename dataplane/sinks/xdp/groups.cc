@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "sinks/xdp/buckets.h"
 
@@ -53,6 +54,7 @@ void Groups::release(std::uint32_t id) {
 }
 
 void Groups::set_link(const LinkFact& link) {
+  missed_links_.erase(link.index);
   if (const auto it = links_.find(link.index); it != links_.end()) {
     if (const auto n = names_.find(it->second.name); n != names_.end() && n->second == link.index) {
       names_.erase(n);
@@ -67,6 +69,7 @@ void Groups::set_link(const LinkFact& link) {
 }
 
 void Groups::set_neighbour(const NeighbourFact& neighbour) {
+  missed_neighbours_.erase(neighbour.key);
   NeighbourFact& known = neighbours_[neighbour.key];
   const bool differs = known.state != neighbour.state || known.mac != neighbour.mac;
   known = neighbour;
@@ -74,11 +77,24 @@ void Groups::set_neighbour(const NeighbourFact& neighbour) {
   stale_ |= differs;
 }
 
-void Groups::forget() {
-  neighbours_.clear();
-  links_.clear();
-  names_.clear();
-  stale_ = true;
+void Groups::begin() {
+  missed_links_.clear();
+  for (const auto& [index, link] : links_) missed_links_.insert(missed_links_.end(), index);
+  missed_neighbours_.clear();
+  for (const auto& [key, n] : neighbours_) {
+    missed_neighbours_.insert(missed_neighbours_.end(), key);
+  }
+}
+
+void Groups::end() {
+  for (const std::uint32_t index : std::exchange(missed_links_, {})) {
+    LinkFact gone = links_.at(index);
+    gone.removed = true;
+    set_link(gone);
+  }
+  for (const NeighbourKey& key : std::exchange(missed_neighbours_, {})) {
+    set_neighbour({key, NeighbourFact::State::kUnknown, false, {}});
+  }
 }
 
 void Groups::set_direct(const Prefix& prefix, std::uint32_t interface, bool removed) {

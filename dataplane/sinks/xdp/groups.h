@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -46,8 +47,10 @@ class Groups {
   // Facts; what follows from them is done by refresh().
   void set_link(const LinkFact& link);
   void set_neighbour(const NeighbourFact& neighbour);
-  // Before all are told anew.
-  void forget();
+  // A look at everything: between these, each link and neighbour that is there is told. What was
+  // not goes with end(); without one all stays as it was.
+  void begin();
+  void end();
   // A prefix that is on a link, for next hops that name none.
   void set_direct(const Prefix& prefix, std::uint32_t interface, bool removed);
   // Makes everything as the facts say. Cost: O(groups), where something has changed.
@@ -102,6 +105,8 @@ class Groups {
   std::map<std::uint32_t, LinkFact> links_;
   std::unordered_map<std::string, std::uint32_t> names_;
   std::map<NeighbourKey, NeighbourFact> neighbours_;
+  std::set<std::uint32_t> missed_links_;  // by the look that goes on
+  std::set<NeighbourKey> missed_neighbours_;
   std::map<NeighbourKey, Record> records_;
   std::vector<std::uint32_t> replaced_;  // slots that groups may still name
   struct Direct {

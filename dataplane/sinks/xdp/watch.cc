@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstring>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 namespace dvr::xdp {
@@ -193,7 +194,7 @@ Watch::Watch(std::uint32_t table, Heard heard)
     : table_(table),
       heard_(std::move(heard)),
       news_(kNewsBytes, {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE}),
-      requests_(kDumpBytes) {
+      requests_(std::make_unique<kernel::NetlinkSocket>(kDumpBytes)) {
   leave_ours_out(news_);
 }
 
@@ -221,7 +222,19 @@ void Watch::tell(const nlmsghdr* m) {
   }
 }
 
+// A dump that was not read to its end goes on in the kernel, which refuses another on the same
+// socket: after a failure there is a new one.
 bool Watch::dump(std::uint16_t type, std::uint8_t family) {
+  if (try_dump(type, family)) return true;
+  try {
+    requests_ = std::make_unique<kernel::NetlinkSocket>(kDumpBytes);
+  } catch (const std::system_error&) {
+    // The old one may do next time.
+  }
+  return false;
+}
+
+bool Watch::try_dump(std::uint16_t type, std::uint8_t family) {
   for (int i = 0; i < kTries; ++i) {
     alignas(nlmsghdr) char bytes[256] = {};
     nlmsghdr* const m = mnl_nlmsg_put_header(bytes);
@@ -233,11 +246,11 @@ bool Watch::dump(std::uint16_t type, std::uint8_t family) {
     } else {
       static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(m, sizeof(rtmsg)))->rtm_family = family;
     }
-    if (!requests_.dump(m).ok()) return false;
+    if (!requests_->dump(m).ok()) return false;
     using Dump = kernel::NetlinkSocket::Dump;
     Dump state;
     do {
-      state = requests_.dumped([this](const nlmsghdr* answer) { tell(answer); });
+      state = requests_->dumped([this](const nlmsghdr* answer) { tell(answer); });
     } while (state == Dump::kMore);
     if (state != Dump::kInterrupted) return state == Dump::kDone;
   }
@@ -254,10 +267,11 @@ bool Watch::read_all() {
 }
 
 bool Watch::listen() {
-  for (;;) {
+  // The kernel tells of a loss before what it had kept, and keeps nothing more until that is read.
+  for (bool whole = true;;) {
     const int n = news_.notifications([this](const nlmsghdr* m) { tell(m); });
-    if (n < 0) return false;
-    if (n == 0) return true;
+    whole &= n >= 0;
+    if (n == 0) return whole;
   }
 }
 
@@ -277,7 +291,7 @@ void Watch::use(const NeighbourKey& key) {
     store_u128(key.address.bits, address);
     mnl_attr_put(m, NDA_DST, sizeof address, address);
   }
-  (void)requests_.request(m);
+  (void)requests_->request(m);
 }
 
 }  // namespace dvr::xdp

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 
 #include "sinks/kernel/netlink.h"
 #include "sinks/xdp/around.h"
@@ -24,7 +25,7 @@ class Watch {
   Watch(std::uint32_t table, Heard heard);
 
   // Tells everything. A full look at the routes costs a read of ours, too: some 2 µs each.
-  // False: the kernel did not answer.
+  // False: the kernel did not answer; the next look asks anew.
   bool read_all();
   // The last look at everything was of one moment, so what it did not tell is not there.
   [[nodiscard]] bool sound() const { return sound_; }
@@ -32,20 +33,22 @@ class Watch {
   bool read_links_and_neighbours();
   // Readable: there is news.
   [[nodiscard]] int fd() const { return news_.fd(); }
-  // Tells what is new. False: news were lost.
+  // Tells what is new. False: news were lost. What the kernel had kept before is told by then, so
+  // that a look comes after all of it.
   bool listen();
   // Has the kernel find a neighbour, or make sure of it.
   void use(const NeighbourKey& key);
 
  private:
   bool dump(std::uint16_t type, std::uint8_t family);
+  bool try_dump(std::uint16_t type, std::uint8_t family);
   void tell(const nlmsghdr* message);
 
   std::uint32_t table_;
   bool sound_ = false;
   Heard heard_;
   kernel::NetlinkSocket news_;
-  kernel::NetlinkSocket requests_;
+  std::unique_ptr<kernel::NetlinkSocket> requests_;
 };
 
 }  // namespace dvr::xdp

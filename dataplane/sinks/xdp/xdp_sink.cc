@@ -41,6 +41,8 @@ constexpr std::size_t kBusiest = 32;
 constexpr std::chrono::seconds kRetry{5};
 // After a generation could not be made.
 constexpr std::chrono::seconds kGrowAgain{60};
+// After a look that was not whole there is none for so many times as long as it took.
+constexpr int kLookShare = 4;
 
 // Program, maps and what is given out of them.
 struct Generation {
@@ -300,16 +302,28 @@ class XdpSink::Impl {
       apply(table6_, Prefix6{p.address.bits, p.length});
     }
   }
+  // What was known stays until a look that was whole did not meet it.
   void look_around() {
     {
       const std::lock_guard lock(mutex_);
-      groups_.forget();
+      groups_.begin();
       others_.begin();
     }
+    const auto began = Clock::now();
     const bool all = watch_.read_all();
+    const auto ended = Clock::now();
+    look_again_ = !all || !watch_.sound();
+    look_at_ = ended + std::max<Clock::duration>(options_.tick, (ended - began) * kLookShare);
     const std::lock_guard lock(mutex_);
-    if (all && watch_.sound()) others_.end();
-    if (!all) observer_.trouble("XDP: the kernel does not tell links, neighbours and routes");
+    if (!look_again_) {
+      groups_.end();
+      others_.end();
+    }
+    // Told once, however often it is tried.
+    if (!all && told_) {
+      observer_.trouble("XDP: the kernel does not tell links, neighbours and routes");
+    }
+    told_ = all;
     known_ |= all;
   }
 
@@ -495,7 +509,7 @@ class XdpSink::Impl {
       ::poll(fds, 2, static_cast<int>(std::max<std::int64_t>(0, left.count()) + 1));
       std::uint64_t count = 0;
       [[maybe_unused]] const ssize_t n = ::read(wake_.get(), &count, sizeof count);
-      if (!watch_.listen()) look_around();
+      if (!watch_.listen() || (look_again_ && Clock::now() >= look_at_)) look_around();
     }
   }
   void step() {
@@ -585,6 +599,9 @@ class XdpSink::Impl {
 
   Watch watch_;  // the thread's
   Clock::time_point retry_at_;
+  bool look_again_ = false;    // the last look did not tell everything
+  Clock::time_point look_at_;  // not before this
+  bool told_ = true;           // by the last look
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

@@ -192,6 +192,61 @@ TEST_F(XdpGroupsTest, AnAddressIsLookedForOnTheLinks) {
   EXPECT_EQ(look(1).reason, DVR_PASS_UNRESOLVED);
 }
 
+TEST_F(XdpGroupsTest, ALookTakesAwayWhatItDidNotMeet) {
+  neighbour(1, "10.0.0.2", 1);
+  neighbour(2, "10.0.1.2", 2);
+  neighbour(3, "10.0.2.2", 3);
+  set(1, {"10.0.0.2%w0", "10.0.1.2%w1", "10.0.2.2%w2"});
+  groups_.refresh();
+  const auto words = words_;
+  const auto unchanged = [&] {
+    groups_.refresh();
+    return words_ == words && groups_.links().size() == 4;
+  };
+  // Until its end nothing goes, nor does anything if it fails.
+  groups_.begin();
+  EXPECT_TRUE(unchanged());
+  link(1, "w0");
+  link(2, "w1");
+  EXPECT_TRUE(unchanged());
+  groups_.begin();
+  EXPECT_TRUE(unchanged());
+  link(1, "w0");
+  link(3, "w2");
+  link(4, "x");
+  neighbour(1, "10.0.0.2", 1);
+  EXPECT_TRUE(unchanged());
+  // A link and a neighbour were not met, another neighbour goes by itself meanwhile.
+  neighbour(2, "10.0.1.2", 2, NeighbourFact::State::kUnknown);
+  groups_.end();
+  groups_.refresh();
+  EXPECT_EQ(groups_.links().size(), 3u);
+  EXPECT_EQ(groups_.links().count(2), 0u);
+  EXPECT_DOUBLE_EQ(look(1).shares.at("1"), 0.5);
+  EXPECT_DOUBLE_EQ(look(1).shares.at("-"), 0.5);
+  // Its name is another's by now.
+  groups_.begin();
+  link(1, "w0");
+  link(9, "w2");
+  link(4, "x");
+  neighbour(9, "10.0.2.2", 9);
+  neighbour(1, "10.0.0.2", 1);
+  groups_.end();
+  groups_.refresh();
+  EXPECT_DOUBLE_EQ(look(1).shares.at("9"), 0.5);
+  // All is there: nothing moves.
+  const auto before = words_;
+  groups_.begin();
+  link(4, "x");
+  link(9, "w2");
+  link(1, "w0");
+  neighbour(1, "10.0.0.2", 1);
+  neighbour(9, "10.0.2.2", 9);
+  groups_.end();
+  groups_.refresh();
+  EXPECT_EQ(words_, before);
+}
+
 TEST_F(XdpGroupsTest, MemoryComesBack) {
   for (std::uint8_t n = 0; n < 3; ++n)
     neighbour(n + 1u, ("10.0." + std::to_string(n) + ".2").c_str(), n);

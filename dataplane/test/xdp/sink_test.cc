@@ -7,6 +7,7 @@
 #include <linux/ethtool.h>
 #include <linux/filter.h>
 #include <linux/if_packet.h>
+#include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <net/if.h>
@@ -45,6 +46,7 @@ class Recorder final : public XdpObserver {
   void attached(const std::string& interface, bool native) override {
     const std::lock_guard lock(mutex_);
     attached_[interface] = native;
+    ++attachments_;
   }
   void trouble(const std::string& what) override {
     const std::lock_guard lock(mutex_);
@@ -58,11 +60,16 @@ class Recorder final : public XdpObserver {
     const std::lock_guard lock(mutex_);
     return troubles_;
   }
+  [[nodiscard]] int attachments() const {
+    const std::lock_guard lock(mutex_);
+    return attachments_;
+  }
 
  private:
   mutable std::mutex mutex_;
   std::map<std::string, bool> attached_;
   std::string troubles_;
+  int attachments_ = 0;
 };
 
 // A place for pins, with a BPF file system that goes with it.
@@ -325,6 +332,67 @@ TEST_F(XdpSinkTest, NeighboursAreResolvedAndFollowed) {
   must("ip link set w1 address 02:00:00:00:01:99");
   must("ip neigh replace 10.0.1.50 lladdr 02:00:00:00:02:23 dev w1");
   EXPECT_TRUE(eventually([&] { return crosses("203.0.113.1", 0x23, milliseconds(50)); }));
+}
+
+// The sink's sockets to the kernel: this process has no others.
+struct Sockets {
+  int news = -1, requests = -1;
+
+  Sockets() {
+    for (int fd = 0; fd < 1024; ++fd) {
+      sockaddr_nl name{};
+      socklen_t size = sizeof name;
+      if (::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0) continue;
+      if (name.nl_family == AF_NETLINK) (name.nl_groups != 0 ? news : requests) = fd;
+    }
+  }
+  // It holds a message or two, and loses what comes then.
+  void starve() const {
+    const int least = 1;
+    EXPECT_EQ(::setsockopt(news, SOL_SOCKET, SO_RCVBUF, &least, sizeof least), 0);
+  }
+  // It hears no answer.
+  void deafen() const {
+    const timeval patience{0, 20000};
+    EXPECT_EQ(::setsockopt(requests, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+    sock_filter code[] = {{BPF_RET | BPF_K, 0, 0, 0}};
+    const sock_fprog none{1, code};
+    EXPECT_EQ(::setsockopt(requests, SOL_SOCKET, SO_ATTACH_FILTER, &none, sizeof none), 0);
+  }
+};
+
+// One process and many news.
+void flood(const std::string& before, const std::string& after) {
+  char path[] = "/tmp/dvr-xdp-flood-XXXXXX";
+  const int fd = ::mkstemp(path);
+  ::close(fd);
+  std::ofstream file(path);
+  file << before;
+  for (int i = 0; i < 300; ++i) {
+    file << "route replace 198.19.0.0/24 via 10.0.0." << 2 + i % 2 << " metric 900\n";
+  }
+  file << after;
+  file.close();
+  must("ip -batch " + std::string(path));
+  ::unlink(path);
+}
+
+TEST_F(XdpSinkTest, WhatTheKernelDoesNotTellIsAskedAgain) {
+  ASSERT_NO_FATAL_FAILURE(open());
+  two_routes();
+  ASSERT_TRUE(
+      eventually([&] { return sink_->serving() && crosses("203.0.113.9", 7, milliseconds(50)); }));
+  const Sockets sockets;
+  sockets.deafen();
+  sockets.starve();
+  ASSERT_TRUE(eventually([&] {
+    flood("", "neigh replace 10.0.1.2 lladdr 02:00:00:00:02:41 dev w1 nud permanent\n");
+    return recorder_.troubles().find("does not tell") != std::string::npos;
+  }));
+  EXPECT_TRUE(eventually([&] { return crosses("203.0.113.9", 0x41, milliseconds(50)); }));
+  EXPECT_TRUE(sink_->serving());
+  // Nor was the fast path taken away meanwhile.
+  EXPECT_EQ(recorder_.attachments(), 2);
 }
 
 TEST_F(XdpSinkTest, GoesOnWithoutTheProcessAndIsTakenOver) {
