@@ -51,6 +51,8 @@ struct RouteFact {
   std::uint32_t interface = 0;  // 0: none, or several
   Address gateway;
   bool direct = false;  // a unicast route without gateway: who is in it is on the link
+  // It took the place of one of the same prefix, table and metric, of which nothing more is said.
+  bool replaces = false;
 };
 
 }  // namespace dvr::xdp

@@ -97,14 +97,16 @@ void Groups::end() {
   }
 }
 
-void Groups::set_direct(const Prefix& prefix, std::uint32_t interface, bool removed) {
-  const Direct d{prefix, interface};
-  const auto it = std::find(direct_.begin(), direct_.end(), d);
-  if (removed == (it == direct_.end())) return;
-  if (removed) {
-    direct_.erase(it);
+void Groups::set_direct(const Prefix& prefix, std::uint32_t interface) {
+  const auto it = std::find_if(direct_.begin(), direct_.end(),
+                               [&](const Direct& d) { return d.prefix == prefix; });
+  if ((it == direct_.end() ? 0 : it->interface) == interface) return;
+  if (it == direct_.end()) {
+    direct_.push_back({prefix, interface});
+  } else if (interface != 0) {
+    it->interface = interface;
   } else {
-    direct_.push_back(d);
+    direct_.erase(it);
   }
   stale_ = true;
 }

@@ -51,8 +51,8 @@ class Groups {
   // not goes with end(); without one all stays as it was.
   void begin();
   void end();
-  // A prefix that is on a link, for next hops that name none.
-  void set_direct(const Prefix& prefix, std::uint32_t interface, bool removed);
+  // The link that a prefix is on, for next hops that name none; 0: none.
+  void set_direct(const Prefix& prefix, std::uint32_t interface);
   // Makes everything as the facts say. Cost: O(groups), where something has changed.
   void refresh();
 
@@ -112,9 +112,8 @@ class Groups {
   struct Direct {
     Prefix prefix;
     std::uint32_t interface;
-    friend bool operator==(const Direct&, const Direct&) = default;
   };
-  std::vector<Direct> direct_;
+  std::vector<Direct> direct_;  // one a prefix
   std::uint64_t round_ = 0;
   bool stale_ = false;
   bool overflowed_ = false;

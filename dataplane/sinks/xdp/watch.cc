@@ -129,6 +129,7 @@ std::optional<RouteFact> read_route(const nlmsghdr* m) {
   route.prefix.address = family == 4 ? Address::v4(0) : Address::v6(0);
   route.prefix.length = h->rtm_dst_len;
   route.removed = m->nlmsg_type == RTM_DELROUTE;
+  route.replaces = m->nlmsg_type == RTM_NEWROUTE && (m->nlmsg_flags & NLM_F_REPLACE) != 0;
   route.table = h->rtm_table;
   bool gateway = false, object = false;
   attributes(m, sizeof *h, [&](const nlattr* a) {

@@ -92,8 +92,10 @@ class XdpSink::Impl {
         table4_(kTrieLimit),
         table6_(kTrieLimit),
         groups_(options.interfaces),
-        others_(options.table, options.metric,
-                [this](const Prefix& p, Others::Standing s) { set_other(p, s); }),
+        others_(
+            options.table, options.metric,
+            [this](const Prefix& p, Others::Standing s) { set_other(p, s); },
+            [this](const Prefix& p, std::uint32_t i) { groups_.set_direct(p, i); }),
         attachment_(options.bpffs, options.table),
         ports_(options.interfaces.size()),
         troubles_(options.interfaces.size()),
@@ -285,8 +287,7 @@ class XdpSink::Impl {
   }
   void heard(const RouteFact& route) {
     const std::lock_guard lock(mutex_);
-    others_.route(route);
-    if (route.direct) groups_.set_direct(route.prefix, route.interface, route.removed);
+    look_again_ |= !others_.route(route);
   }
   void set_other(const Prefix& p, Others::Standing standing) {
     const auto apply = [standing](auto& table, const auto& prefix) {

@@ -183,13 +183,18 @@ TEST_F(XdpGroupsTest, AnAddressIsLookedForOnTheLinks) {
   neighbour(2, "10.0.1.2", 2);
   set(1, {"10.0.1.2"});
   EXPECT_EQ(look(1).reason, DVR_PASS_UNRESOLVED);
-  groups_.set_direct(parse_prefix("10.0.0.0/8").value(), 1, false);
-  groups_.set_direct(parse_prefix("10.0.1.0/24").value(), 2, false);
+  groups_.set_direct(parse_prefix("10.0.0.0/8").value(), 1);
+  groups_.set_direct(parse_prefix("10.0.1.0/24").value(), 2);
   groups_.refresh();
   EXPECT_EQ(look(1).shares.at("2"), 1);
-  groups_.set_direct(parse_prefix("10.0.1.0/24").value(), 2, true);
+  groups_.set_direct(parse_prefix("10.0.1.0/24").value(), 0);
   groups_.refresh();
   EXPECT_EQ(look(1).reason, DVR_PASS_UNRESOLVED);
+  // The last link that a prefix is said to be on is it.
+  groups_.set_direct(parse_prefix("10.0.1.0/24").value(), 1);
+  groups_.set_direct(parse_prefix("10.0.1.0/24").value(), 2);
+  groups_.refresh();
+  EXPECT_EQ(look(1).shares.at("2"), 1);
 }
 
 TEST_F(XdpGroupsTest, ALookTakesAwayWhatItDidNotMeet) {
@@ -305,33 +310,115 @@ TEST(XdpBucketsTest, EverybodyHasAShare) {
   }
 }
 
-TEST(XdpOthersTest, StandingByTableAndMetric) {
-  std::vector<std::string> told;
-  Others others(254, 70, [&](const Prefix& p, Others::Standing s) {
-    told.push_back(to_string(p) + " " + std::to_string(static_cast<int>(s)));
-  });
-  const auto route = [&](const char* prefix, std::uint32_t table, std::uint32_t metric,
-                         bool removed) {
+class XdpOthersTest : public testing::Test {
+ protected:
+  using Told = std::vector<std::string>;
+
+  static RouteFact fact(const char* prefix, std::uint32_t table, std::uint32_t metric,
+                        std::uint32_t interface = 0, const char* gateway = nullptr) {
     RouteFact r;
     r.prefix = parse_prefix(prefix).value();
     r.table = table;
     r.metric = metric;
-    r.removed = removed;
-    told.clear();
-    others.route(r);
-    return told;
+    r.interface = interface;
+    if (gateway != nullptr) r.gateway = parse_address(gateway).value();
+    r.direct = interface != 0 && gateway == nullptr;
+    return r;
+  }
+  Told add(const RouteFact& r) {
+    told_.clear();
+    known_ = others_.route(r);
+    return told_;
+  }
+  Told replace(RouteFact r) {
+    r.replaces = true;
+    return add(r);
+  }
+  Told remove(RouteFact r) {
+    r.removed = true;
+    return add(r);
+  }
+
+  Told told_;
+  bool known_ = true;
+  Others others_{254, 70,
+                 [this](const Prefix& p, Others::Standing s) {
+                   told_.push_back(to_string(p) + " " + std::to_string(static_cast<int>(s)));
+                 },
+                 [this](const Prefix& p, std::uint32_t interface) {
+                   told_.push_back(to_string(p) + " on " + std::to_string(interface));
+                 }};
+};
+
+TEST_F(XdpOthersTest, StandingByTableAndMetric) {
+  EXPECT_EQ(add(fact("10.0.0.0/8", 254, 100)), Told{"10.0.0.0/8 1"});
+  EXPECT_EQ(add(fact("10.0.0.0/8", 254, 100)), Told{});
+  EXPECT_EQ(add(fact("10.0.0.0/8", 254, 10)), Told{"10.0.0.0/8 2"});
+  EXPECT_EQ(remove(fact("10.0.0.0/8", 254, 10)), Told{"10.0.0.0/8 1"});
+  EXPECT_EQ(add(fact("10.0.0.0/8", 255, 500)), Told{"10.0.0.0/8 2"});
+  EXPECT_EQ(remove(fact("10.0.0.0/8", 254, 7)), Told{});  // never heard of
+  others_.begin();
+  EXPECT_EQ(add(fact("10.0.0.0/8", 254, 100)), Told{});
+  others_.end();
+  EXPECT_EQ(told_, Told{"10.0.0.0/8 1"});
+}
+
+TEST_F(XdpOthersTest, OneThatTakesAnothersPlace) {
+  add(fact("10.0.0.0/8", 254, 100, 1, "192.0.2.1"));
+  EXPECT_EQ(replace(fact("10.0.0.0/8", 254, 100, 2, "192.0.2.2")), Told{});
+  EXPECT_TRUE(known_);
+  EXPECT_EQ(remove(fact("10.0.0.0/8", 254, 100, 1, "192.0.2.1")), Told{});
+  // Nothing is left of the first.
+  EXPECT_EQ(remove(fact("10.0.0.0/8", 254, 100, 2, "192.0.2.2")), Told{"10.0.0.0/8 0"});
+  // Another prefix, metric or table is another route.
+  add(fact("10.0.0.0/8", 254, 100, 1, "192.0.2.1"));
+  replace(fact("10.0.0.0/8", 254, 101, 2, "192.0.2.2"));
+  replace(fact("10.0.0.0/8", 253, 100, 2, "192.0.2.2"));
+  replace(fact("10.0.0.0/9", 254, 100, 2, "192.0.2.2"));
+  EXPECT_TRUE(known_);
+  remove(fact("10.0.0.0/8", 254, 101, 2, "192.0.2.2"));
+  EXPECT_EQ(remove(fact("10.0.0.0/8", 253, 100, 2, "192.0.2.2")), Told{"10.0.0.0/8 1"});
+  EXPECT_EQ(remove(fact("10.0.0.0/8", 254, 100, 1, "192.0.2.1")), Told{"10.0.0.0/8 0"});
+  // In the place of itself.
+  add(fact("10.0.0.0/8", 254, 100, 1, "192.0.2.1"));
+  EXPECT_EQ(replace(fact("10.0.0.0/8", 254, 100, 1, "192.0.2.1")), Told{});
+  EXPECT_TRUE(known_);
+  // One of two: a look tells.
+  add(fact("10.0.0.0/8", 254, 100, 3, "192.0.2.3"));
+  EXPECT_TRUE(known_);
+  replace(fact("10.0.0.0/8", 254, 100, 2, "192.0.2.2"));
+  EXPECT_FALSE(known_);
+  others_.begin();
+  add(fact("10.0.0.0/8", 254, 100, 3, "192.0.2.3"));
+  others_.end();
+  EXPECT_EQ(remove(fact("10.0.0.0/8", 254, 100, 3, "192.0.2.3")), Told{"10.0.0.0/8 0"});
+}
+
+TEST_F(XdpOthersTest, TheLinkOfAPrefix) {
+  const auto on = [&](std::uint32_t interface, std::uint32_t metric = 0,
+                      std::uint32_t table = 254) {
+    return fact("10.0.0.0/24", table, metric, interface);
   };
-  using Told = std::vector<std::string>;
-  EXPECT_EQ(route("10.0.0.0/8", 254, 100, false), Told{"10.0.0.0/8 1"});
-  EXPECT_EQ(route("10.0.0.0/8", 254, 100, false), Told{});
-  EXPECT_EQ(route("10.0.0.0/8", 254, 10, false), Told{"10.0.0.0/8 2"});
-  EXPECT_EQ(route("10.0.0.0/8", 254, 10, true), Told{"10.0.0.0/8 1"});
-  EXPECT_EQ(route("10.0.0.0/8", 255, 500, false), Told{"10.0.0.0/8 2"});
-  EXPECT_EQ(route("10.0.0.0/8", 254, 7, true), Told{});  // never heard of
-  others.begin();
-  EXPECT_EQ(route("10.0.0.0/8", 254, 100, false), Told{});
-  others.end();
-  EXPECT_EQ(told, Told{"10.0.0.0/8 1"});
+  EXPECT_EQ(add(on(1)), (Told{"10.0.0.0/24 2", "10.0.0.0/24 on 1"}));
+  EXPECT_EQ(replace(on(2)).back(), "10.0.0.0/24 on 2");
+  EXPECT_EQ(replace(on(1)).back(), "10.0.0.0/24 on 1");
+  // The lowest metric, and ours before other tables, local before main.
+  EXPECT_EQ(add(on(2, 10)).back(), "10.0.0.0/24 on 1");
+  EXPECT_EQ(remove(on(1)).back(), "10.0.0.0/24 on 2");
+  EXPECT_EQ(add(on(3, 5, 255)).back(), "10.0.0.0/24 on 2");
+  EXPECT_EQ(add(on(4, 5, 253)).back(), "10.0.0.0/24 on 2");
+  EXPECT_EQ(remove(on(2, 10)).back(), "10.0.0.0/24 on 3");
+  EXPECT_EQ(remove(on(3, 5, 255)).back(), "10.0.0.0/24 on 4");
+  // It is behind a gateway from now on.
+  EXPECT_EQ(replace(fact("10.0.0.0/24", 253, 5, 4, "192.0.2.1")).back(), "10.0.0.0/24 on 0");
+  // What a look does not meet goes.
+  add(on(1));
+  add(on(2, 10));
+  others_.begin();
+  add(on(2, 10));
+  told_.clear();
+  others_.end();
+  EXPECT_EQ(told_.back(), "10.0.0.0/24 on 2");
 }
 
 }  // namespace

@@ -334,6 +334,30 @@ TEST_F(XdpSinkTest, NeighboursAreResolvedAndFollowed) {
   EXPECT_TRUE(eventually([&] { return crosses("203.0.113.1", 0x23, milliseconds(50)); }));
 }
 
+TEST_F(XdpSinkTest, AConnectedPrefixMovesToAnotherInterface) {
+  must("ip neigh replace 198.18.0.2 lladdr 02:00:00:00:02:30 dev w0 nud permanent");
+  must("ip neigh replace 198.18.0.2 lladdr 02:00:00:00:02:31 dev w1 nud permanent");
+  must("ip route add 198.18.0.0/24 dev w0");
+  ASSERT_NO_FATAL_FAILURE(open());
+  controller_->begin().group(1, {"198.18.0.2"}).set("203.0.113.0/24", 1).end();
+  const auto returns = [&] {
+    const Wire in("p0");
+    in.send(packet("203.0.113.9").frame());
+    return in.comes([](const auto& f) { return f[0] == 2 && f[4] == 2 && f[5] == 0x30; },
+                    milliseconds(50));
+  };
+  ASSERT_TRUE(eventually([&] { return returns(); }));
+  must("ip route replace 198.18.0.0/24 dev w1");
+  EXPECT_TRUE(eventually([&] { return crosses("203.0.113.9", 0x31, milliseconds(50)); }));
+  // A better one comes and goes.
+  must("ip route del 198.18.0.0/24");
+  must("ip route add 198.18.0.0/24 dev w1 metric 20");
+  must("ip route add 198.18.0.0/24 dev w0 metric 30");
+  EXPECT_TRUE(eventually([&] { return crosses("203.0.113.9", 0x31, milliseconds(50)); }));
+  must("ip route del 198.18.0.0/24 dev w1 metric 20");
+  EXPECT_TRUE(eventually([&] { return returns(); }));
+}
+
 // The sink's sockets to the kernel: this process has no others.
 struct Sockets {
   int news = -1, requests = -1;
@@ -375,6 +399,24 @@ void flood(const std::string& before, const std::string& after) {
   file.close();
   must("ip -batch " + std::string(path));
   ::unlink(path);
+}
+
+TEST_F(XdpSinkTest, LostNewsAreMadeUpFor) {
+  must("ip neigh replace 198.18.0.2 lladdr 02:00:00:00:02:31 dev w1 nud permanent");
+  must("ip neigh replace 198.18.0.2 lladdr 02:00:00:00:02:30 dev w0 nud permanent");
+  must("ip route add 198.18.0.0/24 dev w0");
+  ASSERT_NO_FATAL_FAILURE(open());
+  controller_->begin().group(1, {"198.18.0.2"}).set("203.0.113.0/24", 1).end();
+  ASSERT_TRUE(eventually([&] { return sink_->serving(); }));
+  Sockets().starve();
+  // In one of many floods the prefix's move is lost.
+  for (int i = 0; i < 10; ++i) {
+    flood("", "route del 198.18.0.0/24\nroute add 198.18.0.0/24 dev w1\n");
+    EXPECT_TRUE(eventually([&] { return crosses("203.0.113.9", 0x31, milliseconds(50)); }));
+    flood("", "route del 198.18.0.0/24\nroute add 198.18.0.0/24 dev w0\n");
+    EXPECT_TRUE(eventually([&] { return !crosses("203.0.113.9", 0x31, milliseconds(20)); }));
+    if (HasFailure()) break;
+  }
 }
 
 TEST_F(XdpSinkTest, WhatTheKernelDoesNotTellIsAskedAgain) {
