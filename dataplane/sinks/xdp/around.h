@@ -21,6 +21,7 @@ struct LinkFact {
   bool ethernet = false;  // else it has no MAC addresses that could be written
   Mac mac{};
   std::uint32_t mtu = 0;
+  bool enabled = false;  // administratively up
 };
 
 // A neighbour's address on a link.

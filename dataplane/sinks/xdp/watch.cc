@@ -69,6 +69,7 @@ std::optional<LinkFact> read_link(const nlmsghdr* m) {
   link.index = static_cast<std::uint32_t>(h->ifi_index);
   link.removed = m->nlmsg_type == RTM_DELLINK;
   link.up = (h->ifi_flags & IFF_UP) != 0 && (h->ifi_flags & IFF_RUNNING) != 0;
+  link.enabled = (h->ifi_flags & IFF_UP) != 0;
   link.ethernet = h->ifi_type == ARPHRD_ETHER;
   attributes(m, sizeof *h, [&](const nlattr* a) {
     switch (mnl_attr_get_type(a)) {

@@ -279,6 +279,12 @@ class XdpSink::Impl {
 
   void heard(const LinkFact& link) {
     const std::lock_guard lock(mutex_);
+    const auto was = groups_.links().find(link.index);
+    if (was != groups_.links().end() && was->second.enabled && (link.removed || !link.enabled)) {
+      // IPv4 routes go with their interface, just after this, and nothing is said of them.
+      look_again_ = true;
+      look_at_ = std::max(look_at_, Clock::now() + options_.tick);
+    }
     groups_.set_link(link);
   }
   void heard(const NeighbourFact& neighbour) {

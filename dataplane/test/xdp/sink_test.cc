@@ -228,6 +228,14 @@ class XdpSinkTest : public testing::Test {
     return out.comes([&](const auto& f) { return f == frame; }, time);
   }
 
+  // A packet that goes in at p0 comes out there again for this neighbour.
+  [[nodiscard]] static bool returns(const char* to, std::uint8_t n) {
+    const Wire in("p0");
+    in.send(packet(to).frame());
+    return in.comes([n](const auto& f) { return f[0] == 2 && f[4] == 2 && f[5] == n; },
+                    milliseconds(50));
+  }
+
   PinPlace pins_;
   XdpOptions options_;
   Recorder recorder_;
@@ -340,13 +348,7 @@ TEST_F(XdpSinkTest, AConnectedPrefixMovesToAnotherInterface) {
   must("ip route add 198.18.0.0/24 dev w0");
   ASSERT_NO_FATAL_FAILURE(open());
   controller_->begin().group(1, {"198.18.0.2"}).set("203.0.113.0/24", 1).end();
-  const auto returns = [&] {
-    const Wire in("p0");
-    in.send(packet("203.0.113.9").frame());
-    return in.comes([](const auto& f) { return f[0] == 2 && f[4] == 2 && f[5] == 0x30; },
-                    milliseconds(50));
-  };
-  ASSERT_TRUE(eventually([&] { return returns(); }));
+  ASSERT_TRUE(eventually([&] { return returns("203.0.113.9", 0x30); }));
   must("ip route replace 198.18.0.0/24 dev w1");
   EXPECT_TRUE(eventually([&] { return crosses("203.0.113.9", 0x31, milliseconds(50)); }));
   // A better one comes and goes.
@@ -355,7 +357,26 @@ TEST_F(XdpSinkTest, AConnectedPrefixMovesToAnotherInterface) {
   must("ip route add 198.18.0.0/24 dev w0 metric 30");
   EXPECT_TRUE(eventually([&] { return crosses("203.0.113.9", 0x31, milliseconds(50)); }));
   must("ip route del 198.18.0.0/24 dev w1 metric 20");
-  EXPECT_TRUE(eventually([&] { return returns(); }));
+  EXPECT_TRUE(eventually([&] { return returns("203.0.113.9", 0x30); }));
+}
+
+TEST_F(XdpSinkTest, RoutesGoWithTheirInterface) {
+  must("ip neigh replace 198.18.0.2 lladdr 02:00:00:00:02:30 dev w0 nud permanent");
+  must("ip neigh replace 198.18.0.2 lladdr 02:00:00:00:02:31 dev w1 nud permanent");
+  must("ip route add 198.18.0.0/24 dev w0 metric 30");
+  must("ip route add 198.18.0.0/24 dev w1 metric 20");
+  ASSERT_NO_FATAL_FAILURE(open());
+  controller_->begin()
+      .group(1, {"198.18.0.2"})
+      .group(2, {"198.18.0.2%w0"})
+      .set("203.0.113.0/24", 1)
+      .set("10.0.1.0/24", 2)
+      .end();
+  ASSERT_TRUE(eventually([&] { return crosses("203.0.113.9", 0x31, milliseconds(50)); }));
+  EXPECT_FALSE(returns("10.0.1.9", 0x30));  // a connected prefix is the kernel's
+  must("ip link set w1 down");
+  EXPECT_TRUE(eventually([&] { return returns("203.0.113.9", 0x30); }));
+  EXPECT_TRUE(eventually([&] { return returns("10.0.1.9", 0x30); }));
 }
 
 // The sink's sockets to the kernel: this process has no others.
