@@ -72,7 +72,7 @@ func supportBundleCommand(c *connection) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&values, "values", false, "leave the values of keys in the commits")
+	cmd.Flags().BoolVar(&values, "values", false, "leave the values of keys in commits and timers")
 	cmd.Flags().StringVar(&launcher, "launcher", "", "address of the launcher, for its nodes and their logs")
 	return cmd
 }
@@ -107,16 +107,9 @@ func (b *bundle) gather(ctx context.Context, launcher string) error {
 		return err
 	}
 	endpoints := slices.Clone(b.endpoints)
-	members := b.ask(ctx, b.endpoints, "v1/cluster/members", nil)
-	if members != nil {
-		body, err := decode(members)
-		if err != nil {
-			return err
-		}
-		for _, m := range list(body, "members") {
-			if api, ok := member(m, "api").(string); ok && api != "" && !slices.Contains(endpoints, api) {
-				endpoints = append(endpoints, api)
-			}
+	for _, m := range list(b.body(b.ask(ctx, b.endpoints, "v1/cluster/members", nil)), "members") {
+		if api, ok := member(m, "api").(string); ok && api != "" && !slices.Contains(endpoints, api) {
+			endpoints = append(endpoints, api)
 		}
 	}
 	for _, e := range endpoints {
@@ -159,35 +152,37 @@ func (b *bundle) commits(ctx context.Context, endpoints []string) error {
 	if raw == nil {
 		return nil
 	}
-	body, err := decode(raw)
-	if err != nil {
-		return err
-	}
 	query := url.Values{"limit": {strconv.Itoa(bundleCommits)}}
-	if newest := count(member(body, "revision")); newest > bundleCommits {
+	if newest := count(member(b.body(raw), "revision")); newest > bundleCommits {
 		query.Set("after", strconv.FormatInt(newest-bundleCommits, 10))
 	}
-	raw = b.ask(ctx, endpoints, "v1/commits", query)
-	if raw != nil && !b.values {
-		if raw, err = withoutValues(raw); err != nil {
-			return err
-		}
-	}
-	return b.put("cluster/commits.json", raw)
+	return b.put("cluster/commits.json", b.ask(ctx, endpoints, "v1/commits", query))
 }
 
-// withoutValues replaces the values of keys by their lengths.
+// body is an answer's document; nil: there is none.
+func (b *bundle) body(raw []byte) any {
+	body, err := decode(raw)
+	if err != nil {
+		return nil // no answer: ask lets nothing through that is no JSON
+	}
+	return body
+}
+
+// withoutValues is a JSON answer with the values of keys replaced by their
+// lengths, wherever in it events stand; one that has none is left as it is.
 func withoutValues(raw []byte) ([]byte, error) {
 	body, err := decode(raw)
 	if err != nil {
 		return nil, err
 	}
+	found := false
 	var walk func(v any)
 	walk = func(v any) {
 		switch v := v.(type) {
 		case map[string]any:
 			if value, ok := v["value"].(string); ok && v["kind"] == "key.put" {
 				v["value"] = fmt.Sprintf("(%d bytes)", len(value))
+				found = true
 			}
 			for _, inner := range v {
 				walk(inner)
@@ -199,6 +194,9 @@ func withoutValues(raw []byte) ([]byte, error) {
 		}
 	}
 	walk(body)
+	if !found {
+		return raw, nil
+	}
 	return json.MarshalIndent(body, "", " ")
 }
 
@@ -233,7 +231,14 @@ func (b *bundle) logs(ctx context.Context, launcher string) error {
 // then, as the client does it; there may be many.
 const askTime = 3 * time.Second
 
-// ask gets an answer; nil: it is noted why there is none.
+// textual tells whether an answer is text; any other is JSON.
+func textual(path string) bool {
+	return path == "metrics" || strings.HasPrefix(path, "api/control/logs/")
+}
+
+// ask gets an answer, without the values of keys unless they are asked for; nil:
+// it is noted why there is none. What should be JSON and is not is none: it is
+// not of a node, and values could not be taken out of it.
 func (b *bundle) ask(ctx context.Context, endpoints []string, path string, query url.Values) []byte {
 	ctx, cancel := context.WithTimeout(ctx, min(askTime, b.timeout))
 	defer cancel()
@@ -246,18 +251,29 @@ func (b *bundle) ask(ctx context.Context, endpoints []string, path string, query
 		return note(err)
 	}
 	answer, err := cl.Do(ctx, client.Call{Method: http.MethodGet, Path: "/" + path, Query: query}, nil)
+	var raw []byte
 	var p *client.Problem
-	if errors.As(err, &p) && len(p.Body) > 0 { // a node that is not well says so with 503
+	switch {
+	case errors.As(err, &p) && json.Valid(p.Body): // a node that is not well says so with 503
 		note(err)
-		return p.Body
+		raw = p.Body
+	case err != nil:
+		return note(err)
+	case !textual(path) && !json.Valid(answer.Body):
+		return note(fmt.Errorf("%d bytes that are not JSON: is it a node?", len(answer.Body)))
+	default:
+		raw = answer.Body
+		if len(endpoints) == 1 && path == "health" {
+			b.asked = append(b.asked, endpoints[0])
+		}
 	}
-	if err != nil {
+	if b.values || !json.Valid(raw) {
+		return raw
+	}
+	if raw, err = withoutValues(raw); err != nil {
 		return note(err)
 	}
-	if len(endpoints) == 1 && path == "health" {
-		b.asked = append(b.asked, endpoints[0])
-	}
-	return answer.Body
+	return raw
 }
 
 // put adds an answer, and nothing where there is none.

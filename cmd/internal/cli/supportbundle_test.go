@@ -2,6 +2,7 @@ package cli
 
 import (
 	"archive/tar"
+	"cmp"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -66,6 +67,8 @@ func TestSupportBundle(t *testing.T) {
 				fmt.Fprint(w, `{"status":"healthy"}`)
 			case "/metrics":
 				fmt.Fprint(w, "# HELP dvr_revision\n")
+			case "/v1/timers":
+				fmt.Fprint(w, `{"timers":[{"revision":5,"event":{"kind":"timer.set","name":"t","events":[{"kind":"key.put","key":"db/password","value":"hidden"}]}}],"revision":5}`)
 			case "/v1/links":
 				w.WriteHeader(404)
 			case "/api/control/nodes":
@@ -91,7 +94,7 @@ func TestSupportBundle(t *testing.T) {
 	for name, want := range map[string]string{
 		"nodes/" + fileName(first.URL) + "/health.json": "healthy", "nodes/" + fileName(other) + "/v1_status.json": "n2", "nodes/" + fileName(other) + "/metrics.txt": "# HELP",
 		"nodes/" + fileName(other) + "/health.json": "no quorum",
-		"cluster/cluster_members.json":              "n3", "cluster/routers.json": "{}", "cluster/commits.json": `"(6 bytes)"`, "launcher/nodes.json": "node2",
+		"cluster/cluster_members.json":              "n3", "cluster/routers.json": "{}", "cluster/commits.json": `"(6 bytes)"`, "cluster/timers.json": `"(6 bytes)"`, "launcher/nodes.json": "node2",
 		"launcher/node2-node.log": "5000 of node", "launcher/node____1-dataplane.log": "of dataplane", "errors.txt": "127.0.0.1:1 /health", "dvr-version.txt": version(),
 	} {
 		if !strings.Contains(got[name], want) {
@@ -116,7 +119,7 @@ func TestSupportBundle(t *testing.T) {
 	if _, err := runLocal(t, "support-bundle", again, "--endpoint", first.URL, "--values", "--timeout", "3s"); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(unpacked(t, again)["cluster/commits.json"], "secret") {
+	if got := unpacked(t, again); !strings.Contains(got["cluster/commits.json"], "secret") || !strings.Contains(got["cluster/timers.json"], "hidden") {
 		t.Error("--values leaves none")
 	}
 }
@@ -129,5 +132,40 @@ func TestSupportBundleOfNobody(t *testing.T) {
 	}
 	if got := unpacked(t, path); !strings.Contains(got["errors.txt"], "127.0.0.1:1") || len(got) != 2 {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestSupportBundleOfAnotherService: what answers with anything but JSON, well or
+// not, is named, and the rest of the bundle is there.
+func TestSupportBundleOfAnotherService(t *testing.T) {
+	for _, status := range []int{http.StatusOK, http.StatusServiceUnavailable} {
+		for _, odd := range []string{"/v1/cluster/members", "/v1/status", "/v1/commits", "/api/control/nodes", ""} {
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if odd == "" || r.URL.Path == odd {
+					w.WriteHeader(status)
+					fmt.Fprint(w, `<html>{"kind":"key.put","value":"secret"}</html>`)
+					return
+				}
+				fmt.Fprint(w, `{"revision":3}`)
+			}))
+			path := filepath.Join(t.TempDir(), "b.tar.gz")
+			out, err := runLocal(t, "support-bundle", path, "--endpoint", s.URL, "--launcher", s.URL, "--timeout", "100ms")
+			s.Close()
+			if err != nil {
+				t.Fatalf("%d of %q: %v %s", status, odd, err, out)
+			}
+			got := unpacked(t, path)
+			if errs := got["errors.txt"]; !strings.Contains(errs, cmp.Or(odd, "/health")+": ") {
+				t.Errorf("%d of %q: errors.txt has %q", status, odd, errs)
+			}
+			if odd != "" && (got["cluster/timers.json"] == "" || !strings.Contains(out, "of "+s.URL)) {
+				t.Errorf("%d of %q: it has not gone on: %s", status, odd, out)
+			}
+			for name, text := range got {
+				if strings.Contains(text, "secret") {
+					t.Errorf("%d of %q: %s has what it must not have: %s", status, odd, name, text)
+				}
+			}
+		}
 	}
 }
