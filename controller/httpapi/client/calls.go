@@ -2162,8 +2162,8 @@ type CandidateRequest struct {
 	Type        string   `json:"type,omitempty"`
 	Interface   string   `json:"interface,omitempty"`
 	Origin      string   `json:"origin,omitempty"`
-	Preference  *int64   `json:"preference,omitempty"` // The lower wins, before the metric.
-	Weight      int64    `json:"weight,omitempty"`
+	Preference  *int64   `json:"preference,omitempty"`  // The lower wins, before the metric. Left out: 1.
+	Weight      int64    `json:"weight,omitempty"`      // Left out: 1.
 	Recursive   bool     `json:"recursive,omitempty"`   // The next hop is resolved through the table.
 	ViaDefault  bool     `json:"via_default,omitempty"` // Of a recursive one, also through a default route.
 	Tags        []string `json:"tags,omitempty"`
@@ -2576,8 +2576,8 @@ type EventLinkSet struct {
 	A          string   `json:"a"`
 	B          string   `json:"b"`
 	Name       string   `json:"name,omitempty"`
-	CostAB     int64    `json:"cost_ab,omitempty"`
-	CostBA     int64    `json:"cost_ba,omitempty"`
+	CostAB     int64    `json:"cost_ab,omitempty"` // Left out: 1.
+	CostBA     int64    `json:"cost_ba,omitempty"` // Left out: 1.
 	AddressA   []string `json:"address_a,omitempty"`
 	AddressB   []string `json:"address_b,omitempty"`
 	InterfaceA string   `json:"interface_a,omitempty"`
@@ -2627,8 +2627,8 @@ type EventRouteAnnounced struct {
 	Interface   string     `json:"interface,omitempty"`
 	Origin      string     `json:"origin,omitempty"`
 	Metric      int64      `json:"metric,omitempty"`
-	Preference  int64      `json:"preference,omitempty"`
-	Weight      int64      `json:"weight,omitempty"`
+	Preference  *int64     `json:"preference,omitempty"` // Left out: 1.
+	Weight      int64      `json:"weight,omitempty"`     // Left out: 1.
 	Recursive   bool       `json:"recursive,omitempty"`
 	ViaDefault  bool       `json:"via_default,omitempty"`
 	Tags        []string   `json:"tags,omitempty"`
@@ -3029,8 +3029,8 @@ type LinkName struct {
 
 // LinkRequest is an object of the API.
 type LinkRequest struct {
-	CostAB     int64    `json:"cost_ab,omitempty"`
-	CostBA     int64    `json:"cost_ba,omitempty"`
+	CostAB     int64    `json:"cost_ab,omitempty"` // Left out: 1.
+	CostBA     int64    `json:"cost_ba,omitempty"` // Left out: 1.
 	AddressA   []string `json:"address_a,omitempty"`
 	AddressB   []string `json:"address_b,omitempty"`
 	InterfaceA string   `json:"interface_a,omitempty"`
@@ -3335,8 +3335,8 @@ type RouteRequest struct {
 	Type        string   `json:"type,omitempty"`
 	Interface   string   `json:"interface,omitempty"`
 	Origin      string   `json:"origin,omitempty"`
-	Preference  *int64   `json:"preference,omitempty"` // The lower wins, before the metric.
-	Weight      int64    `json:"weight,omitempty"`
+	Preference  *int64   `json:"preference,omitempty"`  // The lower wins, before the metric. Left out: 1.
+	Weight      int64    `json:"weight,omitempty"`      // Left out: 1.
 	Recursive   bool     `json:"recursive,omitempty"`   // The next hop is resolved through the table.
 	ViaDefault  bool     `json:"via_default,omitempty"` // Of a recursive one, also through a default route.
 	Tags        []string `json:"tags,omitempty"`

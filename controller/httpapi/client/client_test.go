@@ -101,6 +101,57 @@ func TestPreferenceZeroIsSent(t *testing.T) {
 	}
 }
 
+// TestEventsKeepTheirNumbers: what a commit is given as events the log gives back
+// so, also where zero and nothing are two things.
+func TestEventsKeepTheirNumbers(t *testing.T) {
+	c, ctx := connect(t), context.Background()
+	numbers := map[string]*int64{"10.1.0.0/16": nil}
+	for i, destination := range []string{"10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/16"} {
+		numbers[destination] = new(int64)
+		*numbers[destination] = int64(i)
+	}
+	var body client.CommitRequest
+	for destination, n := range numbers {
+		raw, err := json.Marshal(client.EventRouteAnnounced{Kind: "route.announced", Destination: destination, NextHop: "192.0.2.1", Preference: n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		body.Events = append(body.Events, raw)
+	}
+	must[client.Committed](t)(c.Commit(ctx, body, client.CommitOptions{}))
+	preference := func(p *int64) int64 {
+		if p == nil {
+			return 1
+		}
+		return *p
+	}
+	for destination, n := range numbers {
+		if got := must[client.Destination](t)(c.GetRoute(ctx, destination, client.GetRouteOptions{})); got.Value.Candidates[0].Preference != preference(n) {
+			t.Errorf("%s: preference %d is stored as %d", destination, preference(n), got.Value.Candidates[0].Preference)
+		}
+	}
+	page := must[client.CommitPage](t)(c.ListCommits(ctx, client.ListCommitsOptions{}))
+	seen := 0
+	for _, commit := range page.Value.Commits {
+		for _, raw := range commit.Events {
+			var e client.EventRouteAnnounced
+			if err := json.Unmarshal(raw, &e); err != nil {
+				t.Fatal(err)
+			}
+			if e.Kind != "route.announced" {
+				continue
+			}
+			seen++
+			if want := preference(numbers[e.Destination]); preference(e.Preference) != want {
+				t.Errorf("%s: preference %d is read from %s", e.Destination, preference(e.Preference), raw)
+			}
+		}
+	}
+	if seen != len(numbers) {
+		t.Errorf("%d events of %d", seen, len(numbers))
+	}
+}
+
 func TestLinesAndImport(t *testing.T) {
 	c, ctx := connect(t), context.Background()
 	const text = `{"kind":"route.announced","destination":"10.1.0.0/16","next_hop":"192.0.2.1"}` + "\n" + `{"kind":"route.announced","destination":"10.2.0.0/16","next_hop":"192.0.2.1"}` + "\n"

@@ -31,7 +31,7 @@ func TestGenerate(t *testing.T) {
 		"responses":{"200":{"content":{"application/json":{"schema":{"anyOf":[{"$ref":"#/components/schemas/Thing"},{"$ref":"#/components/schemas/Preview"}]}}}}}}}},
 		"components":{"parameters":{"n":{"name":"name","in":"path","required":true,"schema":{"type":"string"}}},
 		"schemas":{"Named":{"properties":{"node_id":{"type":"string"}},"required":["node_id"]},
-		"Thing":{"allOf":[{"$ref":"#/components/schemas/Named"},{"properties":{"p":{"type":"integer","minimum":0,"default":1},"w":{"type":"integer","minimum":1,"default":1},
+		"Thing":{"allOf":[{"$ref":"#/components/schemas/Named"},{"properties":{"p":{"type":"integer","minimum":0,"default":1},"w":{"type":"integer","minimum":1,"default":1},"d":{"type":"integer","default":7,"description":"Days."},"z":{"type":"integer","minimum":0,"default":0},
 		"at":{"type":"string","format":"date-time"},"in":{"properties":{"a":{"type":"array","items":{"type":"string"}}}},"m":{"type":"object","additionalProperties":{"type":"boolean"}}}}]}}}}`
 	got, err := Generate([]byte(path))
 	if err != nil {
@@ -41,7 +41,7 @@ func TestGenerate(t *testing.T) {
 	for _, want := range []string{
 		"func (c *Client) PutThing(ctx context.Context, name string, q int64, body Thing, o PutThingOptions) (*Answer[Thing], error) {",
 		`r := newRequest("PUT", "/things/"+segment(name))`, `r.head("if", o.If)`, `r.set("q", q)`, `r.json(body)`, "// PUT /things/{name}",
-		"NodeID string `json:\"node_id\"`", "P *int64 `json:\"p,omitempty\"`", "W int64 `json:\"w,omitempty\"`", "At *time.Time `json:\"at,omitempty\"`",
+		"NodeID string `json:\"node_id\"`", "P *int64 `json:\"p,omitempty\"`", "W int64 `json:\"w,omitempty\"` // Left out: 1. D *int64 `json:\"d,omitempty\"` // Days. Left out: 7. Z int64 `json:\"z,omitempty\"` At", "At *time.Time `json:\"at,omitempty\"`",
 		"In *ThingIn `json:\"in,omitempty\"`", "M map[string]bool `json:\"m,omitempty\"`", "type ThingIn struct { A []string `json:\"a,omitempty\"` }",
 	} {
 		if !strings.Contains(flat, want) {

@@ -135,6 +135,12 @@ func (g *generator) goType(s *schema, name string) (string, error) {
 	return "", fmt.Errorf("%s: the type %v is not known", name, s.Type)
 }
 
+// defaultNumber is what leaving out an integer says.
+func (s *schema) defaultNumber() int64 {
+	n, _ := s.Default.(float64)
+	return int64(n)
+}
+
 func (s *schema) isObject() bool { return len(s.Properties) > 0 || len(s.AllOf) > 0 }
 
 // structure declares an object.
@@ -167,13 +173,16 @@ func (g *generator) structure(name string, s *schema) error {
 		if !slices.Contains(required, p.name) {
 			tag += ",omitempty"
 			// Where zero says something and leaving out something else.
-			if n, ok := target.Default.(float64); t == "time.Time" || target.isObject() || ok && n != 0 && target.Minimum != nil && *target.Minimum == 0 {
+			if t == "time.Time" || target.isObject() || target.defaultNumber() != 0 && (target.Minimum == nil || *target.Minimum <= 0) {
 				t = "*" + t
 			}
 		}
-		comment := ""
-		if d := firstLine(p.schema.Description); d != "" {
-			comment = " // " + d
+		comment := firstLine(p.schema.Description)
+		if n := target.defaultNumber(); n != 0 {
+			comment = strings.TrimSpace(fmt.Sprintf("%s Left out: %d.", comment, n))
+		}
+		if comment != "" {
+			comment = " // " + comment
 		}
 		g.line("%s %s `json:%q`%s", goName(p.name), t, tag, comment)
 	}
