@@ -2,7 +2,9 @@ package fibstream
 
 import (
 	"bytes"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"dvr/controller/fibpb"
 	"dvr/eventlog"
@@ -95,11 +97,19 @@ func takeSinks(into map[string]*sinkState, list []*fibpb.SinkStatus) error {
 	return nil
 }
 
+// cut bounds a text of a data plane. What it gives is valid UTF-8, whatever
+// comes: protobuf takes nothing else, and one text that is not would keep what
+// stands beside it, the node's other data planes included, from the other nodes.
 func cut(s string) string {
-	if len(s) > maxReason {
-		return s[:maxReason]
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= maxReason {
+		return s
 	}
-	return s
+	end := maxReason
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end]
 }
 
 // reaches reports that p is at rev or later of the epoch, or in a later epoch.
