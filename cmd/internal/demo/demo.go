@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -320,12 +321,41 @@ func (d *demonstration) keepChanging(ctx context.Context, c *churn) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		actor, events := c.next()
-		if len(events) == 0 {
-			continue
-		}
 		one, cancel := context.WithTimeout(ctx, 30*time.Second)
-		_ = d.commit(one, actor, "path change", events)
+		m := c.next()
+		events, err := c.events(m, func(p netip.Prefix) ([]eventlog.RouteID, error) { return d.candidates(one, p) })
+		if err == nil && len(events) > 0 {
+			err = d.commit(one, m.actor, "path change", events)
+		}
 		cancel()
+		if err == nil {
+			c.moved(m)
+		}
 	}
+}
+
+// candidates are those that a prefix of the Internet has, as the cluster has them
+// now: a change may have been stored whose answer was lost, an operator may have
+// rolled one back, and an earlier demonstration have left its own.
+func (d *demonstration) candidates(ctx context.Context, p netip.Prefix) ([]eventlog.RouteID, error) {
+	var got struct {
+		Routes []struct {
+			Router    eventlog.RouterID `json:"router"`
+			NextHop   netip.Addr        `json:"next_hop"`
+			Type      string            `json:"type"`
+			Interface string            `json:"interface"`
+			Origin    string            `json:"origin"`
+		} `json:"routes"`
+	}
+	query := url.Values{"within": {p.String()}, "covering": {p.String()}, "tag": {internetTag}, "consistency": {"linearizable"}}
+	if _, err := d.client.Do(ctx, client.Call{Method: http.MethodGet, Path: "/v1/routes", Query: query}, &got); err != nil {
+		return nil, err
+	}
+	var out []eventlog.RouteID
+	for _, r := range got.Routes {
+		if r.Type+r.Interface+r.Origin == "" { // as all that the demonstration announces
+			out = append(out, eventlog.RouteID{Router: r.Router, Destination: p, NextHop: r.NextHop, Origin: eventlog.DefaultOrigin})
+		}
+	}
+	return out, nil
 }

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"testing"
@@ -135,12 +136,14 @@ func TestChurnKeepsTheTable(t *testing.T) {
 	moved := map[netip.Prefix]bool{}
 	for range 300 {
 		before := s.now.Digest()
-		actor, events := c.next()
-		if other, same := again.next(); other != actor || len(same) != len(events) {
+		m := c.next()
+		if same := again.next(); same.actor != m.actor || same.to != m.to || !slices.Equal(same.indexes, m.indexes) {
 			t.Fatal("the same seed gives another sequence")
 		}
-		if len(events) < 2 || len(events) > 2*moveMost || !slices.Contains([]string{"bgp@ams", "bgp@fra", "bgp@lon"}, actor) {
-			t.Fatalf("%s makes %d events", actor, len(events))
+		again.moved(m)
+		events := s.move(c, m)
+		if len(events) < 2 || len(events) > 2*moveMost || !slices.Contains([]string{"bgp@ams", "bgp@fra", "bgp@lon"}, m.actor) {
+			t.Fatalf("%s makes %d events", m.actor, len(events))
 		}
 		for _, e := range events {
 			if w, ok := e.(*eventlog.RouteWithdrawn); ok {
@@ -151,6 +154,7 @@ func TestChurnKeepsTheTable(t *testing.T) {
 			}
 		}
 		s.apply(events...)
+		c.moved(m)
 		if s.now.Digest() == before {
 			t.Fatal("nothing has changed")
 		}
@@ -161,8 +165,70 @@ func TestChurnKeepsTheTable(t *testing.T) {
 	if len(moved) < 100 {
 		t.Errorf("only %d prefixes ever move", len(moved))
 	}
-	if _, events := newChurn(nil, 1).next(); events != nil {
+	if m := newChurn(nil, 1).next(); len(m.indexes) != 0 || s.move(newChurn(nil, 1), m) != nil {
 		t.Error("nothing moves, and it does")
+	}
+}
+
+// move is the events of a move, by what the state has.
+func (s *state) move(c *churn, m move) []eventlog.Event {
+	s.Helper()
+	events, err := c.events(m, func(p netip.Prefix) (ids []eventlog.RouteID, err error) {
+		d, _ := s.now.Destination(p)
+		for _, r := range d.Candidates {
+			ids = append(ids, r.RouteID)
+		}
+		return ids, nil
+	})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return events
+}
+
+// TestChurnGoesOnFromWhatIsThere: changes that are refused, whose answers are
+// lost, that somebody rolls back, and those of an earlier demonstration with the
+// same data leave one candidate for each prefix all the same.
+func TestChurnGoesOnFromWhatIsThere(t *testing.T) {
+	table, err := internet(600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newState(t)
+	s.apply(network()...)
+	for _, p := range table[1:] { // one has been taken away
+		s.apply(p.announced())
+	}
+	want := uint64(len(table) - 1 + len(routers))
+	for seed := range uint64(4) {
+		c := newChurn(table, seed)
+		for i := range 100 {
+			m := c.next()
+			events := s.move(c, m)
+			if i%5 != 0 && len(events) > 0 {
+				s.apply(events...)
+			}
+			if i%5 != 1 { // told of some that were not made, and not of some that were
+				c.moved(m)
+			}
+			if n := uint64(s.now.Stats().Routes); n != want {
+				t.Fatalf("run %d, change %d: %d routes of %d", seed, i, n, want)
+			}
+		}
+	}
+	// Two candidates, as earlier versions left them, become one when it is its turn.
+	c := newChurn(table, 9)
+	m := c.next()
+	for provider := range 3 {
+		s.apply(placed{c.sample[m.indexes[0]].Origin, provider}.announced())
+	}
+	s.apply(s.move(c, m)...)
+	if n := uint64(s.now.Stats().Routes); n != want {
+		t.Errorf("%d routes of %d", n, want)
+	}
+	refused := errors.New("no node")
+	if events, err := c.events(m, func(netip.Prefix) ([]eventlog.RouteID, error) { return nil, refused }); !errors.Is(err, refused) || events != nil {
+		t.Errorf("%v %v", events, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"math/rand/v2"
+	"net/netip"
 
 	"dvr/dataplane/tables"
 	"dvr/eventlog"
@@ -46,12 +47,8 @@ func (p placed) announced() *eventlog.RouteAnnounced {
 	return &eventlog.RouteAnnounced{RouteID: p.identity(), Metric: 10, Preference: eventlog.DefaultPreference, Weight: eventlog.DefaultWeight, Tags: []string{internetTag}}
 }
 
-func (p placed) withdrawn() *eventlog.RouteWithdrawn {
-	return &eventlog.RouteWithdrawn{RouteID: p.identity()}
-}
-
 // Churn moves prefixes from provider to provider, as paths on the Internet do.
-// It is a pure sequence: the same seed gives the same changes.
+// It is a pure sequence: the same seed and the same that were made give the same moves.
 type churn struct {
 	rng    *rand.Rand
 	sample []placed
@@ -72,24 +69,61 @@ func newChurn(table []placed, seed uint64) *churn {
 	return c
 }
 
-// next is the events of one change, and who makes it: a border router's
-// speaker withdraws some prefixes of a provider, another provider has them.
-func (c *churn) next() (actor string, events []eventlog.Event) {
+// move is one change that churn makes: a border router's speaker withdraws some
+// prefixes of a provider, another provider has them.
+type move struct {
+	actor   string
+	indexes []int // in the sample
+	to      int
+}
+
+// next is what is to be moved; nothing, where there is nothing to move. The
+// sample's providers are those of the table and of what was moved; what really
+// is there only the nodes know: see events.
+func (c *churn) next() move {
 	if len(c.sample) == 0 {
-		return "", nil
+		return move{}
 	}
 	first := c.rng.IntN(len(c.sample))
 	from := c.sample[first].provider
-	to := (from + 1 + c.rng.IntN(providers-1)) % providers
+	m := move{to: (from + 1 + c.rng.IntN(providers-1)) % providers}
+	m.actor = "bgp@" + string(borders[m.to%len(borders)])
 	most := 1 + c.rng.IntN(moveMost)
-	for i := first; i < len(c.sample) && len(events) < 2*most; i++ {
-		p := &c.sample[i]
-		if p.provider != from {
+	for i := first; i < len(c.sample) && len(m.indexes) < most; i++ {
+		if c.sample[i].provider == from {
+			m.indexes = append(m.indexes, i)
+		}
+	}
+	return m
+}
+
+// events are those of a move, given what each of its prefixes has: that is what
+// is withdrawn, whoever moved it there, so that a prefix never keeps two. One
+// that has nothing, because somebody took it away, stays away.
+func (c *churn) events(m move, has func(netip.Prefix) ([]eventlog.RouteID, error)) ([]eventlog.Event, error) {
+	var events []eventlog.Event
+	for _, i := range m.indexes {
+		p := placed{c.sample[i].Origin, m.to}
+		there, err := has(p.Prefix)
+		if err != nil {
+			return nil, err
+		}
+		if len(there) == 0 || len(there) == 1 && there[0] == p.identity() {
 			continue
 		}
-		events = append(events, p.withdrawn())
-		p.provider = to
+		for _, id := range there {
+			if id != p.identity() {
+				events = append(events, &eventlog.RouteWithdrawn{RouteID: id})
+			}
+		}
 		events = append(events, p.announced())
 	}
-	return "bgp@" + string(borders[to%len(borders)]), events
+	return events, nil
+}
+
+// moved says that the events of a move were committed.
+func (c *churn) moved(m move) {
+	for _, i := range m.indexes {
+		c.sample[i].provider = m.to
+	}
 }

@@ -90,8 +90,11 @@ func TestDemo(t *testing.T) {
 	if status.State.Routes != 3000+9 {
 		t.Errorf("%d routes", status.State.Routes)
 	}
-	var later struct{ Revision uint64 }
+	later := status
 	get(fmt.Sprintf("%s/v1/status?min_revision=%d&timeout=60s", node, status.Revision+20), &later)
+	if later.State.Routes != status.State.Routes {
+		t.Errorf("%d routes after changes of their providers", later.State.Routes)
+	}
 	var commits struct{ Commits []struct{ Actor string } }
 	get(fmt.Sprintf("%s/v1/commits?after=%d&limit=1", node, later.Revision-1), &commits)
 	if len(commits.Commits) != 1 || !strings.HasPrefix(commits.Commits[0].Actor, "bgp@") {
