@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"context"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,13 +19,23 @@ import (
 // cut it short.
 var unhurried atomic.Bool
 
+// untilHangup ends with the terminal, too, unless the process was started to
+// outlive it (nohup). For what leaves processes behind that nobody looks after.
+func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
+	if signal.Ignored(syscall.SIGHUP) {
+		return ctx, func() {}
+	}
+	return signal.NotifyContext(ctx, syscall.SIGHUP)
+}
+
 // demoCommand runs a cluster to look at.
 func demoCommand(out io.Writer) *cobra.Command {
 	var o demo.Options
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Run a cluster to look at: three nodes, nine routers, a full Internet table", Args: cobra.NoArgs,
 		Long: "Run three nodes, a network of nine routers with a full Internet table, data planes (memory sink) at\n" +
-			"three of them, and a change every second, until Ctrl-C; print where the dashboard is.\n" +
+			"three of them, and a change every second, until Ctrl-C or the terminal's end (not under nohup);\n" +
+			"print where the dashboard is.\n" +
 			"It takes some 2 GB of memory with all routes. docs/tutorial.md walks through it.",
 		Example: "  dvr demo\n  dvr demo --routes 10000\n  dvr demo --data-dir ./data/demo      # kept, and gone on with the next time",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,7 +50,9 @@ func demoCommand(out io.Writer) *cobra.Command {
 			o.Out = out
 			unhurried.Store(true)
 			defer unhurried.Store(false)
-			return demo.Run(cmd.Context(), o)
+			ctx, stop := untilHangup(cmd.Context())
+			defer stop()
+			return demo.Run(ctx, o)
 		},
 	}
 	f := cmd.Flags()

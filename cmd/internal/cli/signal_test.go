@@ -2,6 +2,7 @@ package cli
 
 import (
 	"os"
+	"os/signal"
 	"syscall"
 	"testing"
 )
@@ -30,5 +31,16 @@ func TestSignals(t *testing.T) {
 		}
 		close(signals)
 		cancel()
+	}
+}
+
+// TestHangup: what was started to outlive its terminal does.
+func TestHangup(t *testing.T) {
+	signal.Ignore(syscall.SIGHUP)
+	t.Cleanup(func() { signal.Reset(syscall.SIGHUP) })
+	ctx, stop := untilHangup(t.Context())
+	defer stop()
+	if !signal.Ignored(syscall.SIGHUP) || ctx != t.Context() {
+		t.Error("nohup is not heeded")
 	}
 }

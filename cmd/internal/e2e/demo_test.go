@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -127,6 +128,76 @@ func TestDemo(t *testing.T) {
 	for i := range 3 {
 		if _, err := http.Get("http://127.0.0.1:" + strconv.Itoa(api+10*i+200)); err == nil {
 			t.Errorf("data plane %d runs on", i)
+		}
+	}
+}
+
+// TestDemoHangsUp: the terminal's end stops all that a demonstration has started,
+// and a second one with its data goes on with as many routes.
+func TestDemoHangsUp(t *testing.T) {
+	dvr, err := testbed.Binary("dvr")
+	orSkip(t, err)
+	api := freeRange(t, 0, 10, 20, 100, 110, 120, 200, 210, 220)
+	raft := freeRange(t, 0, 1, 2, -5921, -5920, -5919)
+	page, err := porttest.Take(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hangups := make(chan os.Signal, 1) // what is caught here is not ignored there, even where the tests run under nohup
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	data := filepath.Join(scratch(t), "data")
+	for run := range 2 {
+		cmd := exec.Command(dvr, "demo", "--data-dir", data, "--routes", "100", "--pace", "5ms", "--listen", "127.0.0.1:"+strconv.Itoa(page), "--api-base", strconv.Itoa(api), "--raft-base", strconv.Itoa(raft))
+		cmd.Stderr = os.Stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		timer := time.AfterFunc(patience, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
+		lines := bufio.NewScanner(out)
+		for lines.Scan() && !strings.Contains(lines.Text(), "docs/tutorial.md") {
+		}
+		ask := func(url string, into any) {
+			resp, err := http.Get(url)
+			if err != nil {
+				t.Errorf("run %d: %v", run, err)
+				return
+			}
+			defer resp.Body.Close()
+			if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+				t.Errorf("run %d: %s: %v", run, url, err)
+			}
+		}
+		var nodes map[string]struct{ PID int }
+		ask("http://127.0.0.1:"+strconv.Itoa(page)+"/api/control/nodes", &nodes)
+		var status struct {
+			Revision uint64
+			State    struct{ Routes int }
+		}
+		node := "http://127.0.0.1:" + strconv.Itoa(api)
+		ask(node+"/v1/status", &status)
+		ask(fmt.Sprintf("%s/v1/status?min_revision=%d&timeout=60s", node, status.Revision+30), &status)
+		if len(nodes) != 3 || status.State.Routes != 100+9 {
+			t.Errorf("run %d: %d nodes, %d routes", run, len(nodes), status.State.Routes)
+		}
+		if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Error(err)
+		}
+		err = cmd.Wait()
+		timer.Stop()
+		if err != nil {
+			t.Errorf("run %d, hung up: %v", run, err)
+		}
+		for id, n := range nodes {
+			if startOf(n.PID) != "" {
+				t.Errorf("run %d: %s runs on", run, id)
+				_ = syscall.Kill(n.PID, syscall.SIGTERM)
+			}
 		}
 	}
 }
