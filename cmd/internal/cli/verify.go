@@ -8,11 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,8 +17,6 @@ import (
 	"go.uber.org/zap"
 
 	"dvr/cmd/internal/client"
-	"dvr/controller/cluster"
-	"dvr/controller/etcdserver"
 	"dvr/eventlog"
 	"dvr/eventlog/etcdlog"
 	"dvr/projector"
@@ -36,7 +31,7 @@ type store struct {
 
 func (s *store) bind(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&s.etcd, "etcd", nil, "client address of the etcd that holds the log (default: that of the node at --endpoint, else "+defaultEtcd+")")
-	cmd.Flags().StringVar(&s.dataDir, "data-dir", "", "data directory of a node that does not run, instead of --etcd")
+	cmd.Flags().StringVar(&s.dataDir, "data-dir", "", "data directory of a stopped node, instead of --etcd")
 	cmd.MarkFlagsMutuallyExclusive("etcd", "data-dir")
 }
 
@@ -85,16 +80,16 @@ func (a nodeAddresses) clients() string {
 // reachTimeout is for a first answer of a program that runs.
 const reachTimeout = 5 * time.Second
 
-// openTimeout bounds the connection, not the work.
-const openTimeout = 15 * time.Second
-
-// open gives a client of the store and what ends it.
-func (s *store) open(ctx context.Context) (*clientv3.Client, func(), error) {
-	if s.dataDir != "" {
-		return s.openDir(ctx)
+// open gives a client of the store and what ends it. write: it is to be changed.
+func (s *store) open(ctx context.Context, write bool) (*clientv3.Client, func(), error) {
+	switch {
+	case s.dataDir != "" && write:
+		return openDir(ctx, s.dataDir)
+	case s.dataDir != "":
+		return openCopy(ctx, s.dataDir)
 	}
 	etcd, err := clientv3.New(clientv3.Config{
-		Endpoints: s.etcd, DialTimeout: openTimeout, Logger: zap.NewNop(), MaxCallRecvMsgSize: 256 << 20, MaxCallSendMsgSize: 4 << 20,
+		Endpoints: s.etcd, DialTimeout: reachTimeout, Logger: zap.NewNop(), MaxCallRecvMsgSize: 256 << 20, MaxCallSendMsgSize: 4 << 20,
 	})
 	if err != nil {
 		return nil, nil, usageError{fmt.Errorf("--etcd: %w", err)}
@@ -108,54 +103,21 @@ func (s *store) open(ctx context.Context) (*clientv3.Client, func(), error) {
 	return etcd, func() { _ = etcd.Close() }, nil
 }
 
-// openDir starts the member on loopback ports that nobody knows.
-func (s *store) openDir(ctx context.Context) (*clientv3.Client, func(), error) {
-	config := etcdserver.Config{Name: "dvr-log", DataDir: s.dataDir, PeerListen: "127.0.0.1:0", ClientListen: "127.0.0.1:0"}
-	if !config.Initialized() {
-		return nil, nil, usageError{fmt.Errorf("--data-dir: %s holds no node's data", s.dataDir)}
-	}
-	if id, err := cluster.LoadIdentity(s.dataDir); err == nil && id != nil {
-		config.Name = id.NodeID // etcd tells it the cluster
-	}
-	lock, err := os.OpenFile(filepath.Join(s.dataDir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, nil, fmt.Errorf("--data-dir: %w", err)
-	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		lock.Close()
-		return nil, nil, fmt.Errorf("--data-dir: %s is in use: stop the node, or use --etcd", s.dataDir)
-	}
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	server, err := etcdserver.Start(ctx, config)
-	if err == nil {
-		if err = server.WaitReady(ctx); err != nil {
-			server.Close()
-		}
-	}
-	if err != nil {
-		lock.Close()
-		return nil, nil, fmt.Errorf("--data-dir: %s (a member of a cluster needs the others: use --etcd): %w", s.dataDir, err)
-	}
-	return server.Client(), func() {
-		server.Close()
-		lock.Close()
-	}, nil
-}
-
 func logVerify(c *connection) *cobra.Command {
 	var s store
 	cmd := &cobra.Command{
 		Use: "verify", Short: "Check the stored log: form, density, hash chain, head, staged parts, snapshots", Args: cobra.NoArgs,
 		Long: "Read the whole log from etcd and check all that it promises: form, density, the SHA-256 chain\n" +
 			"up to the head, staged parts, the snapshots' checksums and digests, and that nothing foreign lies\n" +
-			"beside it. Nothing is written. The first defect is named and the exit code is 1.",
+			"beside it. Nothing is written. The first defect is named and the exit code is 1.\n\n" +
+			"--data-dir takes the directory of any stopped node, one of a cluster, too: it checks what that\n" +
+			"member has, on a copy in TMPDIR (as large as the directory), and leaves the directory as it is.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.checkOutput(); err != nil {
 				return err
 			}
 			s.ask(cmd.Context(), c)
-			etcd, done, err := s.open(cmd.Context())
+			etcd, done, err := s.open(cmd.Context(), false)
 			if err != nil {
 				return err
 			}
@@ -272,14 +234,17 @@ func logRepair(c *connection) *cobra.Command {
 	var s store
 	cmd := &cobra.Command{
 		Use: "repair", Short: "Rebuild the head of the log from its batches", Args: cobra.NoArgs,
-		Long: "Rebuild /dvr/log/head where it is missing, unreadable or does not fit the batches. Stop every node\n" +
-			"first. With --etcd, etcd must admit writes. Refused where a batch is damaged; a good head is left as it is.",
+		Long: "Rebuild /dvr/log/head where it is missing, unreadable or does not fit the batches. Refused where a\n" +
+			"batch is damaged; a good head is left as it is.\n\n" +
+			"A node that is alone: stop it, and name its --data-dir. A cluster: stop every node, start all with\n" +
+			"ETCD_WRITABLE=true, repair with --etcd at one of them (CLIENT_ADDR), start them again without;\n" +
+			"with --data-dir it is refused, since the other members would not have what one of them wrote.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.checkOutput(); err != nil {
 				return err
 			}
 			s.ask(cmd.Context(), c)
-			etcd, done, err := s.open(cmd.Context())
+			etcd, done, err := s.open(cmd.Context(), true)
 			if err != nil {
 				return err
 			}
