@@ -2,7 +2,10 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -40,6 +43,36 @@ func dialEtcd(endpoints []string, log *zap.Logger) (*clientv3.Client, error) {
 		return nil, fmt.Errorf("connect to etcd at %v: %w", endpoints, err)
 	}
 	return c, nil
+}
+
+// reachTime is for a connection to one endpoint.
+const reachTime = 2 * time.Second
+
+// unreached is why no endpoint takes a connection; nil: one does, or there are
+// none. etcd's client keeps such reasons to itself. Cost: reachTime an endpoint at most.
+func unreached(ctx context.Context, endpoints []string) error {
+	var errs []error
+	for _, e := range endpoints {
+		address := e
+		if _, after, ok := strings.Cut(e, "://"); ok {
+			address = strings.TrimSuffix(after, "/")
+		}
+		d := net.Dialer{Timeout: reachTime}
+		c, err := d.DialContext(ctx, "tcp", address)
+		if err == nil {
+			_ = c.Close()
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	if ctx.Err() != nil || len(errs) == 0 {
+		return nil
+	}
+	texts := make([]string, len(errs))
+	for i, err := range errs {
+		texts[i] = err.Error()
+	}
+	return errors.New(strings.Join(texts, "; "))
 }
 
 // quota is the size in bytes at which the store refuses writes: of the members

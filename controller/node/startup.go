@@ -47,6 +47,8 @@ type startup struct {
 	failure  error     // of the last attempt, until one succeeds
 	next     time.Time // the next attempt
 
+	unreached error // why no external etcd could be reached when it was looked last
+
 	pause  func(context.Context, time.Duration) // between attempts; tests shorten it
 	repeat time.Duration                        // between two lines about the same phase
 }
@@ -103,7 +105,7 @@ func (s *startup) persist(ctx context.Context, phase string, step func() error) 
 	}
 }
 
-// tell logs what is awaited, at once and again from time to time, until the
+// tell logs what is awaited, at once, soon and again from time to time, until the
 // function that it returns is called.
 func (s *startup) tell(phase string) (stop func()) {
 	begun := time.Now()
@@ -113,23 +115,42 @@ func (s *startup) tell(phase string) (stop func()) {
 	}
 	s.n.log.Info("starting", fields...)
 	end, ended := make(chan struct{}), make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		defer close(ended)
-		t := time.NewTicker(s.repeat)
+		t := time.NewTimer(min(s.repeat, firstLook))
 		defer t.Stop()
 		for {
 			select {
 			case <-end:
 				return
 			case <-t.C:
-				s.n.log.Info("still starting", append(fields[:len(fields):len(fields)], zap.Duration("for", time.Since(begun).Round(time.Millisecond)))...)
+				s.still(ctx, append(fields[:len(fields):len(fields)], zap.Duration("for", time.Since(begun).Round(time.Millisecond))))
+				t.Reset(s.repeat)
 			}
 		}
 	}()
 	return func() {
 		close(end)
+		cancel()
 		<-ended
 	}
+}
+
+// firstLook is when a start that is not done says so for the first time.
+const firstLook = 3 * time.Second
+
+// still says that the start goes on; where no external etcd can be reached, why.
+func (s *startup) still(ctx context.Context, fields []zap.Field) {
+	err := unreached(ctx, s.n.settings.EtcdEndpoints)
+	s.mu.Lock()
+	s.unreached = err
+	s.mu.Unlock()
+	if err != nil {
+		s.n.log.Warn("still starting: no etcd at ETCD_ENDPOINTS can be reached", append(fields, zap.Error(err))...)
+		return
+	}
+	s.n.log.Info("still starting", fields...)
 }
 
 // fail notes the outcome of an attempt.
@@ -195,6 +216,9 @@ func (s *startup) waiting() httpapi.Waiting {
 		w.Reason = "the node is starting: " + s.phase
 		if external := s.n.settings.EtcdEndpoints; len(external) > 0 {
 			w.Reason += " at " + strings.Join(external, ", ")
+		}
+		if s.unreached != nil {
+			w.Reason += ": " + s.unreached.Error()
 		}
 	}
 	return w

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"runtime"
 	"slices"
@@ -342,7 +343,7 @@ func TestPersist(t *testing.T) {
 // TestTellsWhatIsAwaited: before the first attempt has an outcome, and again.
 func TestTellsWhatIsAwaited(t *testing.T) {
 	core, lines := observer.New(zap.InfoLevel)
-	s := newStartup(&Node{settings: &settings.Settings{EtcdEndpoints: []string{"192.0.2.1:2379"}}, log: zap.New(core)})
+	s := newStartup(&Node{settings: &settings.Settings{EtcdEndpoints: []string{"http://127.0.0.1:1"}}, log: zap.New(core)}) // nothing listens there
 	s.repeat = time.Millisecond
 	err := s.persist(t.Context(), awaitsLog, func() error {
 		for lines.Len() < 3 {
@@ -359,9 +360,24 @@ func TestTellsWhatIsAwaited(t *testing.T) {
 	}
 	for i, l := range all {
 		fields := l.ContextMap()
-		if fields["awaits"] != awaitsLog || fmt.Sprint(fields["etcd_endpoints"]) != "[192.0.2.1:2379]" || (l.Message == "starting") != (i == 0) {
+		if fields["awaits"] != awaitsLog || fmt.Sprint(fields["etcd_endpoints"]) != "[http://127.0.0.1:1]" || (l.Message == "starting") != (i == 0) {
 			t.Errorf("line %d: %s %v", i, l.Message, fields)
 		}
+		if cause := fmt.Sprint(fields["error"]); i > 0 && (l.Level != zap.WarnLevel || !strings.Contains(cause, "127.0.0.1:1: connect: connection refused")) {
+			t.Errorf("line %d, %s, does not say why: %v", i, l.Level, fields)
+		}
+	}
+	if w := s.waiting(); !strings.Contains(w.Reason, "connection refused") {
+		t.Errorf("what callers are told: %q", w.Reason)
+	}
+	there := porttest.Address(t)
+	l, err := net.Listen("tcp", there)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := unreached(t.Context(), []string{"127.0.0.1:1", there}); err != nil {
+		t.Errorf("one of two is there: %v", err)
 	}
 }
 
