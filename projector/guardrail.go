@@ -21,7 +21,18 @@ const (
 type Breach struct {
 	Name string // of the guard or freeze
 	Text string // what it forbids of the commit
+	By   BreachKind
 }
+
+// BreachKind is what a commit does not pass.
+type BreachKind string
+
+// The kinds of breaches, as the commands that set and remove them are called.
+const (
+	ByGuard   BreachKind = "guard"
+	ByFreeze  BreachKind = "freeze"
+	ByDefault BreachKind = "" // the guard that is there where no other of its type is: it cannot be removed
+)
 
 // Policy is the guard rails and freezes in force, compiled. Immutable.
 type Policy struct {
@@ -125,11 +136,15 @@ func (p *Policy) Shrinks(router eventlog.RouterID, before, after int) []Breach {
 		if len(g.Routers) > 0 && !slices.Contains(g.Routers, router) {
 			continue
 		}
+		by := ByGuard
+		if g.Name == DefaultGuard {
+			by = ByDefault
+		}
 		where := "router " + string(router)
 		if router == eventlog.AllRouters {
 			where = "every router"
 		}
-		out = append(out, Breach{g.Name, fmt.Sprintf("the table of %s would shrink from %d to %d prefixes, by more than %d %%", where, before, after, g.Percent)})
+		out = append(out, Breach{g.Name, fmt.Sprintf("the table of %s would shrink from %d to %d prefixes, by more than %d %%", where, before, after, g.Percent), by})
 	}
 	return out
 }
@@ -155,7 +170,7 @@ func (p *Policy) Breaches(s *State, c *eventlog.Commit, origins map[string]int) 
 				continue
 			}
 			if in, ok := within(g.Prefixes, id.Destination); ok {
-				out = append(out, Breach{g.Name, fmt.Sprintf("%s is protected (%s)", id.Destination, in)})
+				out = append(out, Breach{g.Name, fmt.Sprintf("%s is protected (%s)", id.Destination, in), ByGuard})
 				break
 			}
 		}
@@ -182,7 +197,7 @@ func (p *Policy) Breaches(s *State, c *eventlog.Commit, origins map[string]int) 
 			}
 		}
 		if grows > 0 && uint64(now+grows) > g.Limit {
-			out = append(out, Breach{g.Name, fmt.Sprintf("%d routes would be more than %d", now+grows, g.Limit)})
+			out = append(out, Breach{g.Name, fmt.Sprintf("%d routes would be more than %d", now+grows, g.Limit), ByGuard})
 		}
 	}
 	for i := range p.freezes {
@@ -192,7 +207,7 @@ func (p *Policy) Breaches(s *State, c *eventlog.Commit, origins map[string]int) 
 		}
 		for _, e := range c.Events {
 			if what := frozen(f, e); what != "" {
-				out = append(out, Breach{f.Name, what + " is frozen"})
+				out = append(out, Breach{f.Name, what + " is frozen", ByFreeze})
 				break
 			}
 		}

@@ -33,7 +33,18 @@ func (e *GuardError) Error() string {
 	if more := len(e.Breaches) - most; more > 0 {
 		list = append(list, fmt.Sprintf("and %d more", more))
 	}
-	return fmt.Sprintf("%v: %s", ErrGuarded, strings.Join(list, "; "))
+	return fmt.Sprintf("%v: %s (%s)", ErrGuarded, strings.Join(list, "; "), e.remedy())
+}
+
+// remedy is how the change is made all the same.
+func (e *GuardError) remedy() string {
+	const force = "--force --reason WHY passes"
+	for _, b := range e.Breaches {
+		if b.By != projector.ByDefault {
+			return fmt.Sprintf("`dvr %s remove %s` lifts it, %s", b.By, b.Name, force)
+		}
+	}
+	return force
 }
 
 // Unwrap makes it ErrGuarded.

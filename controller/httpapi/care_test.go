@@ -201,9 +201,9 @@ func TestGuardRails(t *testing.T) {
 	a.must("PUT", "/v1/guards/core", `{"type":"protected","prefixes":["10.0.0.0/8","9.0.0.0/8"]}`)
 	a.must("PUT", "/v1/freezes/weekend", `{"routers":["r1"],"from":"2020-01-01T00:00:00Z"}`)
 	for _, c := range []struct{ method, target, body, names string }{
-		{"DELETE", "/routes/10.1.0.0/16", "", "core"},
+		{"DELETE", "/routes/10.1.0.0/16", "", "(`dvr guard remove core` lifts it, --force --reason WHY passes)"},
 		{"POST", "/routes", `{"destination":"10.9.0.0/16","next_hop":"192.0.2.1"}`, "core"},
-		{"PUT", "/v1/routers/r1", `{}`, "weekend"},
+		{"PUT", "/v1/routers/r1", `{}`, "(`dvr freeze remove weekend` lifts it, --force --reason WHY passes)"},
 		{"DELETE", "/routes/10.1.0.0/16?dry_run=true", "", "core"},
 	} {
 		r := a.do(c.method, c.target, c.body)

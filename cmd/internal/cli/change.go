@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -259,10 +260,16 @@ func freezeCommand(c *connection) *cobra.Command {
 	var m mutation
 	var prefixes, routers []string
 	var from, until string
+	var all bool
 	set := &cobra.Command{
 		Use: "set NAME", Short: "Forbid changes of routes, routers and links, of all or of those named", Args: cobra.ExactArgs(1),
-		Example: "  dvr freeze set weekend --from 2026-11-27T17:00:00Z --until 2026-11-30T06:00:00Z\n  dvr freeze set core --router r1 --router r2",
+		Long: "Forbid changes: of what --prefix and --router name, or with --all of every route, router and link,\n" +
+			"until --until or dvr freeze remove NAME. A change by --force --reason passes.",
+		Example: "  dvr freeze set weekend --all --from 2026-11-27T17:00:00Z --until 2026-11-30T06:00:00Z\n  dvr freeze set core --router r1 --router r2",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if named := len(prefixes)+len(routers) > 0; named == all {
+				return usageError{howTo(cmd, errors.New("say what is frozen: --prefix or --router, or --all for every route, router and link"))}
+			}
 			o := map[string]any{}
 			for k, v := range map[string][]string{"prefixes": prefixes, "routers": routers} {
 				if len(v) > 0 {
@@ -278,6 +285,7 @@ func freezeCommand(c *connection) *cobra.Command {
 		},
 	}
 	f := set.Flags()
+	f.BoolVar(&all, "all", false, "every route, router and link")
 	f.StringSliceVar(&prefixes, "prefix", nil, "only destinations inside this prefix, repeatable")
 	f.StringSliceVar(&routers, "router", nil, "only this router, its routes and links, repeatable")
 	f.StringVar(&from, "from", "", "begin, RFC 3339 (default: at once)")

@@ -32,6 +32,7 @@ func TestChangeRequests(t *testing.T) {
 		{"guard list", `GET /v1/guards`},
 		{"guard rm core", `DELETE /v1/guards/core?timeout=5s`},
 		{"freeze set w --router r1 --until 2030-01-01T00:00:00Z", `PUT /v1/freezes/w?timeout=5s {"routers":["r1"],"until":"2030-01-01T00:00:00Z"}`},
+		{"freeze set w --all", `PUT /v1/freezes/w?timeout=5s {}`},
 		{"freeze list", `GET /v1/freezes`},
 		{"timer cancel at-1", `DELETE /v1/timers/at-1?timeout=5s`},
 		{"route add 10.0.0.0/8 192.0.2.1 --dry-run --expires-in 1h", `POST /routes?dry_run=true&expires_in=1h&timeout=5s {"destination":"10.0.0.0/8","metric":0,"next_hop":"192.0.2.1"}`},
@@ -47,7 +48,7 @@ func TestChangeRequests(t *testing.T) {
 			t.Errorf("%s:\n got %s\nwant %s", test.args, e.request, test.want)
 		}
 	}
-	for _, bad := range []string{"commit " + filepath.Join(dir, "absent"), "commit -", "rollback x", "commit"} {
+	for _, bad := range []string{"commit " + filepath.Join(dir, "absent"), "commit -", "rollback x", "commit", "freeze set w", "freeze set w --until 2030-01-01T00:00:00Z", "freeze set w --all --router r1"} {
 		if _, err := run(t, &exchange{code: 200, answer: `{}`}, strings.Fields(bad)...); ExitCode(err) != ExitUsage {
 			t.Errorf("%s: %v", bad, err)
 		}

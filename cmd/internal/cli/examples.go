@@ -59,7 +59,7 @@ var examples = map[string]string{
 	"guard set":     "dvr guard set core protected --prefix 10.0.0.0/8\ndvr guard set shrink max_shrink --percent 20 --above 1000",
 	"guard list":    "dvr guard list",
 	"guard remove":  "dvr guard remove core",
-	"freeze set":    "dvr freeze set holidays --until 2027-01-02T06:00:00Z",
+	"freeze set":    "dvr freeze set holidays --all --until 2027-01-02T06:00:00Z",
 	"freeze list":   "dvr freeze list",
 	"freeze remove": "dvr freeze remove holidays",
 	"timer list":    "dvr timer list",

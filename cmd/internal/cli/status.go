@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +22,7 @@ func statusCommand(c *connection) *cobra.Command {
 			get := func(path string, out *any) (*client.Answer, error) {
 				return c.call(cmd.Context(), client.Call{Method: http.MethodGet, Path: path}, out)
 			}
-			var status, planes, members any
+			var status, planes, members, freezes any
 			answer, err := get("/v1/status", &status)
 			if err != nil {
 				return err
@@ -31,12 +32,15 @@ func statusCommand(c *connection) *cobra.Command {
 					return err
 				}
 				var p *client.Problem // an external etcd (409) and older nodes (404) have no members to show
+				if _, err := get(freezesPath, &freezes); err != nil && !errors.As(err, &p) {
+					return err
+				}
 				if _, err := get(membersPath, &members); err != nil && !errors.As(err, &p) {
 					return err
 				}
 			}
 			return c.print(answer.Body, status, func(t *table, status any) {
-				overview(t, status, list(planes, "dataplanes"), censusOf(members))
+				overview(t, status, list(planes, "dataplanes"), censusOf(members), inForce(freezes, time.Now()))
 			})
 		},
 	}
@@ -46,7 +50,7 @@ func statusCommand(c *connection) *cobra.Command {
 const fullPercent = 70
 
 // overview is the verdict and the particulars.
-func overview(t *table, status any, planes []any, members census) {
+func overview(t *table, status any, planes []any, members census, freezes []any) {
 	troubles := troublesOf(status, planes, members)
 	name := text(member(status, "node_id"))
 	switch {
@@ -59,6 +63,9 @@ func overview(t *table, status any, planes []any, members census) {
 		t.line("%s is fine; no data plane is known to it.", name)
 	default:
 		t.line("%s is fine: %s in sync at revision %s.", name, planesInSync(planes), text(member(status, "revision")))
+	}
+	for _, f := range freezes {
+		t.line("Frozen by %s: %s. `dvr freeze remove %s` lifts it.", text(member(f, "name")), frozenText(f), text(member(f, "name")))
 	}
 
 	t.section("NODE")

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // statusOf runs `dvr status` against a node that answers with the two bodies.
@@ -87,6 +88,35 @@ func TestStatus(t *testing.T) {
 	}
 	if got := statusOf(t, goodStatus, `{"dataplanes":[]}`); !strings.HasPrefix(got, "node-1 is fine; no data plane is known to it.\n") || strings.Contains(got, "DATA PLANES") {
 		t.Errorf("without data planes:\n%s", got)
+	}
+}
+
+// TestFreezesInForce: those that are are told with what they forbid and how they
+// are lifted; others not.
+func TestFreezesInForce(t *testing.T) {
+	body, err := decode([]byte(`{"freezes":[
+		{"revision":1,"event":{"kind":"freeze.set","name":"all"}},
+		{"revision":2,"event":{"kind":"freeze.set","name":"past","until":"2026-01-01T00:00:00.000Z"}},
+		{"revision":3,"event":{"kind":"freeze.set","name":"later","from":"2026-03-01T00:00:00.000Z"}},
+		{"revision":4,"event":{"kind":"freeze.set","name":"some","prefixes":["10.0.0.0/8"],"routers":["r1"],"from":"2026-01-01T00:00:00.000Z","until":"2026-03-01T00:00:00.000Z"}}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	freezes := inForce(body, time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC))
+	status, err := decode([]byte(goodStatus))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	table := newTable(&out)
+	overview(table, status, nil, census{}, freezes)
+	if err := table.w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	want := "\nFrozen by all: every route, router and link, until it is removed. `dvr freeze remove all` lifts it.\n" +
+		"Frozen by some: destinations inside 10.0.0.0/8 of router r1, until 2026-03-01T00:00:00.000Z. `dvr freeze remove some` lifts it.\n\n"
+	if got := out.String(); !strings.Contains(got, want) || strings.Count(got, "Frozen") != 2 {
+		t.Errorf("got\n%s\nwant in it\n%s", got, want)
 	}
 }
 

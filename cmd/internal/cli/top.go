@@ -132,6 +132,13 @@ func (t *topping) status(ctx context.Context) error {
 		return err
 	}
 	t.view.status = now
+	var body any
+	if _, err := t.client.Do(ctx, client.Call{Method: http.MethodGet, Path: freezesPath}, &body); err == nil { // else what was is shown
+		t.view.frozen = nil
+		for _, f := range inForce(body, time.Now()) {
+			t.view.frozen = append(t.view.frozen, text(member(f, "name")))
+		}
+	}
 	return nil
 }
 

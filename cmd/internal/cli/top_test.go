@@ -150,6 +150,8 @@ func TestTopOnce(t *testing.T) {
 		switch r.URL.Path {
 		case "/v1/status":
 			_, _ = w.Write([]byte(`{"node_id":"node1","quorum":true,"revision":90,"state":{},"store":{"bytes":1,"quota":2}}`))
+		case "/v1/freezes":
+			_, _ = w.Write([]byte(`{"freezes":[{"revision":1,"event":{"kind":"freeze.set","name":"weekend"}}],"revision":90}`))
 		case "/v1/watch":
 			if q := r.URL.Query(); q.Get("kinds") != "commits,dataplanes,nodes" || q.Get("after") != "40" {
 				t.Errorf("%v", q)
@@ -164,7 +166,7 @@ func TestTopOnce(t *testing.T) {
 	var out bytes.Buffer
 	root := Root(Streams{In: strings.NewReader(""), Out: &out, Err: &out})
 	root.SetArgs([]string{"--endpoint", s.URL, "top", "--once"})
-	if err := root.ExecuteContext(context.Background()); err != nil || !strings.Contains(out.String(), "node1  voter  leads") || strings.Contains(out.String(), "\x1b") {
+	if err := root.ExecuteContext(context.Background()); err != nil || !strings.Contains(out.String(), "node1  voter  leads") || !strings.Contains(out.String(), "FROZEN by weekend\n") || strings.Contains(out.String(), "\x1b") {
 		t.Errorf("%v\n%s", err, &out)
 	}
 	if _, err := run(t, &exchange{code: 200}, "top", "-o", "json"); ExitCode(err) != ExitUsage {

@@ -17,6 +17,7 @@ type overall struct {
 	planes map[string]planeTold
 	recent []commitTold // newest last, at most keptCommits
 	status statusTold
+	frozen []string // names of the freezes in force
 
 	revision uint64
 	start    time.Time // of the watch

@@ -47,6 +47,9 @@ func (o *overall) head(width int, now time.Time) []string {
 	if troubles := o.troubles(); len(troubles) > 0 {
 		verdict = strings.Join(troubles, "; ")
 	}
+	if len(o.frozen) > 0 {
+		verdict += "; FROZEN by " + strings.Join(o.frozen, ", ")
+	}
 	rates := o.rates(now)
 	sum := 0
 	for _, n := range rates {
