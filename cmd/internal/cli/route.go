@@ -118,11 +118,13 @@ func routeAdd(c *connection) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			stray := c.stray(cmd.Context(), r.router)
 			var out any
 			answer, err := c.call(cmd.Context(), m.call(http.MethodPost, "/routes", nil, body, c.timeout), &out)
 			if err != nil {
 				return err
 			}
+			c.warn(stray)
 			return changed(c, answer, out)
 		},
 	}
@@ -141,11 +143,13 @@ func routeSet(c *connection) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			stray := c.stray(cmd.Context(), r.router)
 			var out any
 			answer, err := c.call(cmd.Context(), m.call(http.MethodPut, "/routes/"+args[0], nil, body, c.timeout), &out)
 			if err != nil {
 				return err
 			}
+			c.warn(stray)
 			return changed(c, answer, out)
 		},
 	}
