@@ -21,7 +21,7 @@ func doctorCommand(c *connection) *cobra.Command {
 		Use: "doctor", Short: "Would a node do well on this machine? What to do if not", Args: cobra.NoArgs,
 		Long: "Examine this machine for a node with the settings that dvr node would have (flags, environment, file):\n" +
 			"disk, fsync latency, clock, ports, limits, and what a data plane with --sink kernel wants. What it\n" +
-			"writes is DATA_DIR, where there is none, and a file of 8 KiB in it, which it removes. Ports of a node that\n" +
+			"writes is DATA_DIR, where there is none, and a file of 8 KiB in it; it removes both. Ports of a node that\n" +
 			"runs here are its own.\n\n" +
 			"The exit code is 0 where nothing failed, warnings or not, else 1.",
 		Example: "  dvr doctor\n  DATA_DIR=/var/lib/dvr API_ADDR=192.0.2.1:9090 INSECURE=true dvr doctor -o json",

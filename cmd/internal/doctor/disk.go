@@ -33,6 +33,32 @@ func directory(s *settings.Settings) []Finding {
 	return []Finding{fileSystem(s.DataDir, system), space(free, quota)}
 }
 
+// missing are the directories that are not there, of dir and those above it, the
+// deepest first.
+func missing(dir string) (out []string) {
+	for {
+		if _, err := os.Lstat(dir); !os.IsNotExist(err) {
+			return out
+		}
+		out = append(out, dir)
+		above := filepath.Dir(filepath.Clean(dir))
+		if above == dir {
+			return out
+		}
+		dir = above
+	}
+}
+
+// removeMade removes directories as far as they are empty: who has used them
+// meanwhile keeps them.
+func removeMade(dirs []string) {
+	for _, d := range dirs {
+		if os.Remove(d) != nil {
+			return
+		}
+	}
+}
+
 // fileSystem judges by the name; empty: not one that matters.
 func fileSystem(dir, name string) Finding {
 	f := Finding{Check: "data directory", Found: dir}

@@ -157,12 +157,15 @@ func TestExamine(t *testing.T) {
 	list = Examine(context.Background(), load(t, "DATA_DIR="+dir, "API_ADDR="+strings.TrimPrefix(node.URL, "http://"), "FIB_ADDR="+taken))
 	want(t, find(list, "port API_ADDR"), OK, "node-7")
 	want(t, find(list, "port FIB_ADDR"), OK, "node-7")
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-		t.Errorf("left: %v %v", left, err)
+	if _, err := os.Lstat(dir); !os.IsNotExist(err) {
+		t.Errorf("left: %v", err)
 	}
 	raw, err := json.Marshal(list[0])
 	if err != nil || !strings.HasPrefix(string(raw), `{"check":"data directory","level":"`) {
 		t.Errorf("%v %s", err, raw)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
 	}
 	bad := filepath.Join(dir, "file")
 	if err := os.WriteFile(bad, nil, 0o600); err != nil {
@@ -180,5 +183,34 @@ func TestExternalStore(t *testing.T) {
 	}
 	if got := portsOf(load(t)); len(got) != 4 {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestNothingIsLeft: directories that were not there are gone again; one that
+// was, or that somebody uses meanwhile, stays.
+func TestNothingIsLeft(t *testing.T) {
+	there := t.TempDir()
+	s := &settings.Settings{DataDir: filepath.Join(there, "a", "b")}
+	made := missing(s.DataDir)
+	if list := directory(s); Worst(list) == Fail {
+		t.Fatal(list)
+	}
+	used := filepath.Join(there, "a", "b", "used")
+	if err := os.WriteFile(used, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	removeMade(made)
+	if _, err := os.Stat(used); err != nil {
+		t.Error(err)
+	}
+	if err := os.Remove(used); err != nil {
+		t.Fatal(err)
+	}
+	removeMade(made)
+	if left, err := os.ReadDir(there); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	if m := missing(there); m != nil {
+		t.Errorf("a directory that is there is missing: %v", m)
 	}
 }

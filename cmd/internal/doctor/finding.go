@@ -52,9 +52,10 @@ func Worst(list []Finding) (worst Level) {
 }
 
 // Examine looks at the machine for a node with the settings. It takes a few
-// seconds, writes one file of 8 KiB in the data directory and removes it; it
-// makes the directory where there is none, as the node would.
+// seconds, writes one file of 8 KiB in the data directory and removes it, and
+// with it the directory where there was none.
 func Examine(ctx context.Context, s *settings.Settings) []Finding {
+	defer removeMade(missing(s.DataDir))
 	list := directory(s)
 	if Worst(list) < Fail {
 		list = append(list, sync(ctx, s.DataDir))
