@@ -298,7 +298,7 @@ func timerCommand(c *connection) *cobra.Command {
 	cmd := &cobra.Command{Use: "timer", Short: "List and cancel scheduled changes and lifetimes", Args: cobra.NoArgs}
 	var m mutation
 	remove := &cobra.Command{
-		Use: "cancel NAME", Short: "Cancel it", Args: cobra.ExactArgs(1),
+		Use: "cancel NAME", Aliases: []string{"delete", "remove", "rm"}, Short: "Cancel it", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.change(cmd, &m, http.MethodDelete, "/v1/timers/"+url.PathEscape(args[0]), nil, nil)
 		},

@@ -236,6 +236,9 @@ func TestExitCodes(t *testing.T) {
 			t.Errorf("%s answered %d: exit %d (%v), want %d", test.args, test.code, got, err, test.want)
 		}
 	}
+	if _, err := run(t, &exchange{code: 409, answer: `{"type":"/problems/no-dataplane","title":"x","status":409}`}, "route", "list"); ExitCode(err) != ExitUnavailable {
+		t.Errorf("no data plane: exit %d (%v)", ExitCode(err), err)
+	}
 	if ExitCode(client.ErrUnreachable) != ExitUnavailable || ExitCode(errors.New("x")) != ExitFailure {
 		t.Error("codes of plain errors")
 	}

@@ -160,11 +160,15 @@ func changeText(c any) string {
 	case "item":
 		return itemText(before, after)
 	case "group":
-		examples := text(member(c, "examples"))
-		if n := count(member(c, "prefixes")); n > int64(len(list(c, "examples"))) {
-			examples += ", …"
+		examples := list(c, "examples")
+		if len(examples) == 0 {
+			return prefixes(member(c, "prefixes")) + ": " + hopsText(before, after)
 		}
-		return fmt.Sprintf("%s (%s): %s", prefixes(member(c, "prefixes")), examples, hopsText(before, after))
+		named := text(examples)
+		if count(member(c, "prefixes")) > int64(len(examples)) {
+			named += ", …"
+		}
+		return fmt.Sprintf("%s (%s): %s", prefixes(member(c, "prefixes")), named, hopsText(before, after))
 	}
 	return text(member(c, "destination")) + ": " + hopsText(before, after)
 }

@@ -68,6 +68,8 @@ func ExitCode(err error) int {
 	case errors.Is(err, client.ErrUnreachable), errors.Is(err, errNotInstalled), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, eventlog.ErrUnavailable):
 		return ExitUnavailable
+	case errors.As(err, &p) && p.Type == "/problems/no-dataplane":
+		return ExitUnavailable
 	case errors.As(err, &p):
 		switch p.Status {
 		case http.StatusNotFound, http.StatusGone:

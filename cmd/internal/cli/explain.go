@@ -196,7 +196,11 @@ func blamed(t *table, body any) {
 	t.section("What it went through, the newest first")
 	for _, k := range list(body, "history") {
 		for _, e := range list(k, "events") {
-			what := "+ " + hopOf(e) + " metric " + text(member(e, "metric"))
+			metric := member(e, "metric")
+			if metric == nil {
+				metric = "0" // the log leaves out what is 0
+			}
+			what := "+ " + hopOf(e) + " metric " + text(metric)
 			if strings.HasSuffix(text(member(e, "kind")), "withdrawn") {
 				what = "- " + hopOf(e)
 			}

@@ -213,3 +213,19 @@ func TestWatchPrintsMessages(t *testing.T) {
 		}
 	}
 }
+
+// TestGroupWithoutExamples: a group that has none names none; a metric of 0,
+// which the log leaves out, is shown.
+func TestGroupWithoutExamples(t *testing.T) {
+	group, err := decode([]byte(`{"kind":"group","prefixes":1200,"before":null,"after":null}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := changeText(group); !strings.HasPrefix(got, "1,200 prefixes: ") {
+		t.Error(got)
+	}
+	got, err := run(t, &exchange{code: 200, answer: `{"destination":"10.1.0.0/16","candidates":[],"history":[{"revision":3,"actor":"a","events":[{"kind":"route.announced","destination":"10.1.0.0/16","next_hop":"192.0.2.1"}]}]}`}, "blame", "10.1.0.0/16")
+	if err != nil || !strings.Contains(got, "192.0.2.1 metric 0") {
+		t.Errorf("%v\n%s", err, got)
+	}
+}

@@ -108,8 +108,10 @@ func usualNames(cmd *cobra.Command) {
 	switch cmd.Name() {
 	case "list":
 		cmd.Aliases = append(cmd.Aliases, "ls")
-	case "delete", "remove":
-		cmd.Aliases = append(cmd.Aliases, "rm")
+	case "delete":
+		cmd.Aliases = append(cmd.Aliases, "remove", "rm")
+	case "remove":
+		cmd.Aliases = append(cmd.Aliases, "delete", "rm")
 	}
 	for _, child := range cmd.Commands() {
 		usualNames(child)

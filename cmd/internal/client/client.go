@@ -32,6 +32,7 @@ var (
 
 // Problem is an error answer of the API (RFC 9457).
 type Problem struct {
+	Type     string `json:"type"` // "/problems/" and a word for its kind
 	Status   int    `json:"status"`
 	Title    string `json:"title"`
 	Detail   string `json:"detail"`
