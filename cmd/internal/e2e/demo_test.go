@@ -243,7 +243,7 @@ func typeTutorial(t *testing.T, bin, page string, apis []int) {
 	for _, port := range apis {
 		endpoints = append(endpoints, "127.0.0.1:"+strconv.Itoa(port))
 	}
-	cut := 0 // revision of the link's cut
+	cut, slip := 0, 0 // revisions of the link's cut and of the route that is rolled back
 	typed := 0
 	for line := range strings.Lines(string(text)) {
 		command, ok := strings.CutPrefix(line, "    $ ")
@@ -252,7 +252,7 @@ func typeTutorial(t *testing.T, bin, page string, apis []int) {
 		}
 		typed++
 		command = strings.NewReplacer("http://localhost:8080", page, "$ dvr", "dvr", "dvr ", "dvr --timeout "+patience.String()+" ",
-			"1089", strconv.Itoa(cut-1), "1090", strconv.Itoa(cut), "--since 15s", "--since 10m").Replace(command)
+			"1089", strconv.Itoa(cut-1), "1090", strconv.Itoa(cut), "1107", strconv.Itoa(slip)).Replace(command)
 		if strings.Contains(command, "curl") && !strings.Contains(command, "/start/") { // who reads is slower than who types: nodes are back by then
 			settled(t, page)
 		}
@@ -265,11 +265,17 @@ func typeTutorial(t *testing.T, bin, page string, apis []int) {
 		if _, rest, ok := strings.Cut(string(out), "mad par: link down at revision "); ok {
 			cut, _ = strconv.Atoi(strings.Fields(rest)[0])
 		}
+		if _, rest, ok := strings.Cut(string(out), "8.8.8.0/24: route added at revision "); ok {
+			slip, _ = strconv.Atoi(strings.Fields(rest)[0])
+		}
+		if strings.Contains(command, "rollback --actor alice") && !strings.Contains(string(out), "8.8.8.0/24") && !strings.Contains(string(out), "rolled back at revision") {
+			t.Errorf("%s%s", command, out)
+		}
 		if strings.Contains(command, "explain") && strings.Contains(command, "203.0.113.7") && !strings.Contains(string(out), "192.168.9.9") {
 			t.Errorf("%s%s", command, out)
 		}
 	}
-	if typed < 20 || cut == 0 {
-		t.Errorf("%d commands, the link was cut at revision %d", typed, cut)
+	if typed < 20 || cut == 0 || slip == 0 {
+		t.Errorf("%d commands, the link was cut at revision %d, the slip made at %d", typed, cut, slip)
 	}
 }
