@@ -10,8 +10,10 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 
 	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"go.uber.org/zap"
 
 	"dvr/controller/dashboard"
@@ -163,7 +165,7 @@ func (l *Launcher) add(w http.ResponseWriter, r *http.Request) error {
 		Observer bool   `json:"observer"`
 	}
 	if err := jsonv2.Unmarshal(body, &request, jsonv2.RejectUnknownMembers(true)); err != nil {
-		return fmt.Errorf("%w: %w", errMalformed, err)
+		return malformed(err)
 	}
 	if request.NodeID == "" {
 		return errNoNodeID
@@ -177,6 +179,23 @@ func (l *Launcher) add(w http.ResponseWriter, r *http.Request) error {
 		APIPort  int    `json:"api_port"`
 		Observer bool   `json:"observer"`
 	}{request.NodeID, n.Ports.API, n.Observer})
+}
+
+// malformed names the member at fault, where one is, as nodes do.
+func malformed(err error) error {
+	var semantic *jsonv2.SemanticError
+	var syntactic *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntactic):
+		return &bodyError{syntactic.JSONPointer.LastToken(), "is there twice"}
+	case errors.As(err, &syntactic):
+		return fmt.Errorf("%w: not well formed JSON near byte %d", errMalformed, syntactic.ByteOffset)
+	case !errors.As(err, &semantic) || semantic.JSONPointer == "":
+		return fmt.Errorf("%w: must be a JSON object", errMalformed)
+	case errors.Is(err, jsonv2.ErrUnknownName):
+		return &bodyError{semantic.JSONPointer.LastToken(), "is not a known member"}
+	}
+	return &bodyError{semantic.JSONPointer.LastToken(), "has the wrong type"}
 }
 
 func send(w http.ResponseWriter, r *http.Request, status int, body any) error {
@@ -216,7 +235,11 @@ func (l *Launcher) problem(w http.ResponseWriter, r *http.Request, err error) {
 		Instance string `json:"instance"`
 		Error    string `json:"error"`
 		Field    string `json:"field,omitempty"`
-	}{"/problems/" + slug, title, status, err.Error(), r.URL.Path, short, ""}
+	}{"/problems/" + slug, title, status, strings.ReplaceAll(err.Error(), "\n", "; "), r.URL.Path, strings.ReplaceAll(short, "\n", "; "), ""}
+	var body *bodyError
+	if errors.As(err, &body) {
+		p.Field = body.field
+	}
 	if errors.Is(err, ErrBadID) || errors.Is(err, errNoNodeID) {
 		p.Field = "node_id"
 	}

@@ -23,3 +23,15 @@ var (
 	// ErrConfiguration: the configuration cannot be used.
 	ErrConfiguration = errors.New("configuration")
 )
+
+// quorumError is ErrQuorum in the words of the node that refused.
+type quorumError struct{ detail string }
+
+func (e *quorumError) Error() string { return e.detail }
+func (e *quorumError) Unwrap() error { return ErrQuorum }
+
+// bodyError is errMalformed of one member of the body.
+type bodyError struct{ field, text string }
+
+func (e *bodyError) Error() string { return e.field + ": " + e.text }
+func (e *bodyError) Unwrap() error { return errMalformed }

@@ -154,6 +154,7 @@ func TestBadRequests(t *testing.T) {
 		{"POST", "/api/control/add", `{"node_id":"` + strings.Repeat("x", maxBody) + `"}`, 413, nil},
 		{"POST", "/api/control/add", `{"node_id":"x","node_id":"y"}`, 400, nil},
 		{"POST", "/api/control/add", `{"node_id":"x","colour":"red"}`, 400, nil},
+		{"POST", "/api/control/add", `{"node_id":"x","observer":1}`, 400, nil},
 		{"POST", "/api/control/add", `{"node_id":7}`, 400, nil},
 		{"POST", "/api/control/add", `[]`, 400, nil},
 		{"POST", "/api/control/add", ``, 400, nil},
@@ -165,6 +166,19 @@ func TestBadRequests(t *testing.T) {
 		a := r.call(test.method, test.path, test.body, test.headers...)
 		if a.code != test.code || a.header.Get("Content-Type") != "application/problem+json" || a.member("error") == "" || a.member("status") != float64(test.code) {
 			t.Errorf("%s %s %.40s: %d %s", test.method, test.path, test.body, a.code, a.body)
+		}
+	}
+	for body, want := range map[string][2]string{
+		`{"node_id":"x","colour":"red"}`: {"colour", "colour: is not a known member"},
+		`{"node_id":"x","observer":1}`:   {"observer", "observer: has the wrong type"},
+		`{"node_id":"x","node_id":"y"}`:  {"node_id", "node_id: is there twice"},
+		`{"node_id":"x"`:                 {"", "invalid request: not well formed JSON near byte 14"},
+		`[]`:                             {"", "invalid request: must be a JSON object"},
+	} {
+		a := r.call("POST", "/api/control/add", body)
+		field, _ := a.member("field").(string)
+		if field != want[0] || a.member("detail") != want[1] || a.member("error") != "invalid request" {
+			t.Errorf("%s: %s", body, a.body)
 		}
 	}
 	if n := r.nodes(); len(n) != 1 || n["node1"].State == "stopped" {
@@ -428,7 +442,7 @@ func TestQuorum(t *testing.T) {
 	r.eventually("node3 stopped", func() bool { return r.nodes()["node3"].State == "stopped" })
 	before := r.nodes()["node2"].PID
 	a := r.want("POST", "/api/control/delete/node2", "", 409, "type=/problems/quorum")
-	if !strings.Contains(a.body, "fake says Conflict") {
+	if strings.Contains(a.body, "lose quorum") || !strings.Contains(a.body, "fake says Conflict") {
 		t.Errorf("the node's own words are missing: %s", a.body)
 	}
 	if n := r.healthy("node1", "node2")["node2"]; n.PID != before {

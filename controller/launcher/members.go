@@ -121,7 +121,7 @@ func (c *caller) remove(ctx context.Context, port int, id string) (known bool, e
 		case http.StatusNotFound:
 			return false, nil
 		case http.StatusConflict:
-			return true, fmt.Errorf("%w: %s", ErrQuorum, answer.detail)
+			return true, &quorumError{answer.detail}
 		}
 	}
 	return true, err

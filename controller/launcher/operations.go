@@ -155,7 +155,7 @@ func (l *Launcher) removeMember(ctx context.Context, id string) error {
 			l.log.Info("member removed", zap.String("node", id), zap.Bool("was_member", known))
 			return nil
 		case errors.Is(err, ErrQuorum):
-			return fmt.Errorf("without node %s the cluster %w", id, err)
+			return err // it says what would be left
 		}
 		if !told[err.Error()] {
 			told[err.Error()] = true
