@@ -234,6 +234,20 @@ describe('dashboard', { skip: skip || false }, () => {
     await page.getByRole('heading', { name: 'History' }).waitFor();
   });
 
+  test('the API reference is in the menu and in the palette, and back is where one was', async () => {
+    await browser.go(page, '/kv?prefix=site');
+    await page.getByRole('link', { name: 'API reference' }).click();
+    await page.getByRole('searchbox', { name: 'Filter the calls' }).waitFor();
+    assert.equal(new URL(page.url()).pathname, '/docs');
+    await page.goBack();
+    await page.getByRole('link', { name: 'site/name' }).waitFor();
+    await page.keyboard.press('Control+k');
+    await page.getByRole('combobox', { name: 'Command' }).fill('reference');
+    await page.keyboard.press('Enter');
+    await page.waitForURL((url) => url.pathname === '/docs');
+    await page.goBack();
+  });
+
   test('nodes: the leader stopped and started, a node added and decommissioned, its log', async () => {
     await browser.go(page, '/nodes');
     const leader = Object.values(await cluster.nodes()).find((n) => n.is_leader).id;

@@ -10,3 +10,6 @@ export const places: { path: string; name: string; icon: IconName; key: string }
   { path: '/planes', name: 'Data planes', icon: 'planes', key: 'd' },
   { path: '/kv', name: 'Key-value', icon: 'keys', key: 'k' },
 ];
+
+/** Where the node or launcher that serves these pages describes its API, with requests to try. */
+export const reference = '/docs';
