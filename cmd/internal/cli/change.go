@@ -181,7 +181,7 @@ func (c *connection) conflicts(err error) {
 	if more := count(member(body, "conflict_count")) - int64(len(list(body, "conflicts"))); more > 0 {
 		t.line("… and %d more", more)
 	}
-	_ = t.w.Flush() // the error that follows says that it failed
+	_ = t.flush() // the error that follows says that it failed
 }
 
 // policyCommand is `dvr guard` or `dvr freeze`: set, list, remove.

@@ -27,6 +27,7 @@ type connection struct {
 	in        io.Reader
 	at        string // of the commands that can be about the past
 	terminal  bool   // errOut is a terminal: progress may be drawn
+	width     int    // of out, where that is a terminal; else 0
 }
 
 // bind adds the shared flags to cmd and its children, and gives their names.
@@ -39,7 +40,7 @@ func (c *connection) bind(cmd *cobra.Command) (names []string) {
 	f.StringSliceVar(&c.endpoints, "endpoint", endpoints, "API address of a node, repeatable; the next one is asked when one fails (DVR_ENDPOINTS)")
 	f.StringVar(&c.actor, "actor", os.Getenv("DVR_ACTOR"), "who makes the change, as kept in the log (DVR_ACTOR)")
 	f.DurationVar(&c.timeout, "timeout", 30*time.Second, "give up after this time")
-	f.StringVarP(&c.output, "output", "o", "table", "table, json or yaml")
+	f.StringVarP(&c.output, "output", "o", "table", "table, json or yaml; a table on a terminal is cut to its width, through a pipe it is whole")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
 	return []string{"endpoint", "actor", "timeout", "output"}
 }

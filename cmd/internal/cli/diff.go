@@ -148,7 +148,7 @@ func (d *differing) total() {
 	for _, s := range d.sums {
 		t.row(s.section, "+"+strconv.FormatInt(s.added, 10), "-"+strconv.FormatInt(s.removed, 10), "~"+strconv.FormatInt(s.changed, 10))
 	}
-	_ = t.w.Flush() // as the lines before it
+	_ = t.flush() // as the lines before it
 }
 
 // changeText is a change in one line.

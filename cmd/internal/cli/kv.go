@@ -326,7 +326,7 @@ func (c *connection) keyEvent(e client.Event) error {
 		return err
 	}
 	key, _ := member(body, "key").(string)
-	t := newTable(c.out)
+	t := c.table()
 	t.row(member(body, "revision"), member(body, "time"), member(body, "actor"), e.Kind, printable(key, 0), cell(member(body, "value")))
-	return t.w.Flush()
+	return t.flush()
 }

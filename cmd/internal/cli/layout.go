@@ -49,26 +49,6 @@ func ordered(object map[string]any) []string {
 	return keys
 }
 
-// section begins a group of rows under a title.
-func (t *table) section(title string) {
-	if t.rows > 0 {
-		fmt.Fprintln(t.w)
-	}
-	t.rows++
-	fmt.Fprintln(t.w, title)
-}
-
-// line is text that takes no part in the alignment of what is around it.
-func (t *table) line(format string, args ...any) {
-	t.rows++
-	_ = t.w.Flush() // the writer keeps the error for the end
-	fmt.Fprintf(t.w, format+"\n", args...)
-	_ = t.w.Flush()
-}
-
-// entry is a row of a section.
-func (t *table) entry(label string, cells ...any) { t.row(append([]any{"  " + label}, cells...)...) }
-
 // grouped writes a JSON number with its thousands apart.
 func grouped(v any) string {
 	digits := text(v)

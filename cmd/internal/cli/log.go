@@ -213,7 +213,7 @@ func (c *connection) commits(page []json.RawMessage, after *int64) error {
 			return err
 		}
 	}
-	if err := t.w.Flush(); err != nil {
+	if err := t.flush(); err != nil {
 		return err
 	}
 	_, err := c.out.Write(whole.Bytes())

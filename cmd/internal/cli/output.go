@@ -4,33 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"sort"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"go.yaml.in/yaml/v3"
 )
-
-// table writes aligned columns; a cell is any JSON value.
-type table struct {
-	w    *tabwriter.Writer
-	rows int
-}
-
-func (t *table) head(columns ...string) { fmt.Fprintln(t.w, strings.Join(columns, "\t")) }
-
-func (t *table) row(cells ...any) {
-	t.rows++
-	for i, cell := range cells {
-		if i > 0 {
-			fmt.Fprint(t.w, "\t")
-		}
-		fmt.Fprint(t.w, text(cell))
-	}
-	fmt.Fprintln(t.w)
-}
 
 // text is a JSON value for a reader: lists joined, objects as k=v, absent as "-".
 func text(v any) string {
@@ -142,12 +121,12 @@ func (c *connection) print(raw []byte, body any, fill func(*table, any)) error {
 		}
 		return e.Close()
 	}
-	t := newTable(c.out)
+	t := c.table()
 	if member(body, "dry_run") == true {
 		fill = previewed
 	}
 	fill(t, body)
-	return t.w.Flush()
+	return t.flush()
 }
 
 // decode reads a JSON document with its numbers as they are written.
@@ -194,8 +173,4 @@ func count(v any) int64 {
 	n, _ := v.(json.Number)
 	i, _ := n.Int64() // "" is none
 	return i
-}
-
-func newTable(w io.Writer) *table {
-	return &table{w: tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)}
 }

@@ -24,6 +24,9 @@ type Streams struct {
 	Out, Err io.Writer
 	// Terminal says that Err is one: progress may be drawn on it.
 	Terminal bool
+	// Width is of Out in columns, which tables are fitted to; 0: it is no terminal,
+	// and nothing is cut.
+	Width int
 }
 
 // Root is the whole command tree on the streams.
@@ -40,7 +43,7 @@ func Root(s Streams) *cobra.Command {
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{howTo(cmd, err)} })
-	c := &connection{in: s.In, out: s.Out, errOut: s.Err, terminal: s.Terminal}
+	c := &connection{in: s.In, out: s.Out, errOut: s.Err, terminal: s.Terminal, width: s.Width}
 	shared := c.bind(root)
 	node := nodeCommand(s.Out, s.Err)
 	withoutShared(node, shared)
@@ -178,7 +181,7 @@ func Main(args []string) int {
 		}
 	})
 	defer cancel()
-	root := Root(Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd()))})
+	root := Root(Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd())), Width: columns(os.Stdout)})
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	switch {
@@ -189,6 +192,15 @@ func Main(args []string) int {
 	}
 	fmt.Fprintln(os.Stderr, "dvr: "+message(err))
 	return ExitCode(err)
+}
+
+// columns of a terminal; 0 of what is none.
+func columns(f *os.File) int {
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
 }
 
 // message is an error as the terminal shows it: the field at fault first, and

@@ -64,7 +64,7 @@ func supportBundleCommand(c *connection) *cobra.Command {
 				_ = os.Remove(name)
 				return err
 			}
-			t := newTable(c.out)
+			t := c.table()
 			t.line("%s: %d files of %s", name, b.files, orDash(strings.Join(b.asked, ", ")))
 			if n := len(b.missing); n > 0 {
 				t.line("%d answers could not be had: errors.txt in it says why", n)

@@ -125,7 +125,7 @@ func (c *connection) refusedLines(p *client.Problem) {
 		t.row("accepted", fmt.Sprintf("%d before it failed, up to revision %s", n, text(member(body, "last_revision"))))
 	}
 	refusals(t, body)
-	_ = t.w.Flush() // the error that follows says that it failed
+	_ = t.flush() // the error that follows says that it failed
 }
 
 // refusal is a refused line for a reader.

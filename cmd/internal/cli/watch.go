@@ -66,7 +66,7 @@ func (c *connection) watched(e client.Event) error {
 	if done || err != nil {
 		return err
 	}
-	t := newTable(c.out)
+	t := c.table()
 	head := func() string {
 		return text(member(body, "revision")) + "  " + text(member(body, "time")) + "  " + text(member(body, "actor"))
 	}
@@ -85,7 +85,7 @@ func (c *connection) watched(e client.Event) error {
 			t.row(head(), summary(map[string]any{"events": []any{event}, "n": member(body, "n")}), member(body, "reason"))
 		}
 	}
-	return t.w.Flush()
+	return t.flush()
 }
 
 // markOf is the sign of a change.
