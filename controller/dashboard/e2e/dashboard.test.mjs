@@ -196,6 +196,21 @@ describe('dashboard', { skip: skip || false }, () => {
     await eventually('up', async () => !(await cluster.must('GET', '/v1/links/ams1/fra1')).down);
   });
 
+  test('the map has its colours where motion is reduced, too', async () => {
+    const p = await browser.open('/topology?router=fra1&address=10.2.0.9', { reducedMotion: 'reduce', colorScheme: 'light' });
+    await p.getByRole('region', { name: 'Path' }).getByText('leaves to 192.168.2.1').waitFor();
+    await eventually('the path in the accent colour', () =>
+      p.evaluate(() => {
+        const canvas = document.querySelector('canvas');
+        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        for (let i = 0; i < data.length; i += 4) if (data[i] === 0x1d && data[i + 1] === 0x4f && data[i + 2] === 0xd8) return true;
+        return false;
+      }),
+      10_000,
+    );
+    await p.context().close();
+  });
+
   test('every page, light and dark, desktop and phone, has no violation', async () => {
     const looks = { light: { colorScheme: 'light' }, 'dark-phone': { colorScheme: 'dark', viewport: { width: 390, height: 844 }, isMobile: true } };
     if (shots) Object.assign(looks, { dark: { colorScheme: 'dark' }, 'light-phone': { colorScheme: 'light', viewport: { width: 390, height: 844 }, isMobile: true } });
