@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # dashboard.sh: builds the dashboard, which the next build of bin/dvr embeds; with the argument test it runs that
-# bin/dvr and the dashboard's tests in Chromium, all or those in the files named behind it.
+# bin/dvr and the dashboard's tests in Chromium, all or those in the files named behind it; with film it records
+# docs/demo.gif and docs/dashboard.png.
 #
 # It needs Node 20.19 or newer and npm, and takes the machine's where they are. Otherwise Node comes from Debian; as
 # Debian 12's is older than that, it only fetches a newer one, as an npm package into build/node. Debian's npm would
@@ -66,7 +67,11 @@ if ! recent; then
 fi
 
 cd controller/dashboard
-[[ ${1:-} == test ]] || echo "building the dashboard (a minute the first time)"
+[[ ${1:-} ]] || echo "building the dashboard (a minute the first time)"
 # Not `npm ci`: newer ones refuse a lock file without the packages of other platforms that the registry did not list.
 [[ node_modules/.package-lock.json -nt package-lock.json ]] || quietly npm install --no-save --no-audit --no-fund
-if [[ ${1:-} == test ]]; then npm test --silent -- "${@:2}"; else quietly npm run build; fi
+case ${1:-} in
+  test) npm test --silent -- "${@:2}" ;;
+  film) node e2e/film.mjs ;;
+  *) quietly npm run build ;;
+esac

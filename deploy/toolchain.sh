@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # toolchain.sh: installs what DVR's builds need beyond Go, git and make, from Debian's own packages.
 #
-#   deploy/toolchain.sh [build] [dashboard] [npm] [browser] [test] [robustness] [bench] [lint]     what to prepare for; build by default
+#   deploy/toolchain.sh [build] [dashboard] [npm] [browser] [film] [test] [robustness] [bench] [lint]     what to prepare for; build by default
 #
 #   build  the C++ data plane: compiler, CMake, gRPC, protobuf, libbpf, spdlog, CLI11, GoogleTest, benchmark
 #   dashboard  Node, where there is none
 #   npm    npm the slow way: 376 packages (see deploy/dashboard.sh)
 #   browser  Chromium, which runs the tests of the dashboard
+#   film  ffmpeg, which makes a GIF of what the browser showed
 #   test, robustness, bench and lint include build:
 #   test   the second compiler with its sanitizers and libFuzzer, the tools that the tests call
 #   robustness  namespaces, packet filters and strace, which make the faults
@@ -17,7 +18,7 @@
 # (or newer) and its package mirror. Exit status: 0 everything is there, 1 it could not be installed, 2 wrong usage.
 set -euo pipefail
 
-usage() { sed -n '2,18s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,19s/^# \{0,1\}//p' "$0"; }
 die() { printf 'toolchain: %s\n' "$*" >&2; exit 1; }
 
 build=(
@@ -27,6 +28,7 @@ build=(
 dashboard=(nodejs)
 npm=(npm)
 browser=(chromium)
+film=(ffmpeg)
 test=(clang-19 etcd-client iproute2 iptables libclang-rt-19-dev nftables procps zstd)
 robustness=(iproute2 iptables nftables strace)
 bench=(clang-19 iproute2 libdpdk-dev pkg-config strace zstd)
@@ -39,6 +41,7 @@ for what in "$@"; do
     dashboard) wanted+=("${dashboard[@]}") ;;
     npm) wanted+=("${npm[@]}") ;;
     browser) wanted+=("${browser[@]}") ;;
+    film) wanted+=("${film[@]}") ;;
     build) wanted+=("${build[@]}") ;;
     test) wanted+=("${build[@]}" "${test[@]}") ;;
     robustness) wanted+=("${build[@]}" "${robustness[@]}") ;;

@@ -24,7 +24,7 @@ missing.planes = () => {
 };
 
 /** free finds n ports in a row that nobody listens on. */
-async function free(n) {
+export async function free(n) {
   const listens = (port) =>
     new Promise((done) => {
       const s = createServer();
