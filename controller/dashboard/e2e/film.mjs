@@ -20,16 +20,17 @@ async function demo() {
   const args = ['demo', '--listen', `:${listen}`, '--api-base', api, '--raft-base', raft, '--routes', process.env.DVR_FILM_ROUTES || 2_000_000];
   const process_ = spawn(binary, args.map(String), { stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
+  const ended = () => process_.exitCode !== null || process_.signalCode !== null;
   for (const s of [process_.stdout, process_.stderr]) s.on('data', (d) => (said += d));
   const stop = () =>
     new Promise((done) => {
-      if (process_.exitCode !== null) return done();
+      if (ended()) return done();
       process_.once('exit', done);
       process_.kill('SIGINT');
     });
   try {
     await eventually('the demonstration', () => {
-      if (process_.exitCode !== null) throw new Error(said);
+      if (ended()) throw new Error(said || `it ended by ${process_.signalCode}`);
       return said.includes('Dashboard');
     }, 300_000);
   } catch (e) {
@@ -116,7 +117,7 @@ async function story(page, camera, base) {
   camera.say('Every page as it was: the link is up, the old path is taken');
   await camera.until(way.getByText('to par').waitFor());
   await camera.shot(2.6);
-  camera.say('');
+  camera.say('And back: what is now was never touched');
   await camera.click(named('button', 'Back to now'));
   await camera.until(way.getByText('to mil').waitFor());
   await camera.shot(1.6);
