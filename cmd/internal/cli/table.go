@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 	"unicode/utf8"
 )
 
@@ -92,8 +93,9 @@ func (t *table) flush() error {
 const legible = 8
 
 // fit cuts cells until the rows take at most width columns of a terminal: the
-// widest columns first, and the first one, which says what a row is about, last.
-// Where legible columns have no room either they stay, and lines wrap.
+// widest columns first, and only then the first one, which says what a row is
+// about, and times, which are nothing when cut. Where legible columns have no
+// room either they stay, and lines wrap.
 func fit(rows [][]string, width int) {
 	var wide []int
 	for _, cells := range rows {
@@ -108,21 +110,39 @@ func fit(rows [][]string, width int) {
 	for _, w := range wide {
 		over += w
 	}
-	for ; over > 0; over-- {
-		widest := 0
-		for i := len(wide) - 1; i > 0; i-- {
-			if wide[i] > legible && (widest == 0 || wide[i] > wide[widest]) {
-				widest = i
+	last := make([]bool, len(wide))
+	for i := range wide {
+		last[i] = i == 0 || times(rows, i)
+	}
+	for _, firm := range []bool{false, true} {
+		for ; over > 0; over-- {
+			widest := -1
+			for i, w := range wide {
+				if w > legible && last[i] == firm && (widest < 0 || w > wide[widest]) {
+					widest = i
+				}
 			}
+			if widest < 0 {
+				break
+			}
+			wide[widest]--
 		}
-		if wide[widest] <= legible {
-			break
-		}
-		wide[widest]--
 	}
 	for _, cells := range rows {
 		for i := range cells {
 			cells[i] = clip(cells[i], wide[i])
 		}
 	}
+}
+
+// times says that all cells of a column but its head are times.
+func times(rows [][]string, column int) bool {
+	for _, cells := range rows[1:] {
+		if column < len(cells) {
+			if _, err := time.Parse(time.RFC3339, cells[column]); err != nil {
+				return false
+			}
+		}
+	}
+	return len(rows) > 1
 }

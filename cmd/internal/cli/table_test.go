@@ -32,6 +32,10 @@ func TestTableFitsTheTerminal(t *testing.T) {
 			t.head("DESTINATION", "WHY", "N")
 			t.row("2001:db8:1::/48", "another has a higher preference", 1.0)
 		}, "DESTINATION   WHY       N\n2001:db8:1:…  another…  1\n"},
+		{"times are kept, too", 41, func(t *table) {
+			t.head("N", "TIME", "REASON")
+			t.row(1.0, "2026-11-22T16:26:26.123Z", "another has a higher preference")
+		}, "N  TIME                      REASON\n1  2026-11-22T16:26:26.123Z  another has…\n"},
 		{"columns stay legible", 5, func(t *table) { t.head("DESTINATION", "WHY"); t.row("10.0.0.0/8", "metric") }, "DESTINA…  WHY\n10.0.0.…  metric\n"},
 		{"letters count, not bytes", 13, func(t *table) { t.head("KEY", "VALUE"); t.row("ä", "ßßßßßßßß") }, "KEY  VALUE\nä    ßßßßßßßß\n"},
 		{"rows without a head are whole", 10, func(t *table) { t.row("value", "some long text") }, "value  some long text\n"},
