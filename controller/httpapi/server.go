@@ -99,6 +99,7 @@ const (
 var (
 	jsonType    = []string{"application/json"}
 	ndjsonType  = []string{"application/x-ndjson"}
+	octetType   = []string{"application/octet-stream"}
 	problemType = []string{"application/problem+json"}
 	yes         = []string{"true"}
 )

@@ -517,6 +517,24 @@ func (c *Client) DeleteRoute(ctx context.Context, destination string, o DeleteRo
 	return send[RouteChanged](ctx, c, r)
 }
 
+// BackupOptions are the optional parameters of Backup; what is zero is not sent.
+type BackupOptions struct {
+	Consistency string // `linearizable` asks the cluster first, `local` answers at once from what this node has. The default is local, and linearizable where nothing is found.
+	MinRevision string // A revision, or a position as `DVR-Position` gives it, that the answer must include; waited for until `timeout`.
+	Timeout     string // How long to wait, above 0 and up to 5m.
+}
+
+// Backup: the state at one revision as a file that a new cluster can be made of.
+//
+//	GET /v1/backup
+func (c *Client) Backup(ctx context.Context, o BackupOptions) (io.ReadCloser, http.Header, error) {
+	r := newRequest("GET", "/v1/backup")
+	r.set("consistency", o.Consistency)
+	r.set("min_revision", o.MinRevision)
+	r.set("timeout", o.Timeout)
+	return c.open(ctx, r)
+}
+
 // BlameOptions are the optional parameters of Blame; what is zero is not sent.
 type BlameOptions struct {
 	Before      int64 // The commits before this revision.
