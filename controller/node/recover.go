@@ -97,23 +97,29 @@ func startEpoch(ctx context.Context, log eventlog.Log, node, reason string) (eve
 		if err != nil {
 			return eventlog.Head{}, err
 		}
-		var nonce eventlog.Nonce
-		_, _ = rand.Read(nonce[:]) // never fails
-		b := eventlog.NewBatchBuilder(prev, node)
-		err = b.Add(&eventlog.Commit{
-			ID: fmt.Sprintf("recovered-%d", prev.Epoch+1), Time: time.Now().UnixMilli(), Actor: eventlog.SystemActor, Reason: reason,
-			Events: []eventlog.Event{&eventlog.EpochStarted{
-				Epoch: prev.Epoch + 1, LogID: log.ID(), Nonce: nonce, Cause: eventlog.CauseRecovered,
-				From: &eventlog.EpochOrigin{Epoch: prev.Epoch, Revision: prev.Revision, Hash: prev.Hash},
-			}},
-		})
+		raw, next, err := epochBatch(prev, node, &eventlog.EpochStarted{Epoch: prev.Epoch + 1, LogID: log.ID(), Cause: eventlog.CauseRecovered}, reason, time.Now().UnixMilli())
 		if err != nil {
 			return eventlog.Head{}, err
 		}
-		raw, next := b.Finish()
 		head, err := log.Append(ctx, prev, next, raw, nil)
 		if !errors.Is(err, eventlog.ErrHeadMoved) {
 			return head, err
 		}
 	}
+}
+
+// epochBatch is the batch that opens an epoch after prev. It gives the event its
+// nonce and origin; now is log time.
+func epochBatch(prev eventlog.Head, node string, e *eventlog.EpochStarted, reason string, now int64) (raw []byte, next eventlog.Head, err error) {
+	_, _ = rand.Read(e.Nonce[:]) // never fails
+	e.From = &eventlog.EpochOrigin{Epoch: prev.Epoch, Revision: prev.Revision, Hash: prev.Hash}
+	b := eventlog.NewBatchBuilder(prev, node)
+	err = b.Add(&eventlog.Commit{
+		ID: fmt.Sprintf("%s-%d", e.Cause, e.Epoch), Time: now, Actor: eventlog.SystemActor, Reason: reason, Events: []eventlog.Event{e},
+	})
+	if err != nil {
+		return nil, eventlog.Head{}, err
+	}
+	raw, next = b.Finish()
+	return raw, next, nil
 }
