@@ -202,7 +202,7 @@ func restoreCommand(out, errOut io.Writer) *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), restoreLimit)
 			defer cancel()
-			r, err := node.Restore(ctx, dir, b, node.RestoreOptions{Epoch: epoch, Reason: reason, Quota: recoverQuota, Now: time.Now(), Logger: recoverLog(errOut)})
+			r, err := node.Restore(ctx, dir, b, node.RestoreOptions{Epoch: epoch, Reason: reason, Now: time.Now(), Logger: recoverLog(errOut)})
 			if err != nil {
 				return err
 			}
