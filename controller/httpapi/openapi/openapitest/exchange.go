@@ -124,7 +124,17 @@ func (c *Contract) checkAnswer(op *Operation, e Exchange) error {
 		return err
 	}
 	kind := media(e.Answer.Get("Content-Type"))
-	if e.Method == http.MethodHead || e.Code == http.StatusNotModified || r["content"] == nil {
+	if e.Method == http.MethodHead || e.Code == http.StatusNotModified {
+		return nil
+	}
+	contents, _ := r["content"].(map[string]any)
+	if contents["*/*"] != nil {
+		return nil // another's, passed on as it is
+	}
+	if contents == nil {
+		if len(e.Got) > 0 {
+			return fmt.Errorf("a body is described by nothing: %.80s", e.Got)
+		}
 		return nil
 	}
 	return c.content(r, at, kind, e.Got)
@@ -137,11 +147,15 @@ func (c *Contract) checkHeaders(r map[string]any, at string, h http.Header) erro
 	for name := range described {
 		canonical := http.CanonicalHeaderKey(name)
 		seen[canonical] = true
-		if v := h.Get(canonical); v != "" {
-			_, where, err := c.part(r, at, "headers", name)
-			if err != nil {
-				return err
-			}
+		header, where, err := c.part(r, at, "headers", name)
+		if err != nil {
+			return err
+		}
+		v := h.Get(canonical)
+		if v == "" && header["required"] == true {
+			return fmt.Errorf("header %s is described as always there and missing", name)
+		}
+		if v != "" {
 			if err := c.validateValue(where+"/schema", v); err != nil {
 				return fmt.Errorf("header %s: %q: %w", name, v, err)
 			}

@@ -157,13 +157,21 @@ function answers(call) {
   return element('div', {}, element('h3', {}, 'Answers'), ...list);
 }
 
+// passedOn is a path below another, its slashes kept, and its query, which
+// begins at the first question mark. What is escaped already stays as it is.
+function passedOn(text) {
+  const [, path, query] = /^([^?]*)(\?.*)?$/s.exec(text);
+  const encode = (segment) => encodeURIComponent(segment).replaceAll(/%25([0-9A-Fa-f]{2})/g, '%$1');
+  return path.split('/').map(encode).join('/') + (query ?? '').replaceAll('#', '%23');
+}
+
 function requestOf(call, box) {
   let path = call.path;
   const query = new URLSearchParams();
   const headers = {};
   for (const input of box.querySelectorAll('[data-name]')) {
     const { name } = input.dataset;
-    if (input.dataset.in === 'path') path = path.replace('{' + name + '}', name === 'path' ? input.value : encodeURIComponent(input.value));
+    if (input.dataset.in === 'path') path = path.replace('{' + name + '}', () => (name === 'path' ? passedOn(input.value) : encodeURIComponent(input.value)));
     else if (input.value !== '' && input.dataset.in === 'query') query.append(name, input.value);
     else if (input.value !== '') headers[name] = input.value;
   }
@@ -270,7 +278,13 @@ function filter(words) {
 }
 
 function openLinked() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  let id = location.hash.slice(1);
+  try {
+    id = decodeURIComponent(id);
+  } catch {
+    // Not an escape: then it is meant as it stands.
+  }
+  const target = document.getElementById(id);
   if (target?.matches('details')) {
     target.open = true;
     target.scrollIntoView();
