@@ -26,6 +26,7 @@ import (
 	"dvr/controller/httpapi/openapi"
 	"dvr/controller/service"
 	"dvr/controller/settings"
+	"dvr/controller/systemd"
 	"dvr/eventlog"
 	"dvr/eventlog/etcdlog"
 	"dvr/projector"
@@ -40,6 +41,8 @@ type Options struct {
 	Logs io.Writer
 	// Now is the wall clock, of which log time is made; nil: time.Now.
 	Now func() time.Time
+	// Manager is told how the node is; nil: nobody.
+	Manager *systemd.Notifier
 }
 
 // Limits of the stop, summing up to about 5 s.
@@ -62,6 +65,7 @@ type Node struct {
 	log      *zap.Logger
 	now      func() time.Time
 	version  string
+	manager  *systemd.Notifier
 	broken   chan struct{} // closed when the embedded etcd gave up
 	brokenBy error         // why, once broken is closed
 	started  time.Time
@@ -127,7 +131,7 @@ func Start(ctx context.Context, s *settings.Settings, o Options) (*Node, error) 
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	n := &Node{settings: s, now: o.Now, version: o.Version, started: time.Now(), failed: make(chan error, 8), broken: make(chan struct{})}
+	n := &Node{settings: s, now: o.Now, version: o.Version, manager: o.Manager, started: time.Now(), failed: make(chan error, 8), broken: make(chan struct{})}
 	if err := n.begin(func() error { return n.start(ctx, o) }, brokenLimit); err != nil {
 		return nil, err
 	}
@@ -183,6 +187,10 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 
 	background, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
+	if n.manager != nil {
+		told := &supervision{manager: n.manager, probes: n.front, log: n.log, every: askReadiness}
+		n.run(func() { told.run(background) })
+	}
 	n.levels = newLevels(n)
 	if err = n.openStore(ctx, background); err != nil {
 		return err
@@ -414,7 +422,12 @@ func (n *Node) announce(out io.Writer) {
 // Close stops the node in order: another voter takes over leadership, calls that wait for data planes end, no new
 // calls, calls in progress end or are cut after 2 s, the appender ends, then etcd. The error names every part that did not stop well.
 func (n *Node) Close() error {
-	n.once.Do(func() { n.err = bounded("stop", n.stop, n.gaveUp(), brokenLimit) })
+	n.once.Do(func() {
+		if err := n.manager.Tell(systemd.Stopping); err != nil {
+			n.log.Warn("the service manager does not hear this node", zap.Error(err))
+		}
+		n.err = bounded("stop", n.stop, n.gaveUp(), brokenLimit)
+	})
 	return n.err
 }
 

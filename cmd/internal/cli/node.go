@@ -9,6 +9,7 @@ import (
 
 	"dvr/controller/node"
 	"dvr/controller/settings"
+	"dvr/controller/systemd"
 )
 
 // nodeCommand runs a node in the foreground.
@@ -30,7 +31,11 @@ func nodeCommand(out, logs io.Writer) *cobra.Command {
 				}
 				return err
 			}
-			return node.Run(cmd.Context(), s, node.Options{Version: version(), Out: out, Logs: logs})
+			manager, err := systemd.FromEnvironment(os.Environ(), os.Getpid())
+			if err != nil {
+				return err
+			}
+			return node.Run(cmd.Context(), s, node.Options{Version: version(), Out: out, Logs: logs, Manager: manager})
 		},
 	}
 	settings.Flags(cmd.Flags())
