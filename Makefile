@@ -21,7 +21,7 @@ FUZZ_DIR   := $(CURDIR)/build/fuzz-go
 DASHBOARD  := controller/dashboard
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster demo demo-network build dashboard dashboard-test bench-dashboard demo-gif go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress stress-engine robustness bench bench-kernel bench-lpm bench-xdp profile lint gen clean
+.PHONY: help run cluster demo demo-network build deb dashboard dashboard-test bench-dashboard demo-gif go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress stress-engine robustness bench bench-kernel bench-lpm bench-xdp profile lint gen clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -85,6 +85,10 @@ bench-dashboard: ## the dashboard's first load, a million routes scrolled and se
 demo-gif: build ## docs/demo.gif and docs/dashboard.png, recorded anew from `dvr demo` in Chromium (three minutes, 3 GB)
 	@deploy/toolchain.sh browser film
 	@deploy/dashboard.sh film
+
+deb: build ## Debian packages of node, command line and data plane in build/packages
+	@deploy/toolchain.sh packages
+	@deploy/deb/build.sh
 
 race: ## Go tests under the race detector
 	CGO_ENABLED=1 go test -race -short -timeout 20m ./...

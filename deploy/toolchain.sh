@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # toolchain.sh: installs what DVR's builds need beyond Go, git and make, from Debian's own packages.
 #
-#   deploy/toolchain.sh [build] [dashboard] [npm] [browser] [film] [test] [robustness] [bench] [lint]     what to prepare for; build by default
+#   deploy/toolchain.sh [build] [dashboard] [npm] [browser] [film] [test] [robustness] [bench] [lint] [packages]     what to prepare for; build by default
 #
 #   build  the C++ data plane: compiler, CMake, gRPC, protobuf, libbpf, spdlog, CLI11, GoogleTest, benchmark
 #   dashboard  Node, where there is none
@@ -12,6 +12,7 @@
 #   test   the second compiler with its sanitizers and libFuzzer, the tools that the tests call
 #   robustness  namespaces, packet filters and strace, which make the faults
 #   bench  strace, which slows fdatasync down; DPDK, whose rte_fib is the lookup engine's peer; iproute2, the kernel sink's; clang for the BPF program that generates packets; zstd for the tables
+#   packages  what tells a program's dependencies as Debian names them
 #   lint   the second compiler, which compiles the BPF program, too, bpftool, which finishes that, and clang-format
 #
 # Idempotent: where everything is installed it asks dpkg only and prints nothing. Otherwise it needs root, a Debian 12
@@ -29,10 +30,11 @@ dashboard=(nodejs)
 npm=(npm)
 browser=(chromium)
 film=(ffmpeg)
-test=(clang-19 etcd-client iproute2 iptables libclang-rt-19-dev nftables procps zstd)
+test=(clang-19 dpkg-dev etcd-client iproute2 iptables libclang-rt-19-dev nftables procps zstd)
 robustness=(iproute2 iptables nftables strace)
 bench=(clang-19 iproute2 libdpdk-dev pkg-config strace zstd)
 lint=(bpftool clang-19 clang-format-19)
+packages=(binutils dpkg-dev)
 
 wanted=()
 (($#)) || set -- build
@@ -46,6 +48,7 @@ for what in "$@"; do
     test) wanted+=("${build[@]}" "${test[@]}") ;;
     robustness) wanted+=("${build[@]}" "${robustness[@]}") ;;
     bench) wanted+=("${build[@]}" "${bench[@]}") ;;
+    packages) wanted+=("${packages[@]}") ;;
     lint) wanted+=("${build[@]}" "${lint[@]}") ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
