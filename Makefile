@@ -21,7 +21,7 @@ FUZZ_DIR   := $(CURDIR)/build/fuzz-go
 DASHBOARD  := controller/dashboard
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster demo demo-network build deb dashboard dashboard-test bench-dashboard demo-gif go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress stress-engine robustness bench bench-kernel bench-lpm bench-xdp profile lint gen clean
+.PHONY: help run cluster demo demo-network build deb release dashboard dashboard-test bench-dashboard demo-gif go cpp test race sanitize fuzz fuzz-go fuzz-cpp stress stress-engine robustness bench bench-kernel bench-lpm bench-xdp profile lint gen clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -89,6 +89,10 @@ demo-gif: build ## docs/demo.gif and docs/dashboard.png, recorded anew from `dvr
 deb: build ## Debian packages of node, command line and data plane in build/packages
 	@deploy/toolchain.sh packages
 	@deploy/deb/build.sh
+
+release: build ## tarball, Debian packages, bill of materials (CycloneDX) and checksums in build/dist
+	@deploy/toolchain.sh packages
+	@deploy/release.sh
 
 race: ## Go tests under the race detector
 	CGO_ENABLED=1 go test -race -short -timeout 20m ./...

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # toolchain.sh: installs what DVR's builds need beyond Go, git and make, from Debian's own packages.
 #
-#   deploy/toolchain.sh [build] [dashboard] [npm] [browser] [film] [test] [robustness] [bench] [lint] [packages]     what to prepare for; build by default
+#   deploy/toolchain.sh [--list] [build] [dashboard] [npm] [browser] [film] [test] [robustness] [bench] [lint] [packages]     what to prepare for; build by default
 #
+#   --list names the packages and installs nothing
 #   build  the C++ data plane: compiler, CMake, gRPC, protobuf, libbpf, spdlog, CLI11, GoogleTest, benchmark
 #   dashboard  Node, where there is none
 #   npm    npm the slow way: 376 packages (see deploy/dashboard.sh)
@@ -19,7 +20,7 @@
 # (or newer) and its package mirror. Exit status: 0 everything is there, 1 it could not be installed, 2 wrong usage.
 set -euo pipefail
 
-usage() { sed -n '2,19s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,20s/^# \{0,1\}//p' "$0"; }
 die() { printf 'toolchain: %s\n' "$*" >&2; exit 1; }
 
 build=(
@@ -36,6 +37,11 @@ bench=(clang-19 iproute2 libdpdk-dev pkg-config strace zstd)
 lint=(bpftool clang-19 clang-format-19)
 packages=(binutils dpkg-dev)
 
+list=0
+if [[ ${1-} == --list ]]; then
+  list=1
+  shift
+fi
 wanted=()
 (($#)) || set -- build
 for what in "$@"; do
@@ -54,6 +60,11 @@ for what in "$@"; do
     *) usage >&2; exit 2 ;;
   esac
 done
+
+if ((list)); then
+  printf '%s\n' "${wanted[@]}" | sort -u
+  exit 0
+fi
 
 command -v dpkg-query >/dev/null ||
   die "this is no Debian: install the equivalents of ${wanted[*]} yourself"

@@ -2,6 +2,9 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -12,22 +15,24 @@ import (
 	"dvr/cmd/internal/testbed"
 )
 
-// buildPackages makes the Debian packages of the built binaries and gives their bytes by name.
-func buildPackages(t *testing.T, dir string) map[string][]byte {
+// buildRelease makes the release of the built binaries in dir and gives its files' bytes by name.
+func buildRelease(t *testing.T, dir string) map[string][]byte {
 	t.Helper()
-	program, err := testbed.Binary("dvr")
-	orSkip(t, err)
-	_, err = testbed.Binary("dvr-dataplane")
-	orSkip(t, err)
-	for _, tool := range []string{"dpkg-deb", "dpkg-shlibdeps", "strip"} {
+	for _, tool := range []string{"dpkg-deb", "dpkg-shlibdeps", "strip", "ldd"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("no packages without Debian's %s", tool)
 		}
 	}
-	build := exec.CommandContext(within(t, patience), "../../../deploy/deb/build.sh", dir)
+	for _, name := range []string{"dvr", "dvr-dataplane", "libdvrlpm.so"} {
+		_, err := testbed.Binary(name)
+		orSkip(t, err)
+	}
+	program, err := testbed.Binary("dvr")
+	orSkip(t, err)
+	build := exec.CommandContext(within(t, patience), "../../../deploy/release.sh", dir)
 	build.Env = append(os.Environ(), "COMPRESSION=none", "DVR_BIN="+filepath.Dir(program))
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build.sh: %v\n%s", err, out)
+		t.Fatalf("release.sh: %v\n%s", err, out)
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -42,29 +47,68 @@ func buildPackages(t *testing.T, dir string) map[string][]byte {
 	return made
 }
 
-// TestPackages: the packages are the same bytes whoever builds them when, and
-// install, run and go without a trace.
-func TestPackages(t *testing.T) {
+// TestRelease: its files are the same bytes whenever they are built, its
+// checksums are theirs, and its packages install, run and go without a trace.
+func TestRelease(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	made := buildPackages(t, dir)
-	again := buildPackages(t, t.TempDir())
-	if len(made) != 2 || len(again) != 2 {
-		t.Fatalf("%d packages, then %d", len(made), len(again))
+	made := buildRelease(t, dir)
+	again := buildRelease(t, t.TempDir())
+	if len(made) != 5 || len(again) != 5 {
+		t.Errorf("%d files, then %d, of a tarball, two packages, a bill of materials and checksums", len(made), len(again))
 	}
 	for name, content := range made {
-		if !strings.HasSuffix(name, ".deb") || !bytes.Equal(content, again[name]) {
+		if !bytes.Equal(content, again[name]) {
 			t.Errorf("%s differs when it is built again", name)
 		}
 	}
+	sums := map[string]string{}
+	for line := range strings.Lines(string(made["SHA256SUMS"])) {
+		sum, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
+		sums[name] = sum
+	}
+	for name, content := range made {
+		if sum := sha256.Sum256(content); name != "SHA256SUMS" && sums[name] != hex.EncodeToString(sum[:]) {
+			t.Errorf("the checksum of %s is %q", name, sums[name])
+		}
+		if strings.HasSuffix(name, ".cdx.json") {
+			checkBill(t, content)
+		}
+	}
+
 	try := exec.CommandContext(within(t, patience), "../../../deploy/deb/try.sh", dir)
 	out, err := try.CombinedOutput()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == 77 {
-		t.Skipf("%s", bytes.TrimSpace(out))
+		t.Skipf("the packages were not installed: %s", bytes.TrimSpace(out))
 	}
 	if err != nil {
 		t.Errorf("try.sh: %v\n%s", err, out)
+	}
+}
+
+// checkBill: the bill of materials names what is certainly in the programs.
+// Its form is cmd/dvr-sbom's to test.
+func checkBill(t *testing.T, content []byte) {
+	t.Helper()
+	var bill struct {
+		Components []struct{ Name, Scope, PURL string }
+	}
+	if err := json.Unmarshal(content, &bill); err != nil {
+		t.Fatal(err)
+	}
+	for name, scope := range map[string]string{
+		"dvr": "", "dvr-dataplane": "", "libdvrlpm.so": "", "go.etcd.io/etcd/server/v3": "", "google.golang.org/grpc": "", "stdlib": "",
+		"libgrpc++*": "required", "libmnl0": "required", "g++": "excluded", "protobuf-compiler": "excluded",
+	} {
+		found := false
+		for _, c := range bill.Components {
+			same, _ := filepath.Match(name, filepath.Base(c.Name))
+			found = found || (same || c.Name == name) && c.Scope == scope
+		}
+		if !found {
+			t.Errorf("the bill of materials lacks %s (scope %q)", name, scope)
+		}
 	}
 }
 
