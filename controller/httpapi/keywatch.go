@@ -47,12 +47,12 @@ func (s *Server) watchKeys(c echo.Context) error {
 	if skip > 0 {
 		return fieldError("Last-Event-ID", "is of another stream")
 	}
-	return s.streamed(c, &how, func(ctx context.Context) (eventlog.Position, func(*stream) error, error) {
+	return s.streamed(c, &how, func(ctx context.Context) (eventlog.Position, func(context.Context, *stream) error, error) {
 		w, err := s.service.WatchKeys(ctx, how, q.get("prefix"))
 		if err != nil {
 			return eventlog.Position{}, nil, err
 		}
-		return w.Position(), func(out *stream) error { return s.pump(ctx, out, w) }, nil
+		return w.Position(), func(ctx context.Context, out *stream) error { return s.pump(ctx, out, w) }, nil
 	})
 }
 

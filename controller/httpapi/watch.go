@@ -72,7 +72,7 @@ func readWatchQuery(q *query) (w watchQuery, err error) {
 }
 
 // watch is a stream of what happens as server-sent events; see streamWatch for
-// the ids. timeout ends it, without it only the client or the node's stop does.
+// the ids. timeout ends it once it has begun, without it only the client or the node's stop does.
 func (s *Server) watch(c echo.Context) error {
 	r := c.Request()
 	q, err := parseQuery(r.URL.RawQuery, watchParams)
@@ -87,13 +87,13 @@ func (s *Server) watch(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.streamed(c, &how, func(ctx context.Context) (eventlog.Position, func(*stream) error, error) {
+	return s.streamed(c, &how, func(ctx context.Context) (eventlog.Position, func(context.Context, *stream) error, error) {
 		w, err := s.service.Watch(ctx, how, wq.WatchQuery)
 		if err != nil {
 			return eventlog.Position{}, nil, err
 		}
 		p := &watchPump{server: s, query: &wq, watch: w, base: w.Position().Revision, skip: skip}
-		return w.Position(), func(out *stream) error { return p.run(ctx, out) }, nil
+		return w.Position(), p.run, nil
 	})
 }
 
@@ -127,7 +127,7 @@ func readResumption(r *http.Request, q *query) (how service.Read, skip int, err 
 
 // streamed answers with a stream of events that begin opens, within the bounds
 // of watches.
-func (s *Server) streamed(c echo.Context, how *service.Read, begin func(ctx context.Context) (eventlog.Position, func(*stream) error, error)) error {
+func (s *Server) streamed(c echo.Context, how *service.Read, begin func(ctx context.Context) (eventlog.Position, func(context.Context, *stream) error, error)) error {
 	r := c.Request()
 	limit := how.Timeout
 	how.Timeout = 0
@@ -138,13 +138,13 @@ func (s *Server) streamed(c echo.Context, how *service.Read, begin func(ctx cont
 	defer s.watchers.Add(-1)
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
+	at, run, err := begin(ctx) // as long as any read may take
+	if err != nil {
+		return err
+	}
 	if limit > 0 {
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
-	}
-	at, run, err := begin(ctx)
-	if err != nil {
-		return err
 	}
 	h := c.Response().Header()
 	s.setPosition(h, at)
@@ -166,7 +166,7 @@ func (s *Server) streamed(c echo.Context, how *service.Read, begin func(ctx cont
 	defer putBuffer(b)
 	out := &stream{c: c, b: b}
 	b.b = append(b.b, "retry: 1000\n"...)
-	return run(out)
+	return run(ctx, out)
 }
 
 // watchPump writes what a watch delivers.
