@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -164,9 +165,9 @@ func TestSnapshotSweptWhileWritten(t *testing.T) {
 func TestUpkeepOverLostAnswers(t *testing.T) {
 	f := newFixture(t)
 	heads := f.add(2, 2)
-	n := 0
+	var n atomic.Int64 // parts of a stage are written side by side
 	f.faults.set(nil, func(writes bool) error {
-		if n++; writes && n%2 == 0 {
+		if n.Add(1)%2 == 0 && writes {
 			return errLost
 		}
 		return nil
