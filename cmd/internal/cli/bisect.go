@@ -106,6 +106,9 @@ func (b *bisection) run(ctx context.Context, at uint64) (ok bool, err error) {
 	revision := strconv.FormatUint(at, 10)
 	p := exec.CommandContext(ctx, "sh", "-c", strings.ReplaceAll(b.probe, "{at}", revision))
 	p.Env = append(os.Environ(), "DVR_AT="+revision, "DVR_ENDPOINTS="+strings.Join(b.endpoints, ","))
+	for name, file := range map[string]string{"CA": b.files.CA, "CERT": b.files.Cert, "KEY": b.files.Key, "CRL": b.files.CRL} {
+		p.Env = append(p.Env, "DVR_"+name+"_FILE="+file)
+	}
 	if self, err := os.Executable(); err == nil { // this dvr is found where none is on the path
 		p.Env = append(p.Env, "PATH="+os.Getenv("PATH")+string(os.PathListSeparator)+filepath.Dir(self))
 	}

@@ -124,7 +124,7 @@ func listed(one completer) completer {
 
 // get asks for an object; nil: nobody answered in time.
 func (c *connection) get(ctx context.Context, path string, query url.Values) any {
-	cl, err := client.New(c.endpoints, "")
+	cl, err := c.client(c.endpoints, "")
 	if err != nil {
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dvr/cmd/internal/client"
+	"dvr/controller/certs"
 )
 
 // connection is what every verb that talks to a cluster shares: the flags that
@@ -25,9 +26,10 @@ type connection struct {
 	out       io.Writer
 	errOut    io.Writer
 	in        io.Reader
-	at        string // of the commands that can be about the past
-	terminal  bool   // errOut is a terminal: progress may be drawn
-	width     int    // of out, where that is a terminal; else 0
+	at        string      // of the commands that can be about the past
+	terminal  bool        // errOut is a terminal: progress may be drawn
+	files     certs.Files // whom to trust, and what is shown; empty: clear text
+	width     int         // of out, where that is a terminal; else 0
 }
 
 // bind adds the shared flags to cmd and its children, and gives their names.
@@ -42,7 +44,11 @@ func (c *connection) bind(cmd *cobra.Command) (names []string) {
 	f.DurationVar(&c.timeout, "timeout", 30*time.Second, "give up after this time")
 	f.StringVarP(&c.output, "output", "o", "table", "table, json or yaml; a table on a terminal is cut to its width, through a pipe it is whole")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
-	return []string{"endpoint", "actor", "timeout", "output"}
+	f.StringVar(&c.files.CA, "cacert", os.Getenv("DVR_CA_FILE"), "certificate of the authority that issued the nodes'; with it nodes are called in TLS (DVR_CA_FILE)")
+	f.StringVar(&c.files.Cert, "cert", os.Getenv("DVR_CERT_FILE"), "the operator's certificate (DVR_CERT_FILE)")
+	f.StringVar(&c.files.Key, "key", os.Getenv("DVR_KEY_FILE"), "its private key (DVR_KEY_FILE)")
+	f.StringVar(&c.files.CRL, "crl", os.Getenv("DVR_CRL_FILE"), "certificates that were revoked (DVR_CRL_FILE)")
+	return []string{"endpoint", "actor", "timeout", "output", "cacert", "cert", "key", "crl"}
 }
 
 func (c *connection) checkOutput() error {
@@ -57,9 +63,9 @@ func (c *connection) open() (*client.Client, error) {
 	if err := c.checkOutput(); err != nil {
 		return nil, err
 	}
-	cl, err := client.New(c.endpoints, c.actor)
+	cl, err := c.client(c.endpoints, c.actor)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, err
 	}
 	cl.Waiting = func(why error, until time.Time) {
 		end := ""
@@ -69,6 +75,31 @@ func (c *connection) open() (*client.Client, error) {
 		fmt.Fprintf(c.errOut, "dvr: %s; trying again%s\n", why, end)
 	}
 	return cl, nil
+}
+
+// client is one of the nodes at endpoints, with the credentials of the flags.
+func (c *connection) client(endpoints []string, actor string) (*client.Client, error) {
+	credentials, err := c.credentials()
+	if err != nil {
+		return nil, err
+	}
+	cl, err := client.NewSecure(endpoints, actor, credentials)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return cl, nil
+}
+
+// credentials are those of the flags; nil where there are none.
+func (c *connection) credentials() (*certs.Credentials, error) {
+	if c.files.None() {
+		return nil, nil
+	}
+	credentials, err := certs.Load(c.files, nil)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--cacert, --cert, --key: %w", err)}
+	}
+	return credentials, nil
 }
 
 // answerTime is what a node gets beyond the timeout it was told, to say what
@@ -102,6 +133,10 @@ func (c *connection) advise(err error) error {
 	}
 	if errors.Is(err, client.ErrOtherService) {
 		return err
+	}
+	if text := err.Error(); strings.Contains(text, "tls:") || strings.Contains(text, "x509:") || errors.Is(err, certs.ErrNoIdentity) || errors.Is(err, certs.ErrKind) {
+		return fmt.Errorf("%w\nThe nodes must be those of the authority in --cacert, and the certificate in --cert one of kind operator that\n"+
+			"they trust and that has not ended: dvr cert show %s", err, strings.TrimSpace(c.files.CA+" "+c.files.Cert))
 	}
 	return fmt.Errorf("%w\nIs a node running at %s? If it is elsewhere, say where: --endpoint HOST:PORT, or for all\n"+
 		"commands: export DVR_ENDPOINTS=HOST:PORT[,HOST:PORT...]", err, strings.Join(c.endpoints, ", "))

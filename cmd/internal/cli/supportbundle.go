@@ -246,7 +246,7 @@ func (b *bundle) ask(ctx context.Context, endpoints []string, path string, query
 		b.missing = append(b.missing, fmt.Sprintf("%s /%s: %v", strings.Join(endpoints, ","), path, err))
 		return nil
 	}
-	cl, err := client.New(endpoints, "")
+	cl, err := b.client(endpoints, "")
 	if err != nil {
 		return note(err)
 	}

@@ -15,8 +15,10 @@ import (
 	"github.com/spf13/cobra"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	"dvr/cmd/internal/client"
+	"dvr/controller/certs"
 	"dvr/eventlog"
 	"dvr/eventlog/etcdlog"
 	"dvr/projector"
@@ -27,9 +29,11 @@ import (
 type store struct {
 	etcd    []string
 	dataDir string
+	c       *connection // whose credentials are shown to etcd
 }
 
-func (s *store) bind(cmd *cobra.Command) {
+func (s *store) bind(cmd *cobra.Command, c *connection) {
+	s.c = c
 	cmd.Flags().StringSliceVar(&s.etcd, "etcd", nil, "client address of the etcd that holds the log (default: that of the node at --endpoint, else "+defaultEtcd+")")
 	cmd.Flags().StringVar(&s.dataDir, "data-dir", "", "data directory of a stopped node, instead of --etcd")
 	cmd.MarkFlagsMutuallyExclusive("etcd", "data-dir")
@@ -88,8 +92,13 @@ func (s *store) open(ctx context.Context, write bool) (*clientv3.Client, func(),
 	case s.dataDir != "":
 		return openCopy(ctx, s.dataDir)
 	}
+	credentials, err := s.c.credentials()
+	if err != nil {
+		return nil, nil, err
+	}
 	etcd, err := clientv3.New(clientv3.Config{
-		Endpoints: s.etcd, DialTimeout: reachTimeout, Logger: zap.NewNop(), MaxCallRecvMsgSize: 256 << 20, MaxCallSendMsgSize: 4 << 20,
+		DialOptions: []grpc.DialOption{credentials.DialRPC(certs.Node)},
+		Endpoints:   s.etcd, DialTimeout: reachTimeout, Logger: zap.NewNop(), MaxCallRecvMsgSize: 256 << 20, MaxCallSendMsgSize: 4 << 20,
 	})
 	if err != nil {
 		return nil, nil, usageError{fmt.Errorf("--etcd: %w", err)}
@@ -130,7 +139,7 @@ func logVerify(c *connection) *cobra.Command {
 			return c.verified(v, r.digest())
 		},
 	}
-	s.bind(cmd)
+	s.bind(cmd, c)
 	return cmd
 }
 
@@ -264,7 +273,7 @@ func logRepair(c *connection) *cobra.Command {
 			return c.print(raw, body, members)
 		},
 	}
-	s.bind(cmd)
+	s.bind(cmd, c)
 	return cmd
 }
 

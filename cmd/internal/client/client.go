@@ -18,6 +18,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"dvr/controller/certs"
 )
 
 // Errors that a call can end with, besides *Problem.
@@ -87,8 +89,23 @@ const quietTime = time.Second
 // New is a client of the nodes at endpoints (host[:port] or URL, at least one).
 // actor, if not empty, is sent as X-DVR-Actor.
 func New(endpoints []string, actor string) (*Client, error) {
+	return NewSecure(endpoints, actor, nil)
+}
+
+// NewSecure is New with the credentials that are shown at https:// endpoints,
+// which host:port means then, and that say whom to trust. nil: none are shown,
+// the system's authorities are trusted, and host:port means clear text.
+func NewSecure(endpoints []string, actor string, credentials *certs.Credentials) (*Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DialContext = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
+	if credentials != nil {
+		dial := credentials.Dial(dialTimeout, certs.Node)
+		transport.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := dial(ctx, network, address)
+			return c, unconnected(err)
+		}
+		transport.ForceAttemptHTTP2 = false
+	}
 	c := &Client{http: &http.Client{Transport: transport}, actor: actor, pause: 200 * time.Millisecond, attempt: attemptTime}
 	for _, e := range endpoints {
 		if e = strings.TrimSpace(e); e == "" {
@@ -102,13 +119,13 @@ func New(endpoints []string, actor string) (*Client, error) {
 		}
 		given := strings.Contains(e, "://") // a URL means its scheme's port
 		if !given {
-			e = "http://" + e
+			e = credentials.Scheme() + "://" + e
 		}
 		u, err := url.Parse(e)
 		if err != nil || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.Trim(u.Path, "/") != "" {
 			return nil, fmt.Errorf("%w %q: want host:port or a URL", ErrBadEndpoint, e)
 		}
-		if u.Port() == "" && u.Scheme == "http" && !given {
+		if u.Port() == "" && !given {
 			u.Host = net.JoinHostPort(u.Hostname(), DefaultPort)
 		}
 		e = u.Scheme + "://" + u.Host
@@ -279,7 +296,20 @@ func foreign(err error) bool {
 // unsent says that a failed attempt never reached a node.
 func unsent(err error) bool {
 	var op *net.OpError
-	return errors.Is(err, ErrOtherService) || errors.As(err, &op) && op.Op == "dial"
+	return errors.Is(err, ErrOtherService) || errors.As(err, &op) && (op.Op == "dial" || op.Op == refusedTLS)
+}
+
+// refusedTLS is what the error of a connection says whose other side did not
+// accept the certificate: it has read nothing of the call.
+const refusedTLS = "remote error"
+
+// unconnected marks a failure to connect: nothing was sent.
+func unconnected(err error) error {
+	var op *net.OpError
+	if err == nil || errors.As(err, &op) {
+		return err
+	}
+	return &net.OpError{Op: "dial", Net: "tcp", Err: err}
 }
 
 // try asks one endpoint, which must begin to answer within limit (0: none).
