@@ -112,9 +112,10 @@ func (c *Credentials) Own() *x509.Certificate {
 	return c.fresh().leaf
 }
 
-// Expiry is when the program's certificate, or an authority that it trusts, ends first.
+// Expiry is when the program's certificate ends, and the first of the authorities
+// that it trusts, as read last. It looks at no file.
 func (c *Credentials) Expiry() (own, authority time.Time) {
-	m := c.fresh()
+	m := c.current.Load()
 	if m.leaf != nil {
 		own = m.leaf.NotAfter
 	}

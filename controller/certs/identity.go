@@ -148,5 +148,5 @@ func oneOf(kinds []Kind) string {
 	for i, k := range kinds {
 		parts[i] = string(k)
 	}
-	return "that of a " + strings.Join(parts, " or ")
+	return "one of kind " + strings.Join(parts, " or ")
 }

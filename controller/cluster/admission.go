@@ -194,7 +194,7 @@ func (m *Manager) addLearner(ctx context.Context, r *roster, c Candidate) (etcds
 	}
 	var resp *clientv3.MemberAddResponse
 	err := propose(ctx, func(ctx context.Context) (err error) {
-		resp, err = m.o.Client.MemberAddAsLearner(ctx, []string{"http://" + c.Raft})
+		resp, err = m.o.Client.MemberAddAsLearner(ctx, []string{m.http.url(c.Raft, "")})
 		return err
 	})
 	if err != nil { // also where a late first proposal is in the second's way: the node asks again
@@ -318,7 +318,7 @@ func (m *Manager) moveTo(ctx context.Context, raft string) error {
 		if e.ID != m.o.Server.MemberID() || e.Peer == raft {
 			continue
 		}
-		if _, err := m.o.Client.MemberUpdate(ctx, e.ID, []string{"http://" + raft}); err != nil {
+		if _, err := m.o.Client.MemberUpdate(ctx, e.ID, []string{m.http.url(raft, "")}); err != nil {
 			return transient(err)
 		}
 		m.o.Logger.Info("this node has another Raft address", zap.String("before", e.Peer), zap.String("now", raft))

@@ -105,7 +105,7 @@ func TestWhoIsBuried(t *testing.T) {
 	if _, err := fmt.Sscanf(a.MemberID, "%x", &id); err != nil {
 		t.Fatal(err)
 	}
-	client, peer, own := newHTTPClient(probeTimeout), m.o.Server.PeerAddr().String(), m.o.Server.ClusterID()
+	client, peer, own := newHTTPClient(probeTimeout, nil), m.o.Server.PeerAddr().String(), m.o.Server.ClusterID()
 	ask := func(cluster, member uint64) bool {
 		gone, err := buried(t.Context(), client, peer, cluster, member)
 		if err != nil {

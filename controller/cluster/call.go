@@ -52,7 +52,7 @@ func (e *answerError) Unwrap() error { return e.kind }
 
 // call does one call of a node's API. Errors: those that the API's problem
 // names; eventlog.ErrUnavailable for whatever may be tried again.
-func call(ctx context.Context, client *http.Client, method, address, path string, body, out any) error {
+func call(ctx context.Context, client *httpClient, method, address, path string, body, out any) error {
 	var reader io.Reader
 	if body != nil {
 		raw, err := json.Marshal(body)
@@ -61,7 +61,7 @@ func call(ctx context.Context, client *http.Client, method, address, path string
 		}
 		reader = bytes.NewReader(raw)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+address+path, reader)
+	req, err := http.NewRequestWithContext(ctx, method, client.url(address, path), reader)
 	if err != nil {
 		return err
 	}

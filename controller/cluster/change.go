@@ -276,7 +276,7 @@ func (m *Manager) WasRemoved(ctx context.Context) bool {
 	if s.Removed() {
 		return true
 	}
-	client := newHTTPClient(probeTimeout)
+	client := newHTTPClient(probeTimeout, m.o.TLS)
 	for _, e := range s.Members() {
 		if e.ID == s.MemberID() {
 			continue

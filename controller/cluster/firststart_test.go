@@ -64,7 +64,7 @@ func TestFirstStartIsDoneAgain(t *testing.T) {
 			}
 			first := prepare()
 			token := first.Token
-			id, err := etcdserver.ClusterIDOf(token, members)
+			id, err := etcdserver.ClusterIDOf(token, members, false)
 			if err != nil {
 				t.Fatal(err)
 			}

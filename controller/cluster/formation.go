@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"dvr/controller/certs"
 	"dvr/controller/etcdserver"
 	"dvr/controller/settings"
 )
@@ -34,7 +36,7 @@ type formation struct {
 	list   string
 	id     *Identity
 	said   atomic.Pointer[handshake]
-	client *http.Client
+	client *httpClient
 }
 
 // Pauses between two rounds of questions: short at first, since the nodes are
@@ -49,7 +51,7 @@ const (
 // form returns the token with which to start etcd. It waits for as long as it
 // takes to reach all others. Errors: ErrRefused, ctx's.
 func form(ctx context.Context, c *Config, id *Identity) (*Identity, error) {
-	f := &formation{config: c, list: settings.FormatMembers(c.InitialCluster), client: newHTTPClient(askTimeout)}
+	f := &formation{config: c, list: settings.FormatMembers(c.InitialCluster), client: newHTTPClient(askTimeout, c.TLS)}
 	if id != nil && id.State == Forming && id.InitialCluster == f.list {
 		f.id = id
 	} else {
@@ -102,6 +104,9 @@ func (f *formation) listen() (stop func(), err error) {
 	l, err := net.Listen("tcp", f.config.RaftListen)
 	if err != nil {
 		return nil, fmt.Errorf("RAFT_ADDR: %w", err)
+	}
+	if f.config.TLS != nil {
+		l = tls.NewListener(l, f.config.TLS.Server(false, []string{"http/1.1"}, certs.Node))
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+handshakePath, func(w http.ResponseWriter, _ *http.Request) {
@@ -187,7 +192,7 @@ func (f *formation) agree(nonces map[string]string) error {
 	if token == f.id.Token {
 		return nil
 	}
-	cluster, err := etcdserver.ClusterIDOf(token, f.config.InitialCluster)
+	cluster, err := etcdserver.ClusterIDOf(token, f.config.InitialCluster, f.config.TLS != nil)
 	if err != nil {
 		return fmt.Errorf("%w: INITIAL_CLUSTER: %w", ErrRefused, err)
 	}

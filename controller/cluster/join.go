@@ -47,7 +47,7 @@ func (c *Config) join(ctx context.Context) (*Plan, error) {
 	if err := id.Save(c.DataDir); err != nil {
 		return nil, err
 	}
-	client := newHTTPClient(joinTimeout)
+	client := newHTTPClient(joinTimeout, c.TLS)
 	candidate := Candidate{
 		NodeID: c.NodeID, Raft: c.Addresses.Raft, API: c.Addresses.API, FIB: c.Addresses.FIB, Client: c.Addresses.Client,
 		Observer: c.Observer, Attempt: c.Attempt, Level: eventlog.MaxLevel,
@@ -112,7 +112,7 @@ func (c *Config) admitted(id *Identity, a *Admission) (*Plan, error) {
 // takes its own id from any one of them, and one that lags may still have an
 // earlier member at this node's address. Those that do not answer are passed
 // over. It returns an error that passes where one lags for long.
-func (c *Config) known(ctx context.Context, client *http.Client, p *Plan) error {
+func (c *Config) known(ctx context.Context, client *httpClient, p *Plan) error {
 	for pause := joinLeast / 10; p.Join; pause *= 2 {
 		behind := ""
 		for name, address := range p.Members {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
+	"dvr/controller/certs"
 	"dvr/controller/etcdserver"
 	"dvr/controller/settings"
 	"dvr/eventlog"
@@ -61,7 +61,8 @@ type Options struct {
 	LogID     func() string
 	Level     func() uint32 // of the log; nil: whoever joins is not asked for its own
 	Logger    *zap.Logger
-	Now       func() time.Time // nil: time.Now
+	TLS       *certs.Credentials // of the nodes' Raft addresses and APIs; nil: clear text
+	Now       func() time.Time   // nil: time.Now
 }
 
 // Manager lists and changes the members of the cluster. All methods are safe
@@ -69,7 +70,7 @@ type Options struct {
 type Manager struct {
 	o     Options
 	probe *prober
-	http  *http.Client
+	http  *httpClient
 	// changing keeps the changes made through this node from judging the same
 	// list twice; other nodes' are seen by the list itself.
 	changing sync.Mutex
@@ -90,7 +91,7 @@ func NewManager(o Options) *Manager {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Manager{o: o, probe: newProber(), http: newHTTPClient(joinTimeout)}
+	return &Manager{o: o, probe: newProber(o.TLS), http: newHTTPClient(joinTimeout, o.TLS)}
 }
 
 const (

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -14,6 +13,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/version"
 	"go.etcd.io/etcd/client/pkg/v3/types"
+
+	"dvr/controller/certs"
 )
 
 // Addresses of a node as others dial them, host:port.
@@ -52,22 +53,28 @@ type sighting struct {
 
 var errStranger = errors.New("what answers there is no DVR node")
 
+// httpClient asks nodes, in TLS or clear text.
+type httpClient struct {
+	http.Client
+	scheme string
+}
+
+func (c *httpClient) url(address, path string) string { return c.scheme + "://" + address + path }
+
 // newHTTPClient is for small questions to other nodes: no connection is kept,
 // since the port changes its owner.
-func newHTTPClient(timeout time.Duration) *http.Client {
-	return &http.Client{
-		Timeout: timeout,
-		Transport: &http.Transport{
-			DialContext:       (&net.Dialer{Timeout: timeout}).DialContext,
-			DisableKeepAlives: true,
-		},
+func newHTTPClient(timeout time.Duration, tls *certs.Credentials) *httpClient {
+	dial := tls.Dial(timeout, certs.Node)
+	return &httpClient{http.Client{
+		Timeout:       timeout,
+		Transport:     &http.Transport{DialContext: dial, DialTLSContext: dial, DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	}, tls.Scheme()}
 }
 
 // look asks what answers on a Raft address.
-func look(ctx context.Context, client *http.Client, address string) (sighting, error) {
-	status, _, raw, err := get(ctx, client, "http://"+address+handshakePath)
+func look(ctx context.Context, client *httpClient, address string) (sighting, error) {
+	status, _, raw, err := get(ctx, client, client.url(address, handshakePath))
 	if err != nil {
 		return sighting{}, err
 	}
@@ -83,8 +90,8 @@ func look(ctx context.Context, client *http.Client, address string) (sighting, e
 }
 
 // clusterAt asks the etcd behind a Raft address for its cluster.
-func clusterAt(ctx context.Context, client *http.Client, address string) (uint64, error) {
-	status, header, _, err := get(ctx, client, "http://"+address+membersPath)
+func clusterAt(ctx context.Context, client *httpClient, address string) (uint64, error) {
+	status, header, _, err := get(ctx, client, client.url(address, membersPath))
 	if err != nil {
 		return 0, err
 	}
@@ -97,8 +104,8 @@ func clusterAt(ctx context.Context, client *http.Client, address string) (uint64
 
 // listAt asks the etcd behind a Raft address for the members that it has
 // applied: their ids by Raft address.
-func listAt(ctx context.Context, client *http.Client, address string) (map[string]string, error) {
-	status, header, raw, err := get(ctx, client, "http://"+address+membersPath)
+func listAt(ctx context.Context, client *httpClient, address string) (map[string]string, error) {
+	status, header, raw, err := get(ctx, client, client.url(address, membersPath))
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +119,7 @@ func listAt(ctx context.Context, client *http.Client, address string) (map[strin
 	out := map[string]string{}
 	for _, m := range members {
 		for _, u := range m.URLs {
-			out[strings.TrimPrefix(u, "http://")] = FormatID(m.ID)
+			out[strings.TrimPrefix(u, client.scheme+"://")] = FormatID(m.ID)
 		}
 	}
 	return out, nil
@@ -122,8 +129,8 @@ func listAt(ctx context.Context, client *http.Client, address string) (map[strin
 // of a member, which etcd keeps for ever and answers with 410 to whoever opens a
 // Raft stream as that member. The question names no receiver, so that no stream
 // is opened with a member that is not removed.
-func buried(ctx context.Context, client *http.Client, address string, cluster, member uint64) (bool, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+raftStream+"/message/"+types.ID(member).String(), nil)
+func buried(ctx context.Context, client *httpClient, address string, cluster, member uint64) (bool, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, client.url(address, raftStream+"/message/"+types.ID(member).String()), nil)
 	if err != nil {
 		return false, err
 	}
@@ -140,7 +147,7 @@ func buried(ctx context.Context, client *http.Client, address string, cluster, m
 	return own && resp.StatusCode == http.StatusGone, nil
 }
 
-func get(ctx context.Context, client *http.Client, url string) (int, http.Header, []byte, error) {
+func get(ctx context.Context, client *httpClient, url string) (int, http.Header, []byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, nil, nil, err

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"dvr/controller/certs"
 )
 
 const (
@@ -23,7 +25,7 @@ type question struct {
 
 // prober asks nodes whether they answer and remembers it for a second.
 type prober struct {
-	client *http.Client
+	client *httpClient
 	mu     sync.Mutex
 	seen   map[question]probed
 }
@@ -33,8 +35,8 @@ type probed struct {
 	ok bool
 }
 
-func newProber() *prober {
-	return &prober{client: newHTTPClient(probeTimeout), seen: map[question]probed{}}
+func newProber(tls *certs.Credentials) *prober {
+	return &prober{client: newHTTPClient(probeTimeout, tls), seen: map[question]probed{}}
 }
 
 // ask asks all questions at once.
@@ -72,6 +74,6 @@ func (p *prober) online(ctx context.Context, q question) bool {
 		cluster, err := clusterAt(ctx, p.client, q.raft)
 		return err == nil && cluster == q.cluster
 	}
-	status, _, _, err := get(ctx, p.client, "http://"+q.api+"/livez")
+	status, _, _, err := get(ctx, p.client, p.client.url(q.api, "/livez"))
 	return err == nil && status == http.StatusOK
 }

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"dvr/controller/certs"
 	"dvr/controller/etcdserver"
 )
 
@@ -26,6 +27,8 @@ type Config struct {
 	Join           []string // API addresses
 	Observer       bool
 	ClusterID      string // 16 hex digits, or empty
+	// TLS is that of the cluster's Raft addresses and APIs; nil: clear text.
+	TLS *certs.Credentials
 	// Attempt tells the admissions that this process asks for from those of an
 	// earlier one; NewAttempt makes it.
 	Attempt string
@@ -198,7 +201,7 @@ const compareTimeout = 300 * time.Millisecond
 func (c *Config) compare(ctx context.Context, cluster string) error {
 	ctx, cancel := context.WithTimeout(ctx, compareTimeout)
 	defer cancel()
-	client := newHTTPClient(compareTimeout)
+	client := newHTTPClient(compareTimeout, c.TLS)
 	var mu sync.Mutex
 	var foreign error
 	note := func(where, other string) {

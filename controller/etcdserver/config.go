@@ -12,12 +12,14 @@ import (
 	"strings"
 	"time"
 
-	"go.etcd.io/etcd/client/pkg/v3/transport"
+	"go.etcd.io/etcd/client/pkg/v3/tlsutil"
 	"go.etcd.io/etcd/pkg/v3/featuregate"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+
+	"dvr/controller/certs"
 )
 
 const (
@@ -59,8 +61,9 @@ type Config struct {
 	ClientListen    string // required
 	ClientAdvertise string // empty: ClientListen
 
-	PeerTLS   transport.TLSInfo // empty: plain HTTP
-	ClientTLS transport.TLSInfo // empty: plain HTTP
+	// TLS is that of both ports: members show each other nodes' certificates,
+	// clients those of nodes or inspectors. nil: clear text.
+	TLS *certs.Credentials
 
 	// Members maps names to advertised peer addresses of all first members,
 	// this one included; empty: a lone member. It matters only on the first
@@ -108,17 +111,17 @@ func (c *Config) embedConfig(ctx context.Context, services func(*grpc.Server)) (
 	if quota < 0 {
 		return nil, fmt.Errorf("quota %d is negative", quota)
 	}
-	peerScheme, clientScheme := scheme(c.PeerTLS), scheme(c.ClientTLS)
-	peerListen, err := listenURL(ctx, peerScheme, c.PeerListen)
+	scheme := c.TLS.Scheme()
+	peerListen, err := listenURL(ctx, scheme, c.PeerListen)
 	if err != nil {
 		return nil, fmt.Errorf("peer address: %w", err)
 	}
-	clientListen, err := listenURL(ctx, clientScheme, c.ClientListen)
+	clientListen, err := listenURL(ctx, scheme, c.ClientListen)
 	if err != nil {
 		return nil, fmt.Errorf("client address: %w", err)
 	}
-	peerAdvertise := url.URL{Scheme: peerScheme, Host: orElse(c.PeerAdvertise, c.PeerListen)}
-	clientAdvertise := url.URL{Scheme: clientScheme, Host: orElse(c.ClientAdvertise, c.ClientListen)}
+	peerAdvertise := url.URL{Scheme: scheme, Host: orElse(c.PeerAdvertise, c.PeerListen)}
+	clientAdvertise := url.URL{Scheme: scheme, Host: orElse(c.ClientAdvertise, c.ClientListen)}
 
 	cfg := embed.NewConfig()
 	cfg.Name = c.Name
@@ -127,11 +130,13 @@ func (c *Config) embedConfig(ctx context.Context, services func(*grpc.Server)) (
 	cfg.AdvertisePeerUrls = []url.URL{peerAdvertise}
 	cfg.ListenClientUrls = []url.URL{clientListen}
 	cfg.AdvertiseClientUrls = []url.URL{clientAdvertise}
-	cfg.PeerTLSInfo = c.PeerTLS
-	cfg.ClientTLSInfo = c.ClientTLS
+	if c.TLS != nil {
+		cfg.PeerTLSInfo, cfg.ClientTLSInfo = peerTLS(c.TLS), clientTLS(c.TLS)
+		cfg.TlsMinVersion = string(tlsutil.TLSVersion13)
+	}
 
 	cfg.InitialClusterToken = orElse(c.Token, defaultToken)
-	cfg.InitialCluster = initialCluster(peerScheme, c.Members)
+	cfg.InitialCluster = initialCluster(scheme, c.Members)
 	if len(c.Members) == 0 {
 		cfg.InitialCluster = c.Name + "=" + peerAdvertise.String()
 	}
@@ -169,11 +174,13 @@ func (c *Config) embedConfig(ctx context.Context, services func(*grpc.Server)) (
 		"/metrics": http.NotFoundHandler(), // the node serves its own
 	}
 	cfg.ServiceRegister = services
+	if c.TLS != nil {
+		cfg.GRPCAdditionalServerOptions = append(cfg.GRPCAdditionalServerOptions,
+			grpc.ChainUnaryInterceptor(refuseUnaryStrangers), grpc.ChainStreamInterceptor(refuseStreamStrangers))
+	}
 	if !c.Writable {
-		cfg.GRPCAdditionalServerOptions = []grpc.ServerOption{
-			grpc.ChainUnaryInterceptor(refuseUnaryWrites),
-			grpc.ChainStreamInterceptor(refuseStreamWrites),
-		}
+		cfg.GRPCAdditionalServerOptions = append(cfg.GRPCAdditionalServerOptions,
+			grpc.ChainUnaryInterceptor(refuseUnaryWrites), grpc.ChainStreamInterceptor(refuseStreamWrites))
 	}
 	// A member whose data differs from its peers' refuses to start, and the
 	// leader compares at every compaction. Unreachable peers do not hinder.
@@ -185,13 +192,6 @@ func (c *Config) embedConfig(ctx context.Context, services func(*grpc.Server)) (
 		return nil, fmt.Errorf("etcd's feature gates: %w", err)
 	}
 	return cfg, nil
-}
-
-func scheme(tls transport.TLSInfo) string {
-	if tls.Empty() {
-		return "http"
-	}
-	return "https"
 }
 
 // listenURL resolves the host of a host:port; an empty host is loopback.

@@ -9,6 +9,8 @@ import (
 
 	"go.etcd.io/etcd/server/v3/etcdserver"
 	"go.uber.org/zap"
+
+	"dvr/controller/certs"
 )
 
 // ErrDiffers: this member's data differ from a peer's at the same revision.
@@ -30,7 +32,8 @@ func (s *Server) compare(ctx context.Context, lg *zap.Logger) error {
 	}
 	hashes := map[uint32]int{own.Hash: 1}
 	var seen []string
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	dial := s.tls.Dial(differTimeout, certs.Node)
+	client := &http.Client{Transport: &http.Transport{DialContext: dial, DialTLSContext: dial, DisableKeepAlives: true}}
 	for _, m := range s.etcd.Server.Cluster().Members() {
 		if m.ID == s.etcd.Server.MemberID() || len(m.PeerURLs) == 0 {
 			continue

@@ -124,9 +124,14 @@ var ErrNotHandedOver = errors.New("no voter took over leadership in time")
 
 const handOverLimit = 500 * time.Millisecond
 
-// ClusterIDOf is the id of the cluster that first members form under a token.
-func ClusterIDOf(token string, members map[string]string) (uint64, error) {
-	urls, err := types.NewURLsMap(initialCluster("http", members))
+// ClusterIDOf is the id of the cluster that first members form under a token,
+// in TLS or not.
+func ClusterIDOf(token string, members map[string]string, tls bool) (uint64, error) {
+	peerScheme := "http"
+	if tls {
+		peerScheme = "https"
+	}
+	urls, err := types.NewURLsMap(initialCluster(peerScheme, members))
 	if err != nil {
 		return 0, fmt.Errorf("initial cluster: %w", err)
 	}

@@ -12,6 +12,8 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"google.golang.org/grpc"
+
+	"dvr/controller/certs"
 )
 
 const (
@@ -34,6 +36,7 @@ type Server struct {
 	client    *clientv3.Client
 	published <-chan struct{} // Ready's
 	trap      *fatalTrap
+	tls       *certs.Credentials
 
 	grpcMu sync.Mutex
 	grpc   []*grpc.Server
@@ -54,6 +57,7 @@ type Server struct {
 func Start(ctx context.Context, config Config) (*Server, error) {
 	s := &Server{
 		trap:    newFatalTrap(),
+		tls:     config.TLS,
 		closing: make(chan struct{}),
 		closed:  make(chan struct{}),
 		checked: make(chan struct{}),

@@ -548,10 +548,10 @@ func TestMembersAndIdentity(t *testing.T) {
 	if err != nil || member != s.MemberID() || cluster != s.ClusterID() {
 		t.Errorf("the data say member %x of cluster %x (%v), etcd %x of %x", member, cluster, err, s.MemberID(), s.ClusterID())
 	}
-	if id, err := ClusterIDOf("a token", map[string]string{"n1": config.PeerAdvertise}); err != nil || id != s.ClusterID() {
+	if id, err := ClusterIDOf("a token", map[string]string{"n1": config.PeerAdvertise}, false); err != nil || id != s.ClusterID() {
 		t.Errorf("the cluster's id was foretold as %x (%v)", id, err)
 	}
-	if id, _ := ClusterIDOf("another", map[string]string{"n1": config.PeerAdvertise}); id == s.ClusterID() {
+	if id, _ := ClusterIDOf("another", map[string]string{"n1": config.PeerAdvertise}, false); id == s.ClusterID() {
 		t.Error("the token does not matter")
 	}
 	if err := s.HandOver(); err == nil {

@@ -1,6 +1,7 @@
 package fibstream
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -60,6 +61,9 @@ type Options struct {
 	// OnStream is told when a router's data plane has a stream from now on (true), before
 	// anything that it observes, and when it has none any more. It must not block.
 	OnStream func(eventlog.RouterID, bool)
+	// Admit says whether the caller of a stream may subscribe as the router, with
+	// a gRPC status where not; nil: everybody may.
+	Admit func(ctx context.Context, router string) error
 }
 
 func (o Options) withDefaults() Options {

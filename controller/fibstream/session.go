@@ -126,6 +126,11 @@ func (x *session) greet(h *fibpb.Hello) error {
 	if err := checkHello(h); err != nil {
 		return err
 	}
+	if admit := x.server.options.Admit; admit != nil {
+		if err := admit(x.stream.Context(), h.GetRouter()); err != nil {
+			return err
+		}
+	}
 	x.router, x.instance = eventlog.RouterID(h.GetRouter()), h.GetInstance()
 	x.credit = min(int64(h.GetCredit()), maxCredit)
 	if err := x.server.registry.claim(x, h); err != nil {

@@ -2,10 +2,13 @@ package httpapi
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,7 +29,9 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &connection{Conn: c, limit: l.limit, born: time.Now()}, nil
+	k := &connection{Conn: c, limit: l.limit, born: time.Now()}
+	k.secure, _ = c.(*tls.Conn)
+	return k, nil
 }
 
 // connection gives every write a deadline. A client that has stopped reading
@@ -50,6 +55,9 @@ type connection struct {
 	armed time.Time // the one that is set, never later than want; zero: none
 
 	brief atomic.Bool // the next reading ahead is not wanted
+
+	secure *tls.Conn // nil: clear text
+	state  atomic.Pointer[tls.ConnectionState]
 }
 
 func (c *connection) Write(p []byte) (int, error) {
@@ -73,6 +81,9 @@ func (c *connection) Read(p []byte) (int, error) {
 	}
 	for {
 		n, err := c.Conn.Read(p)
+		if err != nil && c.secure != nil {
+			c.explain(err)
+		}
 		if n > 0 || err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || !c.rearm() {
 			return n, err
 		}
@@ -125,6 +136,33 @@ func (c *connection) CloseWrite() error {
 		return w.CloseWrite()
 	}
 	return nil
+}
+
+// explain tells who speaks HTTP without TLS what is spoken here.
+func (c *connection) explain(err error) {
+	var not tls.RecordHeaderError
+	if !errors.As(err, &not) || not.Conn == nil {
+		return
+	}
+	body := `{"type":"/problems/tls-only","title":"This port speaks TLS","status":400,"detail":"this port speaks TLS only: https://, and with dvr --cacert, --cert and --key","error":"this port speaks TLS only: https://, and with dvr --cacert, --cert and --key"}` + "\n"
+	_ = not.Conn.SetWriteDeadline(time.Now().Add(time.Second))
+	_, _ = io.WriteString(not.Conn, "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nConnection: close\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"+body)
+}
+
+// secured gives the request what TLS knows of its connection, as net/http does
+// where it sees TLS itself. The handshake is over when a request is there.
+func secured(r *http.Request) {
+	c, _ := r.Context().Value(connectionKey{}).(*connection)
+	if c == nil || c.secure == nil {
+		return
+	}
+	s := c.state.Load()
+	if s == nil {
+		now := c.secure.ConnectionState()
+		s = &now
+		c.state.Store(s)
+	}
+	r.TLS = s
 }
 
 type connectionKey struct{}

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"dvr/controller/certs"
 	"dvr/controller/gate"
 	"dvr/eventlog"
 )
@@ -43,6 +45,10 @@ type FrontConfig struct {
 	Version string
 	Logger  *zap.Logger // nil: none
 	Pages   Pages       // nil: none
+	// TLS of the listener; nil: clear text.
+	TLS *certs.Credentials
+	// Admit refuses a request for who sends it; it is not asked for Pages. nil: nobody is refused.
+	Admit func(*http.Request) error
 }
 
 // Pages are files that need no node, such as the dashboard.
@@ -88,6 +94,9 @@ func (f *Front) OnShutdown(end func()) { f.http.RegisterOnShutdown(end) }
 
 // Serve answers on l until Shutdown.
 func (f *Front) Serve(l net.Listener) error {
+	if c := f.config.TLS; c != nil {
+		l = tls.NewListener(c.Listen(l), c.Server(true, []string{"http/1.1"}, certs.Operator, certs.Node))
+	}
 	if err := f.http.Serve(&listener{l, f.writing}); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve HTTP: %w", err)
 	}
@@ -105,16 +114,21 @@ func (f *Front) Shutdown(ctx context.Context) error {
 
 // ServeHTTP implements http.Handler.
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	secured(r)
 	if f.config.Pages != nil && r.Method != http.MethodPost && f.hosts.AdmitHost(r) == nil && f.config.Pages.Serve(w, r) {
 		return
 	}
-	if api := f.api.Load(); api != nil {
+	var stranger error
+	if f.config.Admit != nil {
+		stranger = f.config.Admit(r)
+	}
+	if api := f.api.Load(); api != nil && stranger == nil {
 		(*api).ServeHTTP(w, r)
 		return
 	}
 	b := getBuffer()
 	defer putBuffer(b)
-	status, contentType := f.answer(b, w.Header(), r)
+	status, contentType := f.answer(b, w.Header(), r, stranger)
 	w.Header()["Content-Type"] = contentType
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
@@ -122,9 +136,13 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// answer is what is said before Open.
-func (f *Front) answer(b *buffer, h http.Header, r *http.Request) (int, []string) {
-	if err := f.hosts.Admit(r); err != nil {
+// answer is what is said before Open, and at any time to a stranger.
+func (f *Front) answer(b *buffer, h http.Header, r *http.Request, stranger error) (int, []string) {
+	err := f.hosts.Admit(r)
+	if err == nil {
+		err = stranger
+	}
+	if err != nil {
 		row, field := rowOf(err)
 		o := b.object()
 		o.problem(row, err.Error(), r.URL.Path)

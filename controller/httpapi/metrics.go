@@ -123,6 +123,8 @@ var described = func() map[string]*prometheus.Desc {
 	add("folding", "1 while this node folds the log.")
 	add("quorum", "1 while there is a quorum.")
 	add("leader", "1 while this node leads.")
+	add("insecure", "1 where the node's ports are in clear text beyond the machine.")
+	add("certificate_expiry_days", "Days until the certificate of this node, and of its authority, ends; less than 0 after.", "certificate")
 	add("raft_term", "Raft term.")
 	add("raft_commit_index", "Raft commit index.")
 	add("raft_applied_index", "Raft applied index.")
@@ -184,6 +186,11 @@ func (s *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	n := s.node.Status()
 	gauge("quorum", flag(n.Quorum))
 	gauge("leader", flag(n.RaftState == "Leader"))
+	gauge("insecure", flag(n.Security.Transport == "insecure"))
+	if e := n.Security.Expires; !e.IsZero() {
+		gauge("certificate_expiry_days", time.Until(e).Hours()/24, "node")
+		gauge("certificate_expiry_days", time.Until(n.Security.AuthorityExpires).Hours()/24, "authority")
+	}
 	gauge("raft_term", float64(n.Term))
 	gauge("raft_commit_index", float64(n.Committed))
 	gauge("raft_applied_index", float64(n.Applied))

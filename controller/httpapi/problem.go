@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"dvr/controller/certs"
 	"dvr/controller/cluster"
 	"dvr/controller/gate"
 	"dvr/controller/history"
@@ -39,6 +40,10 @@ var (
 var kinds = []kind{
 	{gate.ErrForeignHost, http.StatusForbidden, "foreign-host", "Foreign host", 0},
 	{gate.ErrCrossSite, http.StatusForbidden, "cross-site", "Cross-site request", 0},
+	{certs.ErrNoCertificate, http.StatusUnauthorized, "unauthenticated", "Not authenticated", 0},
+	{certs.ErrExpired, http.StatusUnauthorized, "unauthenticated", "Not authenticated", 0},
+	{certs.ErrNoIdentity, http.StatusUnauthorized, "unauthenticated", "Not authenticated", 0},
+	{certs.ErrKind, http.StatusForbidden, "forbidden", "Not allowed", 0},
 	{errContentType, http.StatusUnsupportedMediaType, "content-type", "Unsupported content type", 0},
 	{errNoEncoding, http.StatusUnsupportedMediaType, "content-encoding", "Unsupported content encoding", 0},
 	{errNotAccepted, http.StatusNotAcceptable, "not-acceptable", "Not acceptable", 0},

@@ -42,6 +42,19 @@ type NodeStatus struct {
 	Client    string // of the embedded etcd, for reading the log
 	Started   time.Time
 	KVQuota   int64 // bytes that keys and values may take together
+	Security  Security
+}
+
+// Security is how the node's ports are protected.
+type Security struct {
+	// Transport is "tls", "loopback" (clear text that does not leave the machine)
+	// or "insecure" (clear text beyond it, as was asked for).
+	Transport string
+	// Expires and AuthorityExpires are when the node's certificate and its
+	// authority's end; zero in clear text.
+	Expires, AuthorityExpires time.Time
+	// Alarm says what of these ends soon and what to do; empty: nothing.
+	Alarm string
 }
 
 // Config of a Server.

@@ -90,6 +90,7 @@ func (s *Server) ready(c echo.Context) error {
 	defer putBuffer(b)
 	o := b.object()
 	o.str("status", status)
+	o.str("transport", n.Security.Transport)
 	o.key("checks")
 	e := o.object()
 	e.str("caught_up", caughtUp)
@@ -217,9 +218,23 @@ func (s *Server) status(c echo.Context) error {
 	e.end()
 	o.next()
 	nodeAddresses(o, n)
+	security(o, n.Security)
 	o.uint("dataplanes", uint64(st.DataPlanes))
 	o.end()
 	return send(c, http.StatusOK, b)
+}
+
+func security(o object, s Security) {
+	o.key("security")
+	e := o.object()
+	e.str("transport", s.Transport)
+	if !s.Expires.IsZero() {
+		e.time("expires", s.Expires)
+		e.time("authority_expires", s.AuthorityExpires)
+	}
+	e.optional("alarm", s.Alarm)
+	e.end()
+	o.next()
 }
 
 func nodeAddresses(o object, n NodeStatus) {

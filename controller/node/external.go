@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 
+	"dvr/controller/certs"
 	"dvr/controller/etcdserver"
 	"dvr/eventlog/etcdlog"
 )
@@ -21,12 +22,13 @@ import (
 // own (before 3.6).
 const foreignQuota = 2 << 30
 
-// dialEtcd is a client of an external etcd. It need not be there yet.
+// dialEtcd is a client of an external etcd, or of the members' where tls may be
+// set. It need not be there yet.
 //
 // gRPC's own pauses between attempts to connect grow to two minutes, in which a
 // node would stay away from an etcd that is back; without pings a connection
 // whose other side vanished without a word lasts a quarter of an hour.
-func dialEtcd(endpoints []string, log *zap.Logger) (*clientv3.Client, error) {
+func dialEtcd(endpoints []string, tls *certs.Credentials, log *zap.Logger) (*clientv3.Client, error) {
 	c, err := clientv3.New(clientv3.Config{
 		Endpoints:   endpoints,
 		DialTimeout: 5 * time.Second,
@@ -34,7 +36,7 @@ func dialEtcd(endpoints []string, log *zap.Logger) (*clientv3.Client, error) {
 		Logger:             log.Named("etcd-client").WithOptions(zap.IncreaseLevel(zap.ErrorLevel)),
 		MaxCallSendMsgSize: 4 << 20, MaxCallRecvMsgSize: 64 << 20,
 		DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 5 * time.Second, // etcd admits a ping every 5 s
-		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
+		DialOptions: []grpc.DialOption{tls.DialRPC(certs.Node), grpc.WithConnectParams(grpc.ConnectParams{
 			MinConnectTimeout: 5 * time.Second,
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 		})},

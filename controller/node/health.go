@@ -152,7 +152,7 @@ func (h *health) Status() httpapi.NodeStatus {
 	out := httpapi.NodeStatus{
 		NodeID: s.NodeID, Etcd: "embedded", Started: n.started, Peers: max(p.peers, 0),
 		DBSize: p.size, Quota: p.quota, KVQuota: int64(n.keyQuota),
-		API: n.advertised(s.API, n.api), FIB: n.advertised(s.FIB, n.fib),
+		API: n.advertised(s.API, n.api), FIB: n.advertised(s.FIB, n.fib), Security: n.security(),
 	}
 	if n.observes() {
 		out.Etcd, out.RaftState, out.Quorum = "members", "Observer", h.quorum()

@@ -20,7 +20,7 @@ func (n *Node) clusterConfig() *cluster.Config {
 	return &cluster.Config{
 		NodeID: s.NodeID, DataDir: s.DataDir, RaftListen: s.Raft.Listen, Addresses: n.addresses(),
 		InitialCluster: s.InitialCluster, Join: s.Join, Observer: s.Observer, ClusterID: s.ClusterID,
-		Attempt: cluster.NewAttempt(), Await: n.await, Logger: n.log,
+		Attempt: cluster.NewAttempt(), Await: n.await, Logger: n.log, TLS: n.tls,
 	}
 }
 
@@ -83,7 +83,7 @@ func (n *Node) startEtcd(ctx context.Context, config *cluster.Config, plan *clus
 		PeerListen: s.Raft.Listen, PeerAdvertise: s.Raft.Advertise,
 		ClientListen: s.Client.Listen, ClientAdvertise: s.Client.Advertise,
 		Members: plan.Members, Token: plan.Token, Join: plan.Join,
-		Quota: s.EtcdQuota, Writable: s.EtcdWritable, Hosts: hostsOf(s.Client),
+		Quota: s.EtcdQuota, Writable: s.EtcdWritable, Hosts: hostsOf(s.Client), TLS: n.tls,
 		Logger: n.log.Named("etcd").WithOptions(zap.IncreaseLevel(zap.WarnLevel)),
 	}
 	e, err := etcdserver.Start(ctx, etcd)
@@ -105,7 +105,7 @@ func (n *Node) startEtcd(ctx context.Context, config *cluster.Config, plan *clus
 		return err
 	}
 	n.cluster = cluster.NewManager(cluster.Options{
-		NodeID: s.NodeID, Addresses: n.addresses(), Client: n.client, Server: e,
+		NodeID: s.NodeID, Addresses: n.addresses(), Client: n.client, Server: e, TLS: n.tls,
 		LogID: n.logID, Level: n.levels.inForce, Logger: n.log.Named("cluster"),
 	})
 	if plan.First {
@@ -162,13 +162,13 @@ func (n *Node) leave() error {
 
 func (n *Node) openObserver(plan *cluster.Plan) error {
 	s := n.settings
-	c, err := dialEtcd(plan.Identity.Members, n.log)
+	c, err := dialEtcd(plan.Identity.Members, n.tls, n.log)
 	if err != nil {
 		return err
 	}
 	n.client = c
 	n.cluster = cluster.NewManager(cluster.Options{
-		NodeID: s.NodeID, Addresses: n.addresses(), Client: c, ClusterID: plan.Identity.ClusterID,
+		NodeID: s.NodeID, Addresses: n.addresses(), Client: c, ClusterID: plan.Identity.ClusterID, TLS: n.tls,
 		LogID: n.logID, Level: n.levels.inForce, Logger: n.log.Named("cluster"),
 	})
 	if plan.First {

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 
 	"dvr/controller/appender"
+	"dvr/controller/certs"
 	"dvr/controller/cluster"
 	"dvr/controller/dashboard"
 	"dvr/controller/etcdserver"
@@ -71,6 +72,7 @@ type Node struct {
 	started  time.Time
 	keyQuota service.KeyQuota
 
+	tls      *certs.Credentials // nil: clear text
 	lock     *dirLock
 	api, fib net.Listener
 	etcd     *etcdserver.Server // nil with an external one
@@ -169,6 +171,9 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 			}
 		}
 	}()
+	if err = n.loadCredentials(); err != nil {
+		return err
+	}
 	if n.lock, err = lockDir(s.DataDir); err != nil {
 		return err
 	}
@@ -182,6 +187,7 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	n.startup = newStartup(n)
 	n.front = httpapi.NewFront(httpapi.FrontConfig{
 		Node: n.startup, Waiting: n.startup.waiting, Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log, Pages: pages{dashboard.New(dashboard.Node), openapi.NewSite(openapi.Node)},
+		TLS: n.tls, Admit: n.admitCall(),
 	})
 	n.serve("HTTP", func() error { return n.front.Serve(n.api) })
 
@@ -190,6 +196,9 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	if n.manager != nil {
 		told := &supervision{manager: n.manager, probes: n.front, log: n.log, every: askReadiness}
 		n.run(func() { told.run(background) })
+	}
+	if n.tls != nil {
+		n.run(func() { n.tls.Watch(background) })
 	}
 	n.levels = newLevels(n)
 	if err = n.openStore(ctx, background); err != nil {
@@ -228,13 +237,13 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	n.peers = newPeers(n)
 	observer := n.observer()
 	n.planes = fibstream.New(n.appender, fibstream.Options{
-		Node: s.NodeID, Controllers: []string{n.advertised(s.FIB, n.fib)}, Elsewhere: n.peers.exchange,
+		Node: s.NodeID, Controllers: []string{n.advertised(s.FIB, n.fib)}, Elsewhere: n.peers.exchange, Admit: n.admitPlane(),
 		OnStream: observer.Stream, OnObservation: func(r eventlog.RouterID, o *fibpb.Observation) {
 			n.observed(r, o)
 			observer.Observe(r, o)
 		},
 	})
-	n.grpc = grpc.NewServer(fibstream.ServerOptions()...)
+	n.grpc = grpc.NewServer(append(fibstream.ServerOptions(), n.rpcOptions()...)...)
 	n.planes.Register(n.grpc)
 	planes := n.peers.attach()
 	n.subscribed.Store(&planes)
@@ -257,7 +266,7 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	n.run(func() { n.service.FollowPast(background) })
 	n.run(func() { observer.Run(background) })
 	n.run(func() { n.health.watch(background) })
-	n.serve("the FIB stream", func() error { return n.grpc.Serve(n.fib) })
+	n.serve("the FIB stream", func() error { return n.grpc.Serve(n.tls.Listen(n.fib)) })
 	n.runMembership(background)
 	n.peers.run(background)
 	n.levels.serve()
@@ -347,7 +356,7 @@ func (n *Node) FIBAddr() string { return n.fib.Addr().String() }
 func (n *Node) openStore(ctx, background context.Context) error {
 	s := n.settings
 	if len(s.EtcdEndpoints) > 0 {
-		c, err := dialEtcd(s.EtcdEndpoints, n.log)
+		c, err := dialEtcd(s.EtcdEndpoints, nil, n.log)
 		if err != nil {
 			return err
 		}
@@ -415,7 +424,7 @@ func (n *Node) announce(out io.Writer) {
 		n.log.Warn("INSECURE: whoever reaches these addresses controls the routes")
 	}
 	if out != nil {
-		fmt.Fprintf(out, "dvr node %s: API http://%s, data planes %s, %s, revision %d\n", s.NodeID, api, fib, store, at.Revision)
+		fmt.Fprintf(out, "dvr node %s: API %s://%s, data planes %s, %s, revision %d\n", s.NodeID, n.tls.Scheme(), api, fib, store, at.Revision)
 	}
 }
 

@@ -229,7 +229,7 @@ func (s *startup) Status() httpapi.NodeStatus {
 	n := s.n
 	out := httpapi.NodeStatus{
 		NodeID: n.settings.NodeID, Etcd: "embedded", RaftState: "Candidate", Started: n.started,
-		API: n.advertised(n.settings.API, n.api), FIB: n.advertised(n.settings.FIB, n.fib),
+		API: n.advertised(n.settings.API, n.api), FIB: n.advertised(n.settings.FIB, n.fib), Security: n.security(),
 	}
 	if len(n.settings.EtcdEndpoints) > 0 {
 		out.Etcd, out.RaftState = "external", "External"

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"dvr/controller/certs"
 	"dvr/controller/fibstream"
 	"dvr/controller/peerpb"
 	"dvr/controller/service"
@@ -36,6 +37,10 @@ type Options struct {
 	Now func() time.Time
 	// OnLink is told of links that come (nil) and go. It must not block.
 	OnLink func(node string, err error)
+	// TLS of the links; nil: clear text.
+	TLS *certs.Credentials
+	// Admit says whether the caller of a link is the node that it says; nil: it is.
+	Admit func(ctx context.Context, node string) error
 }
 
 // Node is another node, or this one, as the directory has it.

@@ -14,8 +14,8 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials/insecure"
 
+	"dvr/controller/certs"
 	"dvr/controller/peerpb"
 )
 
@@ -75,7 +75,7 @@ func (m *mesh) set(ctx context.Context, addresses map[string]string) error {
 			continue
 		}
 		conn, err := grpc.NewClient("passthrough:///"+address,
-			grpc.WithTransportCredentials(insecure.NewCredentials()),
+			m.x.options.TLS.DialRPC(certs.Node),
 			grpc.WithConnectParams(grpc.ConnectParams{
 				Backoff:           backoff.Config{BaseDelay: minRedial, Multiplier: 1.6, Jitter: .2, MaxDelay: maxRedial},
 				MinConnectTimeout: time.Second,

@@ -51,6 +51,11 @@ func (s server) Link(stream peerpb.Peer_LinkServer) error {
 	if err := x.checkIntroduction(first.GetIntroduction(), ""); err != nil {
 		return err
 	}
+	if admit := x.options.Admit; admit != nil {
+		if err := admit(stream.Context(), first.GetIntroduction().GetNode()); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
 	c := &caller{

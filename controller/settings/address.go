@@ -81,8 +81,8 @@ func (s *Settings) normalize(name string, a *Address, least int, derive func() (
 		host = "127.0.0.1"
 	}
 	a.Listen = net.JoinHostPort(host, strconv.Itoa(port))
-	if !IsLoopback(host) && !s.Insecure {
-		return &Error{listen, s.Origin(listen), fmt.Sprintf("%s reaches beyond this machine, and this version has neither TLS nor authentication: listen on loopback (127.0.0.1:%d), or accept that everyone who reaches it controls the routes, with --insecure or INSECURE=true", a.Listen, port)}
+	if !IsLoopback(host) && !s.Insecure && s.TLS.None() {
+		return &Error{listen, s.Origin(listen), fmt.Sprintf("%s reaches beyond this machine: listen there in TLS, with CA_FILE, CERT_FILE and KEY_FILE (dvr cert makes them); or listen on loopback (127.0.0.1:%d); or accept that everyone who reaches it controls the routes, with --insecure or INSECURE=true", a.Listen, port)}
 	}
 	if a.Advertise == "" {
 		if isUnspecified(host) {
@@ -100,10 +100,26 @@ func (s *Settings) normalize(name string, a *Address, least int, derive func() (
 		return &Error{advertise, s.Origin(advertise), fmt.Sprintf("%q lacks the host that others dial", a.Advertise)}
 	case isUnspecified(ahost):
 		return &Error{advertise, s.Origin(advertise), fmt.Sprintf("%s is every address and none: nobody can dial it; name the address that others use", a.Advertise)}
-	case IsLoopback(host) && !IsLoopback(ahost) && !s.Insecure:
+	case IsLoopback(host) && !IsLoopback(ahost) && !s.Insecure && s.TLS.None():
 		return &Error{advertise, s.Origin(advertise), fmt.Sprintf("%s is told to others while %s listens on loopback only, so it must come through something that forwards: say so with --insecure, or advertise loopback", a.Advertise, a.Listen)}
 	}
 	a.Advertise = net.JoinHostPort(ahost, strconv.Itoa(aport))
+	return nil
+}
+
+// checkTLS asks for files that belong together; what is in them nobody has read yet.
+func (s *Settings) checkTLS() error {
+	if s.TLS.None() {
+		return nil
+	}
+	for _, f := range []struct{ name, value string }{{"CA_FILE", s.TLS.CA}, {"CERT_FILE", s.TLS.Cert}, {"KEY_FILE", s.TLS.Key}} {
+		if f.value == "" {
+			return &Error{f.name, "", "must be set, too: a node needs CA_FILE, CERT_FILE and KEY_FILE for TLS, or none of them"}
+		}
+	}
+	if s.Insecure {
+		return &Error{"INSECURE", s.Origin("INSECURE"), "contradicts CERT_FILE: with certificates every port is in TLS"}
+	}
 	return nil
 }
 
@@ -111,6 +127,9 @@ func (s *Settings) normalize(name string, a *Address, least int, derive func() (
 func (s *Settings) complete() error {
 	if s.DataDir == "" {
 		return &Error{"DATA_DIR", s.Origin("DATA_DIR"), "must not be empty"}
+	}
+	if err := s.checkTLS(); err != nil {
+		return err
 	}
 	if s.EtcdWritable && len(s.EtcdEndpoints) > 0 && s.Origin("ETCD_WRITABLE") != OriginDefault {
 		return &Error{"ETCD_WRITABLE", s.Origin("ETCD_WRITABLE"), "has no meaning with ETCD_ENDPOINTS: an external etcd has its own access rules"}

@@ -54,7 +54,7 @@ func joinAddresses(v string) ([]string, error) {
 	}
 	var out []string
 	for a := range strings.SplitSeq(v, ",") {
-		a, err := dialled(strings.TrimPrefix(strings.TrimSpace(a), "http://"))
+		a, err := dialled(strings.TrimPrefix(strings.TrimPrefix(strings.TrimSpace(a), "http://"), "https://"))
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,8 @@ package settings
 
 import (
 	"fmt"
+
+	"dvr/controller/certs"
 )
 
 // Settings is how a node runs. Load gives it complete and checked.
@@ -32,6 +34,8 @@ type Settings struct {
 	LogFormat string // console or json
 	LogLevel  string // debug, info, warn, error
 	Insecure  bool   // listen beyond loopback without TLS and authentication
+
+	TLS certs.Files // none: all ports speak clear text
 
 	// MemoryLimit is GOMEMLIMIT in bytes; 0 leaves the runtime's own.
 	MemoryLimit int64

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
+
+	"dvr/controller/certs"
 )
 
 // load runs Load with flags, an environment and the text of a config file ("": none).
@@ -108,6 +110,17 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+// With certificates a node may listen and be told beyond loopback.
+func TestBeyondLoopbackInTLS(t *testing.T) {
+	s, err := load(t, []string{"--ca-file", "a", "--cert-file", "b"}, []string{"DVR_KEY_FILE=c", "API_ADDR=192.0.2.1:9090", "RAFT_ADVERTISE=node-1.example:8300", "JOIN=https://192.0.2.2:9090"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.TLS != (certs.Files{CA: "a", Cert: "b", Key: "c"}) || s.API.Listen != "192.0.2.1:9090" || s.Join[0] != "192.0.2.2:9090" {
+		t.Errorf("%+v", s)
+	}
+}
+
 // One environment serves a node, a data plane and the command line.
 func TestVariablesOfOthers(t *testing.T) {
 	for _, name := range []string{"DVR_ROUTER", "DVR_CONTROLLER", "DVR_SINK", "DVR_STATE_DIR", "DVR_LISTEN", "DVR_TAKEOVER", "DVR_ADOPT", "DVR_TABLE", "DVR_METRIC", "DVR_TUNE_KERNEL", "DVR_ENDPOINTS", "DVR_ACTOR"} {
@@ -177,6 +190,10 @@ func TestRefused(t *testing.T) {
 		{name: "endpoint", env: "ETCD_ENDPOINTS=a:1,,b:2", setting: "ETCD_ENDPOINTS"},
 		{name: "endpoint with TLS", env: "ETCD_ENDPOINTS=https://a:1", setting: "ETCD_ENDPOINTS", mentioned: []string{"not supported yet"}},
 		{name: "writable external etcd", env: "ETCD_ENDPOINTS=a:1 ETCD_WRITABLE=true", setting: "ETCD_WRITABLE"},
+		{name: "certificate without key", env: "CA_FILE=a CERT_FILE=b", setting: "KEY_FILE", mentioned: []string{"CA_FILE, CERT_FILE and KEY_FILE"}},
+		{name: "certificate without authority", env: "CERT_FILE=b KEY_FILE=c", setting: "CA_FILE"},
+		{name: "revocations alone", env: "CRL_FILE=b", setting: "CA_FILE"},
+		{name: "TLS and insecure", env: "CA_FILE=a CERT_FILE=b KEY_FILE=c INSECURE=true", setting: "INSECURE", mentioned: []string{"contradicts"}},
 		{name: "empty data dir", args: "--data-dir=", setting: "DATA_DIR"},
 		{name: "unknown flag", args: "--nodeid x"},
 	}

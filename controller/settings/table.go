@@ -54,6 +54,10 @@ var table = []*definition{
 	choice("LOG_FORMAT", "console", "form of the logs", []string{"console", "json"}, func(s *Settings) *string { return &s.LogFormat }),
 	choice("LOG_LEVEL", "info", "least level that is logged", []string{"debug", "info", "warn", "error"}, func(s *Settings) *string { return &s.LogLevel }),
 	size("MEMORY_LIMIT", "0", "soft limit of the node's heap (GOMEMLIMIT); 0: three quarters of the machine's memory", 0, 1<<50, func(s *Settings) *int64 { return &s.MemoryLimit }),
+	text("CA_FILE", "", "certificates of the authorities that are trusted; with it, CERT_FILE and KEY_FILE all ports and calls are in TLS", func(s *Settings) *string { return &s.TLS.CA }),
+	text("CERT_FILE", "", "this node's certificate", func(s *Settings) *string { return &s.TLS.Cert }),
+	text("KEY_FILE", "", "its private key", func(s *Settings) *string { return &s.TLS.Key }),
+	text("CRL_FILE", "", "certificates that were revoked (DER)", func(s *Settings) *string { return &s.TLS.CRL }),
 	boolean("INSECURE", "listen beyond loopback without TLS and authentication", func(s *Settings) *bool { return &s.Insecure }),
 }
 

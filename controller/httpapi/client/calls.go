@@ -3223,9 +3223,10 @@ type RIBPageRIBItem struct {
 
 // Readiness is an object of the API.
 type Readiness struct {
-	Status   string          `json:"status"`
-	Checks   ReadinessChecks `json:"checks"`
-	Revision int64           `json:"revision"`
+	Status    string          `json:"status"`
+	Transport string          `json:"transport"`
+	Checks    ReadinessChecks `json:"checks"`
+	Revision  int64           `json:"revision"`
 }
 
 // ReadinessChecks is an object of the API.
@@ -3420,6 +3421,7 @@ type Status struct {
 	IdempotencyWindow StatusIdempotencyWindow `json:"idempotency_window"`
 	Store             StatusStore             `json:"store"`
 	Addresses         Addresses               `json:"addresses"`
+	Security          StatusSecurity          `json:"security"`
 	Dataplanes        int64                   `json:"dataplanes"`
 }
 
@@ -3446,6 +3448,14 @@ type StatusStore struct {
 	Etcd  string `json:"etcd"`
 	Bytes int64  `json:"bytes"`
 	Quota int64  `json:"quota"`
+}
+
+// StatusSecurity is an object of the API.
+type StatusSecurity struct {
+	Transport        string     `json:"transport"`
+	Expires          *time.Time `json:"expires,omitempty"`
+	AuthorityExpires *time.Time `json:"authority_expires,omitempty"`
+	Alarm            string     `json:"alarm,omitempty"` // What of certificate and authority ends within 14 days or has ended, and what to do.
 }
 
 // Table is an object of the API.

@@ -23,7 +23,7 @@ import (
 type status struct{}
 
 func (status) Status() httpapi.NodeStatus {
-	return httpapi.NodeStatus{NodeID: "node-1", RaftState: "Leader", Quorum: true, Etcd: "embedded", Started: time.Unix(0, 0)}
+	return httpapi.NodeStatus{NodeID: "node-1", RaftState: "Leader", Quorum: true, Etcd: "embedded", Started: time.Unix(0, 0), Security: httpapi.Security{Transport: "loopback"}}
 }
 
 // node is a whole one but for etcd; end ends it.

@@ -1,0 +1,54 @@
+package etcdserver
+
+import (
+	"context"
+
+	"go.etcd.io/etcd/client/pkg/v3/transport"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"dvr/controller/certs"
+)
+
+// clientTLS is for the client port: any certificate of the authority; of what
+// kind it is the interceptors ask. etcd reads certificate, key and revocations
+// again at each handshake, the authorities only once.
+func clientTLS(c *certs.Credentials) transport.TLSInfo {
+	f := c.Files()
+	return transport.TLSInfo{
+		CertFile: f.Cert, KeyFile: f.Key, TrustedCAFile: f.CA, CRLFile: f.CRL, ClientCertAuth: true,
+		// Who it is says the certificate, not the address that it comes from.
+		SkipClientSANVerify: true,
+	}
+}
+
+// peerTLS is for the Raft port: nodes only, on both sides of a connection.
+func peerTLS(c *certs.Credentials) transport.TLSInfo {
+	t := clientTLS(c)
+	t.AllowedHostnames = []string{certs.PeerName}
+	return t
+}
+
+// stranger refuses who may not read the log as a whole.
+func stranger(ctx context.Context) error {
+	id, err := certs.OfPeer(ctx)
+	if err := certs.Require(id, err, certs.Node, certs.Inspector); err != nil {
+		return status.Errorf(codes.PermissionDenied, "the etcd client port shows all of the log: %v", err)
+	}
+	return nil
+}
+
+func refuseUnaryStrangers(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	if err := stranger(ctx); err != nil {
+		return nil, err
+	}
+	return handler(ctx, request)
+}
+
+func refuseStreamStrangers(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	if err := stranger(stream.Context()); err != nil {
+		return err
+	}
+	return handler(srv, stream)
+}

@@ -1,0 +1,160 @@
+package node
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"dvr/controller/certs"
+	"dvr/controller/fibpb"
+	"dvr/controller/httpapi"
+	"dvr/controller/peerpb"
+	"dvr/controller/settings"
+)
+
+// loadCredentials reads the certificates, and refuses what others would refuse later.
+func (n *Node) loadCredentials() error {
+	s := n.settings
+	if s.TLS.None() {
+		return nil
+	}
+	c, err := certs.Load(s.TLS, n.log.Named("tls"))
+	if err != nil {
+		return fmt.Errorf("CA_FILE, CERT_FILE, KEY_FILE: %w", err)
+	}
+	if err := suits(c.Own(), s); err != nil {
+		return fmt.Errorf("CERT_FILE %s: %w", s.TLS.Cert, err)
+	}
+	n.tls = c
+	return nil
+}
+
+// suits tells whether the certificate is this node's and has the names by which others dial it.
+func suits(own *x509.Certificate, s *settings.Settings) error {
+	id, err := certs.Of(own)
+	if err != nil {
+		return err
+	}
+	want := certs.Identity{Kind: certs.Node, Name: s.NodeID}
+	if id != want {
+		return fmt.Errorf("it is of %s and this is %s: dvr cert issue node %s", id, want, s.NodeID)
+	}
+	for _, a := range []struct {
+		setting string
+		address settings.Address
+	}{{"API_ADVERTISE", s.API}, {"FIB_ADVERTISE", s.FIB}, {"RAFT_ADVERTISE", s.Raft}, {"CLIENT_ADVERTISE", s.Client}} {
+		host, _, _ := net.SplitHostPort(a.address.Advertise)
+		if err := own.VerifyHostname(host); err != nil {
+			return fmt.Errorf("%s tells others the host %s, which is not in it: dvr cert issue node %s --host %s (%w)", a.setting, host, s.NodeID, host, err)
+		}
+	}
+	return nil
+}
+
+// rpcOptions are those of the port that data planes and nodes share: each
+// service has its kind of caller.
+func (n *Node) rpcOptions() []grpc.ServerOption {
+	if n.tls == nil {
+		return nil
+	}
+	admit := func(ctx context.Context, method string) error {
+		kind := certs.Node
+		if strings.HasPrefix(method, "/"+fibpb.Fib_ServiceDesc.ServiceName+"/") {
+			kind = certs.DataPlane
+		} else if !strings.HasPrefix(method, "/"+peerpb.Peer_ServiceDesc.ServiceName+"/") {
+			return status.Errorf(codes.Unimplemented, "unknown method %s", method)
+		}
+		id, err := certs.OfPeer(ctx)
+		return denied(certs.Require(id, err, kind))
+	}
+	return append(n.tls.ServeRPC(certs.Node, certs.DataPlane),
+		grpc.ChainUnaryInterceptor(func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+			if err := admit(ctx, info.FullMethod); err != nil {
+				return nil, err
+			}
+			return handler(ctx, request)
+		}),
+		grpc.ChainStreamInterceptor(func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+			if err := admit(stream.Context(), info.FullMethod); err != nil {
+				return err
+			}
+			return handler(srv, stream)
+		}))
+}
+
+func denied(err error) error {
+	if err == nil {
+		return nil
+	}
+	return status.Error(codes.PermissionDenied, err.Error())
+}
+
+// named admits a caller under the name that its certificate has; nil in clear text.
+func (n *Node) named(kind certs.Kind, what string) func(context.Context, string) error {
+	if n.tls == nil {
+		return nil
+	}
+	return func(ctx context.Context, name string) error {
+		id, err := certs.OfPeer(ctx)
+		if err := certs.Require(id, err, kind); err != nil {
+			return denied(err)
+		}
+		if id.Name != name {
+			n.log.Warn("a caller says that it is somebody else", zap.Stringer("certificate", id), zap.String("says", name))
+			return status.Errorf(codes.PermissionDenied, "the certificate is of %s, not of %s %s", id, what, name)
+		}
+		return nil
+	}
+}
+
+func (n *Node) admitPlane() func(context.Context, string) error {
+	return n.named(certs.DataPlane, "router")
+}
+
+func (n *Node) admitPeer() func(context.Context, string) error { return n.named(certs.Node, "node") }
+
+// public are the calls that need no certificate: what probes ask.
+var public = map[string]bool{"/livez": true, "/readyz": true, "/health": true, "/version": true}
+
+// admitCall is who may call the API; nil in clear text. Operators may; a node
+// asks for what concerns the membership only. What an operator may do is
+// decided behind it.
+func (n *Node) admitCall() func(*http.Request) error {
+	if n.tls == nil {
+		return nil
+	}
+	return func(r *http.Request) error {
+		if public[r.URL.Path] && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+			return nil
+		}
+		id, err := certs.OfRequest(r)
+		if err == nil && id.Kind == certs.Node && strings.HasPrefix(r.URL.Path, "/v1/cluster/") {
+			return nil
+		}
+		if err := certs.Require(id, err, certs.Operator); err != nil {
+			return err
+		}
+		r.Header["X-Dvr-Actor"] = []string{id.Name} // whatever the header says
+		return nil
+	}
+}
+
+// security is what the API tells of it.
+func (n *Node) security() httpapi.Security {
+	switch {
+	case n.tls != nil:
+		own, authority := n.tls.Expiry()
+		return httpapi.Security{Transport: "tls", Expires: own, AuthorityExpires: authority, Alarm: n.tls.Alarm()}
+	case n.settings.Insecure:
+		return httpapi.Security{Transport: "insecure"}
+	}
+	return httpapi.Security{Transport: "loopback"}
+}

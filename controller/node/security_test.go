@@ -1,0 +1,382 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"dvr/controller/certs"
+	"dvr/controller/certs/certstest"
+	"dvr/controller/fibpb"
+	"dvr/controller/peerpb"
+)
+
+// secured is the environment of a node in TLS.
+func secured(t *testing.T, f certs.Files) []string {
+	return append(environment(t, t.TempDir()), "CA_FILE="+f.CA, "CERT_FILE="+f.Cert, "KEY_FILE="+f.Key, "CRL_FILE="+f.CRL)
+}
+
+// secureClient is an HTTP client with a certificate, or none.
+func secureClient(t *testing.T, c *certs.Credentials) *http.Client {
+	t.Helper()
+	k := &http.Client{Timeout: patience, Transport: &http.Transport{DialTLSContext: c.Dial(patience, certs.Node)}}
+	t.Cleanup(k.CloseIdleConnections)
+	return k
+}
+
+// ask gives the status and the body of an answer, 0 where there is none.
+func ask(t *testing.T, c *http.Client, method, url, body string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-DVR-Actor", "mallory")
+	resp, err := c.Do(r)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+const aRoute = `{"destination":"10.1.0.0/16","next_hop":"192.168.1.1"}`
+
+// TestWhoMayDoWhat: one node in TLS, and everybody at every port of it.
+func TestWhoMayDoWhat(t *testing.T) {
+	t.Parallel()
+	ca, other := certstest.New(t), certstest.New(t)
+	n, out, _ := start(t, secured(t, ca.Make(certs.Node, "node-1")))
+	if !strings.Contains(out.String(), "API https://") {
+		t.Errorf("it announces %s", out)
+	}
+	bare, err := certs.Load(certs.Files{CA: ca.CAFile()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice, node2, r1, bob := ca.Load(certs.Operator, "alice"), ca.Load(certs.Node, "node-2"), ca.Load(certs.DataPlane, "r1"), ca.Load(certs.Inspector, "bob")
+	revoked := ca.Load(certs.Operator, "mallory")
+	if _, err := ca.Revoke(revoked.Own().SerialNumber); err != nil {
+		t.Fatal(err)
+	}
+	// A foreigner trusts this node and shows a certificate of its own authority.
+	foreign := other.Make(certs.Operator, "alice")
+	both := t.TempDir() + "/both.crt"
+	one, err := os.ReadFile(ca.CAFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := os.ReadFile(foreign.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(both, append(one, two...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	foreign.CA, foreign.CRL = both, ""
+	stranger, err := certs.Load(foreign, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Run("API", func(t *testing.T) {
+		base := "https://" + n.APIAddr()
+		for _, c := range []struct {
+			who    string
+			c      *certs.Credentials
+			method string
+			path   string
+			body   string
+			want   int // 0: not even a connection
+		}{
+			{"an operator", alice, "POST", "/routes", aRoute, 201},
+			{"an operator", alice, "GET", "/routes", "", 200},
+			{"nobody", bare, "GET", "/livez", "", 200},
+			{"nobody", bare, "GET", "/readyz", "", 200},
+			{"nobody", bare, "GET", "/docs", "", 200},
+			{"nobody", bare, "POST", "/livez", "", 401},
+			{"nobody", bare, "GET", "/routes", "", 401},
+			{"nobody", bare, "GET", "/v1/backup", "", 401},
+			{"nobody", bare, "GET", "/metrics", "", 401},
+			{"nobody", bare, "POST", "/routes", aRoute, 401},
+			{"nobody", bare, "OPTIONS", "/routes", "", 401},
+			{"nobody", bare, "GET", "/nowhere", "", 401},
+			{"a node", node2, "GET", "/v1/cluster/members", "", 200},
+			{"a node", node2, "GET", "/routes", "", 403},
+			{"a node", node2, "POST", "/routes", aRoute, 403},
+			{"a node", node2, "GET", "/v1/backup", "", 403},
+			{"a data plane", r1, "GET", "/routes", "", 0},
+			{"an inspector", bob, "GET", "/routes", "", 0},
+			{"a revoked operator", revoked, "GET", "/routes", "", 0},
+			{"a stranger", stranger, "GET", "/routes", "", 0},
+		} {
+			if got, body := ask(t, secureClient(t, c.c), c.method, base+c.path, c.body); got != c.want {
+				t.Errorf("%s: %s %s: %d, want %d: %s", c.who, c.method, c.path, got, c.want, body)
+			}
+		}
+		// The certificate says who it was, whatever the header said.
+		if _, body := ask(t, secureClient(t, alice), "GET", base+"/v1/commits/2", ""); !strings.Contains(body, `"actor":"alice"`) {
+			t.Errorf("made by %s", body)
+		}
+		if _, body := ask(t, secureClient(t, bare), "GET", base+"/readyz", ""); !strings.Contains(body, `"transport":"tls"`) {
+			t.Errorf("readyz: %s", body)
+		}
+		if _, body := ask(t, secureClient(t, alice), "GET", base+"/v1/status", ""); !strings.Contains(body, `"alarm":"this node's certificate expires in 0 days`) {
+			t.Errorf("status: %s", body)
+		}
+		if _, body := ask(t, secureClient(t, alice), "GET", base+"/metrics", ""); !strings.Contains(body, `dvr_certificate_expiry_days{certificate="node"} 0.9`) {
+			t.Error("metrics lack the certificate's end")
+		}
+	})
+	t.Run("clear text", func(t *testing.T) {
+		if code, body := ask(t, http.DefaultClient, "GET", "http://"+n.APIAddr()+"/livez", ""); code != 400 || !strings.Contains(body, "--cacert") {
+			t.Errorf("API: %d, %s", code, body)
+		}
+		for what, address := range map[string]string{"Raft": n.settings.Raft.Advertise, "etcd clients": n.settings.Client.Advertise} {
+			if code, body := ask(t, http.DefaultClient, "GET", "http://"+address+"/version", ""); code == 200 {
+				t.Errorf("%s: %d, %s", what, code, body)
+			}
+		}
+		if err := subscribe(t, n, grpc.WithTransportCredentials(insecure.NewCredentials()), "r1"); status.Code(err) != codes.Unavailable {
+			t.Errorf("FIB: %v", err)
+		}
+	})
+	t.Run("TLS 1.2", func(t *testing.T) {
+		for what, address := range map[string]string{"API": n.APIAddr(), "FIB": n.FIBAddr(), "Raft": n.settings.Raft.Advertise, "etcd clients": n.settings.Client.Advertise} {
+			config := node2.Client(certs.Node)
+			config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
+			if conn, err := (&tls.Dialer{Config: config}).DialContext(t.Context(), "tcp", address); err == nil {
+				conn.Close()
+				t.Errorf("%s speaks it", what)
+			}
+		}
+	})
+	t.Run("FIB", func(t *testing.T) {
+		if err := subscribe(t, n, r1.DialRPC(certs.Node), "r1"); err != nil {
+			t.Errorf("its own: %v", err)
+		}
+		for _, c := range []struct {
+			who  string
+			c    *certs.Credentials
+			want codes.Code
+		}{{"of r1 as r2", r1, codes.PermissionDenied}, {"of a node", node2, codes.PermissionDenied}, {"of an operator", alice, codes.Unavailable}, {"none", bare, codes.Unavailable}, {"of a stranger", stranger, codes.Unavailable}} {
+			if err := subscribe(t, n, c.c.DialRPC(certs.Node), "r2"); status.Code(err) != c.want {
+				t.Errorf("with a certificate %s: %v", c.who, err)
+			}
+		}
+	})
+	t.Run("between nodes", func(t *testing.T) {
+		for _, c := range []struct {
+			who, as string
+			c       *certs.Credentials
+			want    codes.Code
+		}{{"node-2", "node-2", node2, codes.FailedPrecondition}, {"node-2", "node-3", node2, codes.PermissionDenied}, {"a data plane", "r1", r1, codes.PermissionDenied}, {"an operator", "alice", alice, codes.Unavailable}} {
+			conn := dialRPC(t, n, c.c.DialRPC(certs.Node))
+			stream, err := peerpb.NewPeerClient(conn).Link(within(t, patience))
+			if err == nil {
+				// Another log's: who passes by the certificate is refused for that.
+				log := "another log"
+				if c.want == codes.PermissionDenied {
+					log = n.store.ID()
+				}
+				_ = stream.Send(&peerpb.Frame{Introduction: &peerpb.Introduction{Protocol: 1, Node: c.as, LogId: log}})
+				_, err = stream.Recv()
+			}
+			if status.Code(err) != c.want {
+				t.Errorf("%s as %s: %v", c.who, c.as, err)
+			}
+		}
+	})
+	t.Run("etcd", func(t *testing.T) {
+		for _, c := range []struct {
+			who  string
+			c    *certs.Credentials
+			want codes.Code
+		}{{"an inspector", bob, codes.OK}, {"a node", node2, codes.OK}, {"a data plane", r1, codes.PermissionDenied}, {"an operator", alice, codes.PermissionDenied}, {"nobody", bare, codes.Unavailable}, {"a revoked one", revoked, codes.Unavailable}} {
+			client, err := clientv3.New(clientv3.Config{Endpoints: []string{n.settings.Client.Advertise}, Logger: zap.NewNop(), MaxUnaryRetries: 1, DialOptions: []grpc.DialOption{c.c.DialRPC(certs.Node)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			limit := patience
+			if c.want == codes.Unavailable {
+				limit = time.Second // the client tries again until then
+			}
+			_, err = client.Get(within(t, limit), "/dvr/log/head")
+			if got := status.Code(err); got != c.want && !(c.want == codes.Unavailable && errors.Is(err, context.DeadlineExceeded)) {
+				t.Errorf("%s: %v", c.who, err)
+			}
+			client.Close()
+		}
+		for _, c := range []struct {
+			who string
+			c   *certs.Credentials
+			ok  bool
+		}{{"a node", node2, true}, {"a data plane", r1, false}, {"an operator", alice, false}, {"an inspector", bob, false}, {"nobody", bare, false}} {
+			code, body := ask(t, secureClient(t, c.c), "GET", "https://"+n.settings.Raft.Advertise+"/members", "")
+			if (code == 200) != c.ok {
+				t.Errorf("Raft, %s: %d, %s", c.who, code, body)
+			}
+		}
+	})
+}
+
+func dialRPC(t *testing.T, n *Node, o grpc.DialOption) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:///"+n.FIBAddr(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// subscribe is how a data plane's stream begins: nil where it was welcomed.
+func subscribe(t *testing.T, n *Node, o grpc.DialOption, router string) error {
+	t.Helper()
+	stream, err := fibpb.NewFibClient(dialRPC(t, n, o)).Subscribe(within(t, patience))
+	if err != nil {
+		return err
+	}
+	_ = stream.Send(&fibpb.DataPlaneMessage{Kind: &fibpb.DataPlaneMessage_Hello{Hello: &fibpb.Hello{
+		Protocol: 1, Router: router, Instance: "i", DigestVersions: []uint32{1}, Credit: 4,
+	}}})
+	_, err = stream.Recv()
+	return err
+}
+
+// TestRenewedUnderLoad: certificates are replaced while callers come and go, and
+// no call fails. At the end the newest one is shown.
+func TestRenewedUnderLoad(t *testing.T) {
+	t.Parallel()
+	ca := certstest.New(t)
+	f := ca.Make(certs.Node, "node-1")
+	n, _, _ := start(t, secured(t, f))
+	alice := ca.Load(certs.Operator, "alice")
+	var calls atomic.Int64
+	stop, callers := make(chan struct{}), sync.WaitGroup{}
+	for i := range 4 {
+		c := secureClient(t, alice)
+		c.Transport.(*http.Transport).DisableKeepAlives = i < 2 // a handshake each, and none
+		callers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if code, body := ask(t, c, "POST", "https://"+n.APIAddr()+"/routes?wait=logged", aRoute); code != 201 && code != 200 {
+					t.Errorf("%d, %s", code, body)
+					return
+				}
+				calls.Add(1)
+			}
+		})
+	}
+	serial := ""
+	for range 5 {
+		cert, err := ca.Renew(f.Cert, 30*24*time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		serial = cert.SerialNumber.Text(16)
+		for before := calls.Load(); calls.Load() < before+20 && !t.Failed(); {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	close(stop)
+	callers.Wait()
+	for what, address := range map[string]string{"API": n.APIAddr(), "FIB": n.FIBAddr(), "Raft": n.settings.Raft.Advertise, "etcd clients": n.settings.Client.Advertise} {
+		conn, err := ca.Load(certs.Node, "node-2").Dial(patience, certs.Node)(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if got := conn.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.Text(16); got != serial {
+			t.Errorf("%s shows serial %s, the newest is %s", what, got, serial)
+		}
+		conn.Close()
+	}
+}
+
+func TestCertificatesThatDoNotSuit(t *testing.T) {
+	t.Parallel()
+	ca := certstest.New(t)
+	f := ca.Make(certs.Node, "node-1")
+	plane := ca.Make(certs.DataPlane, "node-1")
+	for name, c := range map[string]struct {
+		environ []string
+		want    string
+	}{
+		"another node's":                {[]string{"NODE_ID=node-2"}, "dvr cert issue node node-2"},
+		"of another kind":               {[]string{"CERT_FILE=" + plane.Cert, "KEY_FILE=" + plane.Key}, "dvr://dataplane/node-1"},
+		"absent":                        {[]string{"CERT_FILE=/nowhere"}, "/nowhere"},
+		"without the host that is told": {[]string{"API_ADVERTISE=node-1.example.net:9090"}, "--host node-1.example.net"},
+	} {
+		replaced := slices.DeleteFunc(secured(t, f), func(kv string) bool {
+			name, _, _ := strings.Cut(kv, "=")
+			return slices.ContainsFunc(c.environ, func(other string) bool { return strings.HasPrefix(other, name+"=") })
+		})
+		s := load(t, append(replaced, c.environ...)...)
+		_, err := Start(within(t, patience), s, Options{Version: "test", Logs: io.Discard})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// TestInsecureShows: in the log, at /readyz and in the metrics.
+func TestInsecureShows(t *testing.T) {
+	t.Parallel()
+	n, _, logs := start(t, append(environment(t, t.TempDir()), "INSECURE=true"))
+	if !strings.Contains(logs.String(), "INSECURE") {
+		t.Error("the log does not say it")
+	}
+	if _, body := call(t, n, "GET", "/readyz", ""); !strings.Contains(body, `"transport":"insecure"`) {
+		t.Errorf("readyz: %s", body)
+	}
+	if _, body := call(t, n, "GET", "/metrics", ""); !strings.Contains(body, "dvr_insecure 1") {
+		t.Error("the metrics do not say it")
+	}
+}
+
+// TestSlowHandshakes: who begins a handshake and says no more holds up nobody
+// and is cut.
+func TestSlowHandshakes(t *testing.T) {
+	t.Parallel()
+	ca := certstest.New(t)
+	n, _, _ := start(t, secured(t, ca.Make(certs.Node, "node-1")))
+	for range 50 {
+		conn, err := net.Dial("tcp", n.APIAddr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := conn.Write([]byte{22, 3, 1, 2, 0, 1}); err != nil { // a hello's first bytes
+			t.Fatal(err)
+		}
+	}
+	if code, body := ask(t, secureClient(t, ca.Load(certs.Operator, "alice")), "GET", "https://"+n.APIAddr()+"/v1/status", ""); code != 200 {
+		t.Errorf("%d, %s", code, body)
+	}
+}
