@@ -193,8 +193,9 @@ func (c *Config) resume(etcd *etcdserver.Config, id *Identity) (*Plan, error) {
 }
 
 // compareTimeout bounds the look at the neighbours before a member goes on: it
-// is a courtesy to whoever mixed up settings, not a condition.
-const compareTimeout = 300 * time.Millisecond
+// is a courtesy to whoever mixed up settings, not a condition. Enough for a
+// handshake with a node far away; nobody waits for one whose port is closed.
+const compareTimeout = time.Second
 
 // compare refuses when a node that the settings name is of another cluster.
 // Nodes that do not answer are passed over.

@@ -41,9 +41,13 @@ func TestKilledInItsFirstStart(t *testing.T) {
 				emptyLog(t, s.dir, id)
 			}
 			form(t, seats...)
-			now := view(t, seats[0].node)
-			if strings.Count(roles(now), ":voter") != n || now.ClusterID == was {
-				t.Errorf("formed %s of %s, which was %s", now.ClusterID, roles(now), was)
+			var now cluster.View
+			eventually(t, "all vote and are heard of", func() bool {
+				now = view(t, seats[0].node)
+				return strings.Count(roles(now), ":voter") == n
+			})
+			if now.ClusterID == was {
+				t.Errorf("formed %s, which was there before", now.ClusterID)
 			}
 			put(t, seats[n-1].node, 1)
 			for _, s := range seats {
