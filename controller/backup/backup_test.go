@@ -74,7 +74,7 @@ func TestReadGivesWhatWasWritten(t *testing.T) {
 		h.Hash != fmt.Sprintf("%x", s.Head().Hash) || h.Node != "node-1" || h.Program != "1.2.3" || h.Made != madeAt.UnixMilli() || h.Time != s.Time() || b.Bytes != int64(len(file)) {
 		t.Errorf("%+v", b)
 	}
-	if line, _, _ := bytes.Cut(file[frameBytes:], []byte("\n")); !json.Valid(line) {
+	if line, _, _ := bytes.Cut(file[FrameBytes:], []byte("\n")); !json.Valid(line) {
 		t.Errorf("the first line: %q", line)
 	}
 }
@@ -118,7 +118,7 @@ func TestZstdReadsIt(t *testing.T) {
 // No damage passes: any bit, any end, anything behind it.
 func TestDamageIsSeen(t *testing.T) {
 	whole := written(t, everything(t))
-	head := frameBytes + bytes.IndexByte(whole[frameBytes:], '\n') + 1
+	head := FrameBytes + bytes.IndexByte(whole[FrameBytes:], '\n') + 1
 	refused := func(b []byte, what string, at int) {
 		t.Helper()
 		_, err := read(b)
@@ -156,7 +156,7 @@ func TestWhatTheChecksumCovers(t *testing.T) {
 		h := Describe(s)
 		change(&h)
 		var b bytes.Buffer
-		if err := write(&b, h, func(w io.Writer) error { _, err := io.WriteString(w, content); return err }); err != nil {
+		if err := WriteSaved(&b, h, func(w io.Writer) error { _, err := io.WriteString(w, content); return err }); err != nil {
 			t.Fatal(err)
 		}
 		_, err := read(b.Bytes())
@@ -203,7 +203,7 @@ func TestWhatIsNoBackup(t *testing.T) {
 		}
 	}
 	sum := sha256.Sum256(nil)
-	if _, err := read(append(frame(headerMagic, []byte("{")), trailer(sum[:])...)); !errors.Is(err, ErrDamaged) {
+	if _, err := read(append(Frame(HeaderMagic, []byte("{")), trailer(sum[:])...)); !errors.Is(err, ErrDamaged) {
 		t.Errorf("a torn header: %v", err)
 	}
 }

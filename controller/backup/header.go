@@ -17,13 +17,16 @@ const Format = 1
 const (
 	kind = "dvr backup"
 
-	// Skippable frames of zstd: whatever decompresses the file passes them over.
-	headerMagic  = 0x184d2a50
-	trailerMagic = 0x184d2a5f
-	frameBytes   = 8 // magic and length
-
 	maxHeader    = 64 << 10
-	trailerBytes = frameBytes + len(`{"sha256":""}`+"\n") + 64
+	trailerBytes = FrameBytes + len(`{"sha256":""}`+"\n") + 64
+)
+
+// Skippable frames of zstd: whatever decompresses a file passes them over.
+// Archives (decision 23) have the same.
+const (
+	HeaderMagic  = 0x184d2a50
+	TrailerMagic = 0x184d2a5f
+	FrameBytes   = 8 // magic and length, before a frame's content
 )
 
 // What a file can be refused for.
@@ -66,9 +69,17 @@ func Describe(s *projector.State) Header {
 	}
 }
 
-// frame is a skippable frame.
-func frame(magic uint32, content []byte) []byte {
-	b := binary.LittleEndian.AppendUint32(make([]byte, 0, frameBytes+len(content)), magic)
+// HeaderOf is the header of a backup of what a snapshot holds.
+func HeaderOf(s eventlog.SnapshotInfo) Header {
+	return Header{
+		Kind: kind, Format: Format, LogID: s.LogID, Revision: s.Revision, Epoch: s.Epoch,
+		EpochNonce: s.EpochNonce, Hash: s.Hash, Level: s.Level, Digest: s.Digest, Time: s.Time,
+	}
+}
+
+// Frame is a skippable frame.
+func Frame(magic uint32, content []byte) []byte {
+	b := binary.LittleEndian.AppendUint32(make([]byte, 0, FrameBytes+len(content)), magic)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(content)))
 	return append(b, content...)
 }
@@ -81,9 +92,9 @@ func (h *Header) frame() ([]byte, error) {
 	if len(line) >= maxHeader {
 		return nil, fmt.Errorf("a header of %d bytes", len(line))
 	}
-	return frame(headerMagic, append(line, '\n')), nil
+	return Frame(HeaderMagic, append(line, '\n')), nil
 }
 
 func trailer(sum []byte) []byte {
-	return frame(trailerMagic, fmt.Appendf(nil, "{\"sha256\":\"%x\"}\n", sum))
+	return Frame(TrailerMagic, fmt.Appendf(nil, "{\"sha256\":\"%x\"}\n", sum))
 }

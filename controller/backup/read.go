@@ -30,13 +30,9 @@ type Backup struct {
 // ErrForeign, ErrDamaged, ErrNewer, ErrStaged, r's own. Cost: two passes over the
 // file and the memory of the state, about 0.5 s for a million routes.
 func Read(r io.ReaderAt, size int64) (*Backup, error) {
-	h, state, err := open(r, size)
+	h, z, err := Open(r, size)
 	if err != nil {
 		return nil, err
-	}
-	z, err := zstd.NewReader(state, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(decoderWindow))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	defer z.Close()
 	fold, err := projector.Load(z)
@@ -58,9 +54,23 @@ func Read(r io.ReaderAt, size int64) (*Backup, error) {
 	return &Backup{Header: h, Fold: fold, Bytes: size}, nil
 }
 
+// Open checks all but the state itself and gives what State.Save wrote, as a
+// stream. Errors: as Read, but for ErrStaged. Cost: one pass over the file.
+func Open(r io.ReaderAt, size int64) (Header, io.ReadCloser, error) {
+	h, state, err := open(r, size)
+	if err != nil {
+		return h, nil, err
+	}
+	z, err := zstd.NewReader(state, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(decoderWindow))
+	if err != nil {
+		return h, nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return h, z.IOReadCloser(), nil
+}
+
 // open checks the parts around the state and gives its stream.
 func open(r io.ReaderAt, size int64) (Header, io.Reader, error) {
-	h, start, err := readHeader(r, size)
+	h, start, err := ReadHeader(r, size)
 	if err != nil {
 		return h, nil, err
 	}
@@ -72,7 +82,7 @@ func open(r io.ReaderAt, size int64) (Header, io.Reader, error) {
 	if _, err := r.ReadAt(last, end); err != nil && !errors.Is(err, io.EOF) {
 		return h, nil, err
 	}
-	if binary.LittleEndian.Uint32(last) != trailerMagic {
+	if binary.LittleEndian.Uint32(last) != TrailerMagic {
 		return h, nil, cut(size)
 	}
 	sum := sha256.New()
@@ -97,26 +107,11 @@ func cut(size int64) error {
 	return fmt.Errorf("%w: its end is missing: it was cut off after %d bytes, or damaged there", ErrDamaged, size)
 }
 
-// readHeader gives the header and where the state begins. What it says is not
-// believed before the checksum is.
-func readHeader(r io.ReaderAt, size int64) (h Header, start int64, err error) {
-	var top [frameBytes]byte
-	if size < frameBytes {
-		return h, 0, fmt.Errorf("%w: it has %d bytes", ErrForeign, size)
-	}
-	if _, err := r.ReadAt(top[:], 0); err != nil && !errors.Is(err, io.EOF) {
-		return h, 0, err
-	}
-	length := binary.LittleEndian.Uint32(top[4:])
-	if binary.LittleEndian.Uint32(top[:]) != headerMagic || length > maxHeader {
-		return h, 0, ErrForeign
-	}
-	start = frameBytes + int64(length)
-	if start > size {
-		return h, 0, cut(size)
-	}
-	line := make([]byte, length)
-	if _, err := r.ReadAt(line, frameBytes); err != nil && !errors.Is(err, io.EOF) {
+// ReadHeader gives the header and where the state begins. What it says is not
+// believed before the checksum is. Errors: ErrForeign, ErrDamaged, r's own.
+func ReadHeader(r io.ReaderAt, size int64) (h Header, start int64, err error) {
+	line, start, err := HeaderLine(r, size)
+	if err != nil {
 		return h, 0, err
 	}
 	if err := json.Unmarshal(line, &h); err != nil {
@@ -126,4 +121,29 @@ func readHeader(r io.ReaderAt, size int64) (h Header, start int64, err error) {
 		return h, 0, ErrForeign
 	}
 	return h, start, nil
+}
+
+// HeaderLine gives what the frame at a file's beginning holds, and where it ends.
+// Errors: as ReadHeader.
+func HeaderLine(r io.ReaderAt, size int64) (line []byte, end int64, err error) {
+	var top [FrameBytes]byte
+	if size < FrameBytes {
+		return nil, 0, fmt.Errorf("%w: it has %d bytes", ErrForeign, size)
+	}
+	if _, err := r.ReadAt(top[:], 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, 0, err
+	}
+	length := binary.LittleEndian.Uint32(top[4:])
+	if binary.LittleEndian.Uint32(top[:]) != HeaderMagic || length > maxHeader {
+		return nil, 0, ErrForeign
+	}
+	end = FrameBytes + int64(length)
+	if end > size {
+		return nil, 0, cut(size)
+	}
+	line = make([]byte, length)
+	if _, err := r.ReadAt(line, FrameBytes); err != nil && !errors.Is(err, io.EOF) {
+		return nil, 0, err
+	}
+	return line, end, nil
 }

@@ -32,13 +32,15 @@ func Write(w io.Writer, s *projector.State, m Maker, now time.Time) error {
 	}
 	h := Describe(s)
 	h.Made, h.Node, h.Program = now.UnixMilli(), m.Node, m.Program
-	if err := write(w, h, s.Save); err != nil {
+	if err := WriteSaved(w, h, s.Save); err != nil {
 		return fmt.Errorf("back up: %w", err)
 	}
 	return nil
 }
 
-func write(w io.Writer, h Header, save func(io.Writer) error) error {
+// WriteSaved writes the backup that h describes of what save writes, which is a
+// State's Save or a copy of what one wrote. Errors: save's, w's.
+func WriteSaved(w io.Writer, h Header, save func(io.Writer) error) error {
 	head, err := h.frame()
 	if err != nil {
 		return err
