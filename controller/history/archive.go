@@ -174,8 +174,21 @@ const (
 )
 
 // fold gives the state at a revision, starting from the state on where it is
-// given, else from what is nearest. The turn is held.
-func (a *Archive) fold(ctx context.Context, now *projector.State, at eventlog.Revision, on *kept) (kept, error) {
+// given, else from what is nearest. Where that, or what follows it, went
+// meanwhile, or turned out to be damaged, it starts anew: from another, or with the
+// oldest that there is in the error. The turn is held.
+func (a *Archive) fold(ctx context.Context, now *projector.State, at eventlog.Revision, on *kept) (k kept, err error) {
+	for range foldTries {
+		if k, err = a.foldOnce(ctx, now, at, on); !errors.Is(err, errWent) || ctx.Err() != nil {
+			break
+		}
+	}
+	return k, err
+}
+
+const foldTries = 3
+
+func (a *Archive) foldOnce(ctx context.Context, now *projector.State, at eventlog.Revision, on *kept) (kept, error) {
 	if k, ok := a.find(now, at); ok && (on == nil || k.of == on.of) {
 		return k, nil
 	}
@@ -216,6 +229,9 @@ func (a *Archive) fold(ctx context.Context, now *projector.State, at eventlog.Re
 	return kept{}, a.failed(ctx, at, err)
 }
 
+// errWent is an ErrGone about what was there when it was begun with.
+var errWent = fmt.Errorf("%w", ErrGone)
+
 // failed maps what a rebuilding failed with.
 func (a *Archive) failed(ctx context.Context, at eventlog.Revision, err error) error {
 	switch {
@@ -223,7 +239,7 @@ func (a *Archive) failed(ctx context.Context, at eventlog.Revision, err error) e
 		return err
 	case errors.Is(err, eventlog.ErrTruncated), errors.Is(err, eventlog.ErrNotFound):
 		// Snapshot or log went meanwhile.
-		return fmt.Errorf("revision %d: %w: %w", at, ErrGone, err)
+		return fmt.Errorf("revision %d: %w: %w", at, errWent, err)
 	case errors.Is(err, eventlog.ErrUnavailable), ctx.Err() != nil:
 		return fmt.Errorf("rebuild revision %d: %w: %w", at, ErrUnavailable, err)
 	}
@@ -287,7 +303,7 @@ func (a *Archive) base(ctx context.Context, now *projector.State, at eventlog.Re
 		if low > 1 {
 			oldest = a.oldest(list, now, low)
 		}
-		return base{}, &GoneError{What: fmt.Sprintf("revision %d", at), Oldest: oldest}
+		return base{}, &GoneError{What: fmt.Sprintf("revision %d", at), Oldest: oldest, Why: beyond(a.log)}
 	}
 	return best, nil
 }

@@ -24,10 +24,26 @@ var (
 type GoneError struct {
 	What   string            // is no longer retained
 	Oldest eventlog.Revision // that can be asked about
+	Why    string            // nothing before it can; may be empty
 }
 
 func (e *GoneError) Error() string {
-	return fmt.Sprintf("%s: %s: the oldest that can be rebuilt is %d", e.What, ErrGone, e.Oldest)
+	return fmt.Sprintf("%s: %s: the oldest that can be rebuilt is %d%s", e.What, ErrGone, e.Oldest, because(e.Why))
+}
+
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return " (" + why + ")"
+}
+
+// beyond is why a log, one with an archive, cannot be read before its beginning.
+func beyond(l Log) string {
+	if b, ok := l.(interface{ Beyond() string }); ok {
+		return b.Beyond()
+	}
+	return ""
 }
 
 // Unwrap gives ErrGone.
@@ -38,7 +54,7 @@ func Missing(ctx context.Context, l Log, after eventlog.Revision, err error) err
 	switch {
 	case errors.Is(err, eventlog.ErrTruncated):
 		low, _ := l.Low(ctx)
-		return fmt.Errorf("commits after revision %d: %w: the log begins at revision %d", after, ErrGone, low)
+		return fmt.Errorf("commits after revision %d: %w: the log begins at revision %d%s", after, ErrGone, low, because(beyond(l)))
 	case errors.Is(err, eventlog.ErrUnavailable):
 		return fmt.Errorf("commits: %w: %w", ErrUnavailable, err)
 	}

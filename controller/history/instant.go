@@ -80,7 +80,7 @@ func (a *Archive) RevisionAt(ctx context.Context, now *projector.State, t int64)
 	if lo.revision >= max(low, 1) {
 		return lo.revision, nil
 	}
-	gone := &GoneError{What: "the state of " + string(eventlog.AppendTime(nil, t)), Oldest: lo.revision + 1}
+	gone := &GoneError{What: "the state of " + string(eventlog.AppendTime(nil, t)), Oldest: lo.revision + 1, Why: beyond(a.log)}
 	if low <= 1 {
 		return 0, gone
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"dvr/controller/history"
 	"dvr/eventlog"
 )
 
@@ -75,16 +76,10 @@ func (s *Service) Commits(ctx context.Context, after eventlog.Revision, limit in
 		}
 		return nil
 	})
-	switch {
-	case errors.Is(err, errPageFull):
+	if errors.Is(err, errPageFull) {
 		return nil
-	case errors.Is(err, eventlog.ErrTruncated):
-		low, _ := s.history.Low(ctx)
-		return fmt.Errorf("commits after revision %d: %w: the log begins at revision %d", after, ErrGone, low)
-	case errors.Is(err, eventlog.ErrUnavailable):
-		return fmt.Errorf("commits: %w: %w", ErrUnavailable, err)
 	}
-	return err
+	return history.Missing(ctx, s.history, after, err)
 }
 
 // CommitAt calls fn with one commit. Errors: ErrNotFound for a revision still
