@@ -43,6 +43,9 @@ type KeeperOptions struct {
 	Interval    time.Duration // of Run's looks: 5 s
 	Upkeep      time.Duration // between two calls of Maintain: 1 minute
 	Tidy        time.Duration // between two looks at what may be forgotten: 10 minutes
+	// Archive, where set, is asked before the log is truncated: only when it
+	// returns nil for a revision is what lies up to it removed.
+	Archive func(ctx context.Context, through eventlog.Revision) error
 	// Active says whether this node is the one that keeps; nil: always.
 	Active func() bool
 	// OnError is told what went wrong in Run; it goes on.
@@ -354,6 +357,11 @@ func (k *Keeper) forget(ctx context.Context, crowded bool) (moved bool, err erro
 	if r.low != 0 {
 		if err := k.verify(ctx, *r.base); err != nil {
 			return false, fmt.Errorf("nothing truncated: %w", err)
+		}
+		if k.options.Archive != nil {
+			if err := k.options.Archive(ctx, r.low-1); err != nil {
+				return false, fmt.Errorf("nothing truncated: %w", err)
+			}
 		}
 		if err := k.log.Truncate(ctx, r.low); err != nil {
 			return false, fmt.Errorf("truncate to revision %d: %w", r.low, err)

@@ -25,6 +25,8 @@ type Archivist struct {
 	State func(ctx context.Context, r eventlog.Revision) (*projector.State, error)
 	// Now is the wall clock; nil: time.Now.
 	Now func() time.Time
+	// Patience is how long another writer is waited for; 0: 30 s.
+	Patience time.Duration
 	// FileBytes, where positive, is used in place of the constant.
 	FileBytes int64
 
@@ -105,15 +107,30 @@ func (a *Archivist) Through(ctx context.Context, to eventlog.Revision) error {
 }
 
 func (a *Archivist) through(ctx context.Context, to eventlog.Revision) error {
-	if todo, err := a.plan(ctx, to); err == nil && todo.done() {
-		return nil
+	patience := a.Patience
+	if patience <= 0 {
+		patience = 30 * time.Second
 	}
-	s, err := a.dir.Begin(a.live.ID())
-	if err != nil {
-		return err
+	var s *Session
+	for until := time.Now().Add(patience); ; {
+		todo, err := a.plan(ctx, to)
+		if err == nil && todo.done() {
+			return nil
+		}
+		if s, err = a.dir.Begin(a.live.ID()); err == nil {
+			break
+		}
+		if !errors.Is(err, ErrBusy) || time.Now().After(until) {
+			return err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond): // another node may be writing the same
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	s.step = a.step
-	err = a.write(ctx, s, to)
+	err := a.write(ctx, s, to)
 	if err != nil {
 		err = fmt.Errorf("archive up to revision %d: %w", to, err)
 	}

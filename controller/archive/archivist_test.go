@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"dvr/eventlog"
 )
@@ -159,7 +160,9 @@ func TestOneWriter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.archivist().Through(context.Background(), w.head.Revision); !errors.Is(err, ErrBusy) {
+	second := w.archivist()
+	second.Patience = time.Millisecond
+	if err := second.Through(context.Background(), w.head.Revision); !errors.Is(err, ErrBusy) {
 		t.Errorf("a second writer: %v", err)
 	}
 	if err := w.archivist().Through(context.Background(), w.ends[5]); err != nil {
@@ -168,8 +171,15 @@ func TestOneWriter(t *testing.T) {
 	if r := w.survey(); len(r.Spans) != 1 {
 		t.Errorf("%+v", r)
 	}
+	// Who waits goes on when the first has ended.
+	done := make(chan error, 1)
+	third := w.archivist()
+	go func() { done <- third.Through(context.Background(), w.head.Revision) }()
 	if err := s.End(); err != nil {
 		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 	w.through(w.archivist(), w.head.Revision)
 }

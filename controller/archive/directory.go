@@ -26,6 +26,9 @@ type Directory struct {
 	generation int     // of files and of what is known of them
 	changed    time.Time
 	scanned    time.Time
+
+	surveyed   *Report // of generation surveyedAt; or nil
+	surveyedAt int
 }
 
 // file is one of an archive. What is known of it never changes but for bad.

@@ -34,7 +34,7 @@ func (w *world) holds(l *Log, low eventlog.Revision, log string) {
 		w.t.Fatalf("history begins at %d, %v; want %d (%s)", got, err, low, l.Beyond())
 	}
 	a := past.NewArchive(l)
-	for range 25 {
+	for range 15 {
 		at := max(low, 1) + eventlog.Revision(w.rand.IntN(int(w.head.Revision-max(low, 1))+1))
 		st, err := a.State(ctx, w.now(), at)
 		if err != nil {
@@ -88,7 +88,7 @@ func tailOf(t testing.TB, log string, after eventlog.Revision) string {
 // Time travel from an archive equals replay: however often the log was archived
 // and truncated, and whichever way a reader comes.
 func TestThePastFromAnArchiveEqualsReplay(t *testing.T) {
-	for seed := range uint64(8) {
+	for seed := range uint64(5) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			w := newWorld(t, seed)
 			w.some(5)

@@ -56,10 +56,29 @@ func (r *Report) Newest() *Span {
 
 // Survey tells what is in the archive, as its files say, without a log that bears
 // it out: the newest file's history, and what is chained to it. Cost: header and
-// index of each file that was not seen before. Errors: of the file system.
+// index of each file that was not seen before; nothing where nothing has changed. What is given is
+// shared. Errors: of the file system.
 func (d *Directory) Survey() (Report, error) {
+	_, generation, err := d.list()
+	if err != nil {
+		return Report{}, err
+	}
+	d.mu.Lock()
+	known, at := d.surveyed, d.surveyedAt
+	d.mu.Unlock()
+	if known != nil && at == generation {
+		return *known, nil
+	}
 	r, _, err := d.survey()
-	return r, err
+	if err != nil {
+		return r, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.generation == generation { // else it changed, or a file turned out to be damaged
+		d.surveyed, d.surveyedAt = &r, generation
+	}
+	return r, nil
 }
 
 func (d *Directory) survey() (Report, []*chain, error) {

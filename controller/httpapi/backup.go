@@ -15,7 +15,7 @@ import (
 // and the file has no trailer.
 func (s *Server) backup(c echo.Context) error {
 	r := c.Request()
-	q, err := parseQuery(r.URL.RawQuery, freshParams)
+	q, err := parseQuery(r.URL.RawQuery, readParams)
 	if err != nil {
 		return err
 	}

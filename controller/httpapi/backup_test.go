@@ -36,10 +36,14 @@ func TestBackupIsTheStateAtOneRevision(t *testing.T) {
 	if got.String() != want.String() || !strings.Contains(got.String(), `"core"`) {
 		t.Errorf("got\n%s\nwant\n%s", &got, &want)
 	}
+	r = a.must("GET", "/v1/backup?at=2", "")
+	if b, err = backup.Read(strings.NewReader(r.Body), int64(len(r.Body))); err != nil || b.Header.Revision != 2 || b.Fold.Current().Stats().Routes != 1 || b.Fold.Current().Stats().Keys != 0 {
+		t.Errorf("of the past: %+v, %v", b, err)
+	}
 	if r := a.do("HEAD", "/v1/backup", ""); r.Code != 200 || r.Body != "" || r.Header.Get("DVR-Position") == "" {
 		t.Errorf("HEAD: %d %q", r.Code, r.Body)
 	}
-	for _, query := range []string{"?at=2", "?router=r1", "?consistency=some"} {
+	for _, query := range []string{"?at=99", "?router=r1", "?consistency=some"} {
 		if r := a.do("GET", "/v1/backup"+query, ""); r.Code != 400 {
 			t.Errorf("%s: %d %s", query, r.Code, r.Body)
 		}

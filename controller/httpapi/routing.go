@@ -75,6 +75,7 @@ func (s *Server) routes() {
 	s.add(post, "/v1/cluster/members/:id/promote", s.promoteMember)
 	s.add(post, "/v1/cluster/leader", s.moveLeader)
 	s.add(get, "/v1/backup", s.backup)
+	s.add(get, "/v1/archive", s.archive)
 	s.add(get, "/kv", s.listKeys)
 	s.add(get, "/kv/*", s.getKey)
 	s.add(put, "/kv/*", s.putKey)

@@ -41,7 +41,8 @@ type NodeStatus struct {
 	Raft      string
 	Client    string // of the embedded etcd, for reading the log
 	Started   time.Time
-	KVQuota   int64 // bytes that keys and values may take together
+	KVQuota   int64          // bytes that keys and values may take together
+	Archive   *ArchiveStatus // nil: nothing is archived
 	Security  Security
 }
 
@@ -55,6 +56,13 @@ type Security struct {
 	Expires, AuthorityExpires time.Time
 	// Alarm says what of these ends soon and what to do; empty: nothing.
 	Alarm string
+}
+
+// ArchiveStatus describes the archive that the node writes to and reads.
+type ArchiveStatus struct {
+	Directory   string
+	First, Last eventlog.Revision // of the newest history without a gap; 0: there is none
+	Problem     string            // why it cannot be written or read; empty: it can
 }
 
 // Config of a Server.

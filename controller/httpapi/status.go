@@ -217,6 +217,9 @@ func (s *Server) status(c echo.Context) error {
 	e.uint("quota", uint64(max(n.Quota, 0)))
 	e.end()
 	o.next()
+	if n.Archive != nil {
+		archiveStatus(o, n.Archive)
+	}
 	nodeAddresses(o, n)
 	security(o, n.Security)
 	o.uint("dataplanes", uint64(st.DataPlanes))
@@ -233,6 +236,17 @@ func security(o object, s Security) {
 		e.time("authority_expires", s.AuthorityExpires)
 	}
 	e.optional("alarm", s.Alarm)
+	e.end()
+	o.next()
+}
+
+func archiveStatus(o object, a *ArchiveStatus) {
+	o.key("archive")
+	e := o.object()
+	e.str("directory", a.Directory)
+	e.uint("first_revision", uint64(a.First))
+	e.uint("revision", uint64(a.Last))
+	e.optional("problem", a.Problem)
 	e.end()
 	o.next()
 }

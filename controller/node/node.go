@@ -89,6 +89,7 @@ type Node struct {
 	cluster  *cluster.Manager  // nil with an external etcd
 	identity *cluster.Identity // nil with an external etcd
 	pressure *pressure
+	archive  *archiving // nil without ARCHIVE_DIR
 	levels   *levels
 	keeper   atomic.Pointer[appender.Keeper] // set when the log is folded
 
@@ -247,7 +248,8 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	n.planes.Register(n.grpc)
 	planes := n.peers.attach()
 	n.subscribed.Store(&planes)
-	n.service = service.New(n.peers.exchange.Appender(), planes, n.store)
+	n.archive = newArchiving(n)
+	n.service = service.New(n.peers.exchange.Appender(), planes, n.past())
 	n.service.Management = n.management
 	api := httpapi.New(httpapi.Config{
 		Service: n.service, Node: n.health, Cluster: n.members(), Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log,
@@ -257,11 +259,15 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 		Now:         n.now,
 		Bytes:       min(snapshotBytes, quota/16),
 		RetainBytes: min(retainBytes, quota/4),
+		Archive:     n.archive.truncatable(),
 		Active:      func() bool { return n.levels.below() == nil && n.peers.leads() },
 		OnError:     func(err error) { n.log.Warn("keeping the log short", zap.Error(err)) },
 	})
 	n.keeper.Store(keeper)
 	n.run(func() { keeper.Run(background) })
+	if n.archive != nil {
+		n.run(func() { n.archive.run(background) })
+	}
 	n.run(func() { n.timekeeper().Run(background) })
 	n.run(func() { n.service.FollowPast(background) })
 	n.run(func() { observer.Run(background) })

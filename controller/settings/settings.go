@@ -29,6 +29,8 @@ type Settings struct {
 	ClusterID      string   // the cluster that the data must be of, 16 hex digits; empty: any
 	KVQuota        int64    // bytes that keys and values may take together
 
+	ArchiveDir string // where history is archived before it is truncated; empty: nowhere
+
 	HoldLevel bool // while this node leads, the log's level is not raised
 
 	LogFormat string // console or json

@@ -50,6 +50,7 @@ var table = []*definition{
 		set: func(s *Settings, v string) (err error) { s.ClusterID, err = clusterID(v); return },
 		get: func(s *Settings) string { return s.ClusterID }},
 	size("KV_QUOTA", "64MiB", "what keys and values of the key-value store may take together", 64<<10, 1<<30, func(s *Settings) *int64 { return &s.KVQuota }),
+	text("ARCHIVE_DIR", "", "directory that history is archived in before the log is truncated, and read from then on (default: none: it is gone)", func(s *Settings) *string { return &s.ArchiveDir }),
 	boolean("HOLD_LEVEL", "do not raise the log's level when every node supports the next, so that the older program can still be put back", func(s *Settings) *bool { return &s.HoldLevel }),
 	choice("LOG_FORMAT", "console", "form of the logs", []string{"console", "json"}, func(s *Settings) *string { return &s.LogFormat }),
 	choice("LOG_LEVEL", "info", "least level that is logged", []string{"debug", "info", "warn", "error"}, func(s *Settings) *string { return &s.LogLevel }),

@@ -517,11 +517,34 @@ func (c *Client) DeleteRoute(ctx context.Context, destination string, o DeleteRo
 	return send[RouteChanged](ctx, c, r)
 }
 
+// ArchiveOptions are the optional parameters of Archive; what is zero is not sent.
+type ArchiveOptions struct {
+	Consistency string // `linearizable` asks the cluster first, `local` answers at once from what this node has. The default is local, and linearizable where nothing is found.
+	MinRevision string // A revision, or a position as `DVR-Position` gives it, that the answer must include; waited for until `timeout`.
+	Timeout     string // How long to wait, above 0 and up to 5m.
+	After       int64  // The revision that the file is to go on after; 0 is the log's beginning.
+	To          int64  // Nothing after the batch that holds this revision. The newest, where it is not given.
+}
+
+// Archive: commits as a file of history, for an archive.
+//
+//	GET /v1/archive
+func (c *Client) Archive(ctx context.Context, o ArchiveOptions) (io.ReadCloser, http.Header, error) {
+	r := newRequest("GET", "/v1/archive")
+	r.set("consistency", o.Consistency)
+	r.set("min_revision", o.MinRevision)
+	r.set("timeout", o.Timeout)
+	r.set("after", o.After)
+	r.set("to", o.To)
+	return c.open(ctx, r)
+}
+
 // BackupOptions are the optional parameters of Backup; what is zero is not sent.
 type BackupOptions struct {
 	Consistency string // `linearizable` asks the cluster first, `local` answers at once from what this node has. The default is local, and linearizable where nothing is found.
 	MinRevision string // A revision, or a position as `DVR-Position` gives it, that the answer must include; waited for until `timeout`.
 	Timeout     string // How long to wait, above 0 and up to 5m.
+	At          string // The state at a past revision or time.
 }
 
 // Backup: the state at one revision as a file that a new cluster can be made of.
@@ -532,6 +555,7 @@ func (c *Client) Backup(ctx context.Context, o BackupOptions) (io.ReadCloser, ht
 	r.set("consistency", o.Consistency)
 	r.set("min_revision", o.MinRevision)
 	r.set("timeout", o.Timeout)
+	r.set("at", o.At)
 	return c.open(ctx, r)
 }
 
@@ -3420,6 +3444,7 @@ type Status struct {
 	State             StatusState             `json:"state"`
 	IdempotencyWindow StatusIdempotencyWindow `json:"idempotency_window"`
 	Store             StatusStore             `json:"store"`
+	Archive           *StatusArchive          `json:"archive,omitempty"` // Of a node that archives history before the log is truncated.
 	Addresses         Addresses               `json:"addresses"`
 	Security          StatusSecurity          `json:"security"`
 	Dataplanes        int64                   `json:"dataplanes"`
@@ -3448,6 +3473,14 @@ type StatusStore struct {
 	Etcd  string `json:"etcd"`
 	Bytes int64  `json:"bytes"`
 	Quota int64  `json:"quota"`
+}
+
+// StatusArchive is of a node that archives history before the log is truncated.
+type StatusArchive struct {
+	Directory     string `json:"directory"`
+	FirstRevision int64  `json:"first_revision"`    // The oldest of the newest history without a gap; 0 while there is none.
+	Revision      int64  `json:"revision"`          // The newest that is archived.
+	Problem       string `json:"problem,omitempty"` // Why it cannot be written, or not be read farther back. What cannot be archived is not truncated.
 }
 
 // StatusSecurity is an object of the API.
