@@ -242,7 +242,7 @@ func (a *Archivist) write(ctx context.Context, s *Session, to eventlog.Revision)
 					break
 				}
 			}
-			_, x, err := s.History(a.live.ID(), func(out io.Writer) error {
+			_, x, err := s.History(a.live.ID(), Tip{}, func(out io.Writer) error {
 				_, _, err := Write(ctx, out, a.live, Range{After: after, To: end, Bytes: a.FileBytes}, a.made())
 				return err
 			})

@@ -235,7 +235,7 @@ func TestGaps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := s.History(logID, func(out io.Writer) error { _, err := io.WriteString(out, missing.String()); return err }); err != nil {
+	if _, _, err := s.History(logID, Tip{}, func(out io.Writer) error { _, err := io.WriteString(out, missing.String()); return err }); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.End(); err != nil {
@@ -275,8 +275,9 @@ func TestWhatIsSentIsChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.End()
+	var tip Tip
 	store := func(raw string, id string) error {
-		_, _, err := s.History(id, func(out io.Writer) error { _, err := io.WriteString(out, raw); return err })
+		_, _, err := s.History(id, tip, func(out io.Writer) error { _, err := io.WriteString(out, raw); return err })
 		return err
 	}
 	for _, k := range []struct {
@@ -295,6 +296,11 @@ func TestWhatIsSentIsChecked(t *testing.T) {
 	if names := w.names(""); len(names) != 1 {
 		t.Errorf("left behind: %q", names)
 	}
+	tip = Tip{Hash: hashText(w.head.Hash)}
+	if err := store(string(sound), logID); !errors.Is(err, ErrLeft) {
+		t.Errorf("another history: %v", err)
+	}
+	tip.Hash = strings.Repeat("0", 64)
 	if err := store(string(sound), logID); err != nil {
 		t.Error(err)
 	}

@@ -273,7 +273,7 @@ func TestFilesOverlap(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range []Range{{After: 0, To: w.ends[30]}, {After: w.ends[10], To: w.ends[50]}, {After: w.ends[40], To: w.ends[70]}, {After: w.ends[20], To: w.ends[25]}} {
-		if _, _, err := s.History(logID, func(out io.Writer) error {
+		if _, _, err := s.History(logID, Tip{}, func(out io.Writer) error {
 			_, _, err := Write(context.Background(), out, w.log, r, Maker{LogID: logID})
 			return err
 		}); err != nil {

@@ -85,10 +85,17 @@ func (s *Session) reached(step string) error {
 	return s.step(step)
 }
 
-// History stores a file of history that write produces: beside its place, synced,
-// read back and checked, then renamed, and the directory synced. Errors: write's;
-// ErrDamaged, ErrForeign where it is not a sound file of the log.
-func (s *Session) History(logID string, write func(io.Writer) error) (Header, Index, error) {
+// Tip is where a history ends; the zero value is not known.
+type Tip struct {
+	Revision eventlog.Revision
+	Hash     string
+}
+
+// History stores a file of history that write produces, which goes on after tip:
+// beside its place, synced, read back and checked, then renamed, and the directory
+// synced. Errors: write's; ErrDamaged, ErrForeign where it is not a sound file of
+// the log; ErrLeft where it does not continue the tip.
+func (s *Session) History(logID string, tip Tip, write func(io.Writer) error) (Header, Index, error) {
 	var h *history
 	err := s.store(write, func(f *os.File, size int64) (string, error) {
 		var err error
@@ -97,6 +104,9 @@ func (s *Session) History(logID string, write func(io.Writer) error) (Header, In
 		}
 		if h.LogID != logID {
 			return "", fmt.Errorf("%w: it is of log %s, not %s", ErrForeign, h.LogID, logID)
+		}
+		if tip.Hash != "" && h.First == tip.Revision+1 && h.Prev != tip.Hash {
+			return "", fmt.Errorf("%w at revision %d", ErrLeft, tip.Revision)
 		}
 		return HistoryName(h.First, h.Last, h.Hash), h.verify(f, size, nil)
 	})

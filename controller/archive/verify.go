@@ -39,6 +39,8 @@ type Report struct {
 	Histories int   `json:"histories"` // files of history that are sound
 	States    int   `json:"states"`    // that lie on it
 	Bytes     int64 `json:"bytes"`     // of these files
+	// Unstated is how much history, before compression, no state follows.
+	Unstated int64 `json:"-"`
 
 	// Of what Verify has read.
 	Batches int64 `json:"batches"`
@@ -128,6 +130,10 @@ func (d *Directory) survey() (Report, []*chain, error) {
 		for _, p := range c.pieces {
 			r.Histories++
 			r.Bytes += p.size
+			r.Unstated += p.history.Index.Bytes
+			if n := len(c.states); n > 0 && c.states[n-1].state.Revision >= p.upTo {
+				r.Unstated = 0
+			}
 		}
 		for _, f := range c.states {
 			used[f] = true

@@ -127,7 +127,14 @@ func TestVerifyKnowsWhatWasLeft(t *testing.T) {
 	if err := whole.Through(context.Background(), w.head.Revision); err != nil {
 		t.Fatal(err)
 	}
-	if r := w.verify(); r.Sound() != nil || len(r.Left) > 0 {
+	r := w.verify()
+	if r.Sound() != nil || len(r.Left) > 0 || r.Unstated != 0 {
 		t.Errorf("%+v: %v", r, r.Sound())
+	}
+	// Without its last state, what lies behind the one before is to have one.
+	states := w.names(stateExtension)
+	w.remove(states[len(states)-1])
+	if r := w.survey(); r.Unstated == 0 || r.Sound() != nil {
+		t.Errorf("%+v", r)
 	}
 }

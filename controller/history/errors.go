@@ -24,10 +24,14 @@ var (
 type GoneError struct {
 	What   string            // is no longer retained
 	Oldest eventlog.Revision // that can be asked about
+	Begins eventlog.Revision // of commits: the first there is; else 0
 	Why    string            // nothing before it can; may be empty
 }
 
 func (e *GoneError) Error() string {
+	if e.Begins > 0 {
+		return fmt.Sprintf("%s: %s: the log begins at revision %d%s", e.What, ErrGone, e.Begins, because(e.Why))
+	}
 	return fmt.Sprintf("%s: %s: the oldest that can be rebuilt is %d%s", e.What, ErrGone, e.Oldest, because(e.Why))
 }
 
@@ -54,7 +58,7 @@ func Missing(ctx context.Context, l Log, after eventlog.Revision, err error) err
 	switch {
 	case errors.Is(err, eventlog.ErrTruncated):
 		low, _ := l.Low(ctx)
-		return fmt.Errorf("commits after revision %d: %w: the log begins at revision %d%s", after, ErrGone, low, because(beyond(l)))
+		return &GoneError{What: fmt.Sprintf("commits after revision %d", after), Oldest: max(low, 1) - 1, Begins: max(low, 1), Why: beyond(l)}
 	case errors.Is(err, eventlog.ErrUnavailable):
 		return fmt.Errorf("commits: %w: %w", ErrUnavailable, err)
 	}

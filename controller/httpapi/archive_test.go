@@ -13,7 +13,6 @@ import (
 	"dvr/controller/archive"
 	"dvr/controller/service"
 	"dvr/eventlog"
-	"dvr/projector"
 )
 
 // received keeps an answer as an archive does, and gives what the archive holds.
@@ -24,7 +23,7 @@ func received(t *testing.T, dir *archive.Directory, body string) (archive.Report
 		t.Fatal(err)
 	}
 	defer s.End()
-	if _, _, err = s.History(testLog, func(w io.Writer) error { _, err := io.WriteString(w, body); return err }); err != nil {
+	if _, _, err = s.History(testLog, archive.Tip{}, func(w io.Writer) error { _, err := io.WriteString(w, body); return err }); err != nil {
 		return archive.Report{}, err
 	}
 	return dir.Verify(context.Background())
@@ -55,6 +54,12 @@ func TestArchiveIsTheLogInFiles(t *testing.T) {
 	}
 	if r := a.do("HEAD", "/v1/archive", ""); r.Code != 200 || r.Body != "" {
 		t.Errorf("HEAD: %d %q", r.Code, r.Body)
+	}
+	if err := a.log.Truncate(context.Background(), truncatedAt(t, a, 5)+1); err != nil {
+		t.Fatal(err)
+	}
+	if r := a.do("GET", "/v1/archive?after=2", ""); r.Code != http.StatusGone || r.json(t)["oldest_revision"] != float64(5) {
+		t.Errorf("what is truncated: %d %s", r.Code, r.Body)
 	}
 	for _, query := range []string{"?after=11", "?to=11", "?to=0", "?after=x", "?router=r1", "?at=3"} {
 		if r := a.do("GET", "/v1/archive"+query, ""); r.Code != 400 {
@@ -91,10 +96,7 @@ func TestThePastIsReadFromTheArchive(t *testing.T) {
 	if err := w.Through(context.Background(), 15); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.log.WriteSnapshot(context.Background(), snapshotOf(t, a, 15), stateOf(t, a, 15).Save); err != nil {
-		t.Fatal(err)
-	}
-	if err := a.log.Truncate(context.Background(), 16); err != nil {
+	if err := a.log.Truncate(context.Background(), truncatedAt(t, a, 15)+1); err != nil {
 		t.Fatal(err)
 	}
 	anew() // with no state at hand
@@ -132,21 +134,20 @@ func TestStatusTellsTheArchive(t *testing.T) {
 	}
 }
 
-func snapshotOf(t *testing.T, a *api, r eventlog.Revision) eventlog.SnapshotInfo {
-	t.Helper()
-	s := stateOf(t, a, r)
-	h := s.Head()
-	return eventlog.SnapshotInfo{
-		LogID: testLog, Revision: r, Epoch: h.Epoch, EpochNonce: fmt.Sprintf("%x", h.Nonce[:]), Hash: fmt.Sprintf("%x", h.Hash[:]),
-		Level: h.Level, Digest: s.Digest().String(), Time: s.Time(),
-	}
-}
-
-func stateOf(t *testing.T, a *api, r eventlog.Revision) *projector.State {
+// truncatedAt stores a snapshot of a revision, behind which the log can be truncated.
+func truncatedAt(t *testing.T, a *api, r eventlog.Revision) eventlog.Revision {
 	t.Helper()
 	s, err := a.svc.StateAt(context.Background(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	h := s.Head()
+	info := eventlog.SnapshotInfo{
+		LogID: testLog, Revision: r, Epoch: h.Epoch, EpochNonce: fmt.Sprintf("%x", h.Nonce[:]), Hash: fmt.Sprintf("%x", h.Hash[:]),
+		Level: h.Level, Digest: s.Digest().String(), Time: s.Time(),
+	}
+	if _, err := a.log.WriteSnapshot(context.Background(), info, s.Save); err != nil {
+		t.Fatal(err)
+	}
+	return r
 }

@@ -114,16 +114,22 @@ func (s *store) open(ctx context.Context, write bool) (*clientv3.Client, func(),
 
 func logVerify(c *connection) *cobra.Command {
 	var s store
+	var archived string
 	cmd := &cobra.Command{
 		Use: "verify", Short: "Check the stored log: form, density, hash chain, head, staged parts, snapshots", Args: cobra.NoArgs,
 		Long: "Read the whole log from etcd and check all that it promises: form, density, the SHA-256 chain\n" +
 			"up to the head, staged parts, the snapshots' checksums and digests, and that nothing foreign lies\n" +
 			"beside it. Nothing is written. The first defect is named and the exit code is 1.\n\n" +
 			"--data-dir takes the directory of any stopped node, one of a cluster, too: it checks what that\n" +
-			"member has, on a copy in TMPDIR (as large as the directory), and leaves the directory as it is.",
+			"member has, on a copy in TMPDIR (as large as the directory), and leaves the directory as it is.\n\n" +
+			"--archive takes an archive (ARCHIVE_DIR, `dvr log archive`) and needs no node: every file's SHA-256, every\n" +
+			"commit, the hash chain from file to file, every state. Each defect and each gap is named; exit code 1.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.checkOutput(); err != nil {
 				return err
+			}
+			if archived != "" {
+				return c.verifyArchive(cmd.Context(), archived)
 			}
 			s.ask(cmd.Context(), c)
 			etcd, done, err := s.open(cmd.Context(), false)
@@ -140,6 +146,8 @@ func logVerify(c *connection) *cobra.Command {
 		},
 	}
 	s.bind(cmd, c)
+	cmd.Flags().StringVar(&archived, "archive", "", "directory of an archive, instead of a log")
+	cmd.MarkFlagsMutuallyExclusive("archive", "etcd", "data-dir")
 	return cmd
 }
 
