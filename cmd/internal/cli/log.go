@@ -2,12 +2,12 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -149,45 +149,75 @@ func commitDetail(t *table, commit any) {
 	}
 }
 
-// logFollow asks for what is new twice a second: unlike a watch it has the whole
-// commits. A quiet log costs one small call each time.
+// logFollow is woken by the watch of commits, which resumes and fails over, and
+// then asks for what is new: unlike the watch's messages it has the whole commits.
 func logFollow(c *connection) *cobra.Command {
 	var after int64
 	cmd := &cobra.Command{
 		Use: "follow", Short: "Print commits as they are made (Ctrl-C ends)", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
+			cl, err := c.open()
+			if err != nil {
+				return err
+			}
 			if after < 0 {
 				var status struct{ Revision int64 }
 				if _, err := c.call(ctx, client.Call{Method: http.MethodGet, Path: "/v1/status"}, &status); err != nil {
 					return err
 				}
 				after = status.Revision
+			} else if err := c.newCommits(ctx, &after, 0); err != nil {
+				return quietly(ctx, err)
 			}
-			tick := time.NewTicker(500 * time.Millisecond)
-			defer tick.Stop()
-			for {
-				var page struct{ Commits []json.RawMessage }
-				q := filters("after", strconv.FormatInt(after, 10), "limit", "1000")
-				if _, err := c.call(ctx, client.Call{Method: http.MethodGet, Path: "/v1/commits", Query: q}, &page); err != nil {
-					if ctx.Err() != nil {
-						return nil
-					}
+			call := client.Call{Method: http.MethodGet, Path: "/v1/watch", Query: filters("kinds", "commits", "after", strconv.FormatInt(after, 10))}
+			err = cl.Events(ctx, call, c.timeout, func(e client.Event) error {
+				body, err := decode(e.Data)
+				if err != nil {
 					return err
 				}
-				if err := c.commits(page.Commits, &after); err != nil {
-					return err
+				if r := count(member(body, "revision")); r > after {
+					return c.newCommits(ctx, &after, r)
 				}
-				select {
-				case <-ctx.Done():
-					return nil
-				case <-tick.C:
-				}
-			}
+				return nil // it came with those before it
+			})
+			return quietly(ctx, c.advise(err))
 		},
 	}
 	cmd.Flags().Int64Var(&after, "after", -1, "begin after this revision (default: now)")
 	return cmd
+}
+
+// quietly is no error where somebody ended the command.
+func quietly(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// followPage is how many commits are asked for at a time.
+const followPage = 1000
+
+// newCommits prints all commits after a revision that there are, those up to until
+// at least, and moves after.
+func (c *connection) newCommits(ctx context.Context, after *int64, until int64) error {
+	for {
+		var page struct{ Commits []json.RawMessage }
+		q := filters("after", strconv.FormatInt(*after, 10), "limit", strconv.Itoa(followPage))
+		if until > 0 { // another node may answer than the one that told of it
+			q.Set("min_revision", strconv.FormatInt(until, 10))
+		}
+		if _, err := c.call(ctx, client.Call{Method: http.MethodGet, Path: "/v1/commits", Query: q}, &page); err != nil {
+			return err
+		}
+		if err := c.commits(page.Commits, after); err != nil {
+			return err
+		}
+		if len(page.Commits) < followPage {
+			return nil
+		}
+	}
 }
 
 // commits prints a page of commits and moves after to its last revision.
