@@ -37,7 +37,10 @@ export async function free(n) {
   }
 }
 
-export async function eventually(what, check, patience = 60_000) {
+// Nothing waits that long but what never comes, however busy the machine is.
+const patience = 120_000;
+
+export async function eventually(what, check) {
   const end = Date.now() + patience;
   for (let last; ; ) {
     try {
@@ -69,7 +72,7 @@ export class Cluster {
       if (c.process.exitCode !== null) throw new Error(c.log);
       const all = Object.values(await c.nodes());
       return all.length === nodes && all.every((n) => n.status === 'online') && all.some((n) => n.is_leader);
-    }, 120_000);
+    });
     return c;
   }
   async nodes() {
@@ -116,7 +119,7 @@ export class Browser {
   /** open makes a page of a person of its own; what it complains of is kept in faults. */
   async open(path = '/', options = {}) {
     const context = await this.chromium.newContext({ viewport: { width: 1360, height: 860 }, ...options });
-    context.setDefaultTimeout(30_000);
+    context.setDefaultTimeout(patience);
     // Svelte's warnings are a link; where they come from is in the stack.
     await context.addInitScript(() => {
       const warn = console.warn;
@@ -133,8 +136,14 @@ export class Browser {
     await page.goto(`${this.base}/#${path}`);
     return page;
   }
+  /** go is what typing the address does: the page is loaded anew, and the one before it is not looked at any more. */
   async go(page, path) {
-    await page.goto(`${this.base}/#${path}`);
+    const url = `${this.base}/#${path}`;
+    await page.locator('h1').waitFor(); // before it has started it is not loaded anew
+    await page.evaluate(() => (document.documentElement.dataset.left = 'yes'));
+    if (page.url() === url) await page.reload();
+    else await page.goto(url);
+    await page.locator('html:not([data-left]) h1').waitFor();
   }
   /** violations are what axe finds, in words. */
   async violations(page) {

@@ -1,0 +1,2 @@
+// Loaded before the router begins.
+import '$lib/asked';
