@@ -106,13 +106,15 @@ export class Cluster {
 const axe = readFileSync(new URL('../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 
 export class Browser {
-  static async start(base) {
+  /** start takes options of Playwright's launch. */
+  static async start(base, options = {}) {
     const b = new Browser();
     b.base = base;
     b.faults = [];
     b.chromium = await chromium.launch({
       executablePath: executable,
       args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+      ...options,
     });
     return b;
   }

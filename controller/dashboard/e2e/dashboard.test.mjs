@@ -284,6 +284,29 @@ describe('dashboard', { skip: skip || false }, () => {
     await page.goBack();
   });
 
+  test('a page that the browser kept hears again, though its worker has ended', async () => {
+    const own = await Browser.start(cluster.base, { ignoreDefaultArgs: ['--disable-back-forward-cache'] });
+    try {
+      const p = await own.open('/');
+      await p.getByRole('status').getByText('Live').waitFor();
+      await p.evaluate(() => (globalThis.kept = true));
+      await p.goto(`${cluster.base}/docs`);
+      const cdp = await own.chromium.newBrowserCDPSession();
+      const workers = async () => (await cdp.send('Target.getTargets', { filter: [{ type: 'shared_worker' }] })).targetInfos;
+      const [{ targetId }] = await workers();
+      await cdp.send('Target.closeTarget', { targetId });
+      await eventually('the end of the worker', async () => !(await workers()).length);
+      await p.evaluate(() => history.back()).catch(() => {}); // page.goBack waits for a load, which there is none of
+      await p.getByRole('heading', { name: 'Overview' }).waitFor();
+      assert.ok(await p.evaluate(() => globalThis.kept), 'the page was not kept');
+      const { revision } = await cluster.must('PUT', '/kv/kept', { value: 'heard' });
+      await p.getByRole('link', { name: String(revision), exact: true }).waitFor();
+      assert.deepEqual(own.faults, []);
+    } finally {
+      await own.stop();
+    }
+  });
+
   test('nodes: the leader stopped and started, a node added and decommissioned, its log', async () => {
     await browser.go(page, '/nodes');
     const leads = page.getByRole('row', { name: /^node\d .*leader/ }).first();

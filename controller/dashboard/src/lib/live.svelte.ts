@@ -27,11 +27,20 @@ class Live {
       new Stream((t) => this.take(t)).start(host);
       return;
     }
-    const worker = new SharedWorker(new URL('./stream.worker.ts', import.meta.url), { type: 'module', name: 'dvr' });
-    worker.port.onmessage = ({ data }) => this.take(data as Told);
-    worker.port.postMessage(host);
-    addEventListener('pagehide', () => worker.port.postMessage('bye'));
-    addEventListener('pageshow', (e) => (e as PageTransitionEvent).persisted && worker.port.postMessage(host));
+    let port: MessagePort;
+    const connect = () => {
+      port = new SharedWorker(new URL('./stream.worker.ts', import.meta.url), { type: 'module', name: 'dvr' }).port;
+      port.onmessage = ({ data }) => this.take(data as Told);
+      port.postMessage(host);
+    };
+    connect();
+    // A page that the browser kept, and shows again when somebody goes back, connects anew: a worker that has ended
+    // meanwhile tells nobody so, and its ports are silent.
+    addEventListener('pagehide', () => {
+      port.postMessage('bye');
+      port.close();
+    });
+    addEventListener('pageshow', (e) => (e as PageTransitionEvent).persisted && connect());
   }
 
   private take(t: Told) {
