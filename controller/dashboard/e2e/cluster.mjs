@@ -73,6 +73,10 @@ export class Cluster {
       const all = Object.values(await c.nodes());
       return all.length === nodes && all.every((n) => n.status === 'online') && all.some((n) => n.is_leader);
     });
+    if (!(await (await fetch(c.base)).text()).includes('/_app/')) {
+      await c.stop();
+      throw new Error(`${binary} was built without the dashboard: make dashboard go`);
+    }
     return c;
   }
   async nodes() {
