@@ -114,7 +114,7 @@ var every = []struct{ method, target, body string }{
 	{"GET", "/v1/diff?from=1", ""}, {"GET", "/v1/explain?address=10.2.0.1", ""}, {"GET", "/v1/blame/10.2.0.0/16", ""}, {"GET", "/v1/watch?timeout=10ms", ""},
 	{"POST", "/v1/routes/import", `{"destination":"10.3.0.0/16","next_hop":"192.0.2.1"}`},
 	{"POST", "/v1/commits", `{"events":[{"kind":"router.set","router":"r1"}]}`},
-	{"GET", "/v1/commits", ""}, {"GET", "/v1/commits/1", ""}, {"GET", "/v1/backup", ""},
+	{"GET", "/v1/commits", ""}, {"GET", "/v1/commits/1", ""}, {"GET", "/v1/backup", ""}, {"GET", "/v1/archive", ""},
 	{"PUT", "/v1/guards/g", `{"type":"max_routes","limit":1000}`}, {"GET", "/v1/guards", ""}, {"DELETE", "/v1/guards/g", ""},
 	{"PUT", "/v1/freezes/f", `{"routers":["nobody"]}`}, {"GET", "/v1/freezes", ""}, {"DELETE", "/v1/freezes/f", ""},
 	{"PUT", "/kv/soon?confirm_within=1h", `{"value":"v"}`}, {"GET", "/v1/confirmations", ""}, {"POST", "/v1/commits/{last}/confirm", ""},

@@ -158,6 +158,7 @@ func TestExamplesAreServed(t *testing.T) {
 	call("listRoutes", "limit=1&total=true")
 	call("listRoutes", "", "Accept: application/x-ndjson")
 	call("backup", "consistency=linearizable&min_revision=1&timeout=10s")
+	call("archive", "after=1&to=2&consistency=linearizable&min_revision=1&timeout=10s")
 	call("getVector", "limit=1")
 	call("lookup", "source=dataplane&router=r1")
 	call("diff", "router=r1")
