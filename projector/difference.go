@@ -130,10 +130,15 @@ type FIBDifference struct {
 	Groups []GroupChange
 }
 
-// maxExamples of a group, and how far they are looked for.
+// maxExamples of a group, and how far they are looked for in each family.
 const (
 	maxExamples = 3
 	exampleScan = 1 << 16
+)
+
+var (
+	allIPv4 = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	allIPv6 = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 )
 
 // Difference compares two FIBs of a router. Cost: O(classes) and O(what the
@@ -163,27 +168,43 @@ func (f *FIB) Difference(before *FIB) *FIBDifference {
 		}
 		return true
 	})
-	missing, left := len(d.Groups), exampleScan
-	for p, e := range f.state.entries(netip.Prefix{}, netip.Prefix{}) {
-		if left--; left < 0 || missing == 0 {
-			break
-		}
-		if e.set.class == nil {
-			continue
-		}
-		i, ok := at[e.set.class.id]
-		if !ok || len(d.Groups[i].Examples) == min(maxExamples, d.Groups[i].Prefixes) {
-			continue
-		}
-		if was := before.state.entry(p); was == nil || was.set.class == nil || was.set.class.id != e.set.class.id {
-			continue
-		}
-		if d.Groups[i].Examples = append(d.Groups[i].Examples, p.prefix()); len(d.Groups[i].Examples) == min(maxExamples, d.Groups[i].Prefixes) {
-			missing--
-		}
-	}
+	d.name(at)
 	d.Groups = slices.DeleteFunc(d.Groups, func(g GroupChange) bool { return g.Prefixes == 0 })
 	return d
+}
+
+// name looks for examples of the groups, which are at their index by class. Each
+// family is looked through apart: IPv6 lies behind all of IPv4.
+func (d *FIBDifference) name(at map[ClassID]int) {
+	enough := func(g *GroupChange) bool { return len(g.Examples) == min(maxExamples, g.Prefixes) }
+	for _, within := range []netip.Prefix{allIPv4, allIPv6} {
+		missing := 0
+		for i := range d.Groups {
+			g := &d.Groups[i]
+			if a := d.after.state.classes.Ptr(pmap.ID(g.Class)); !enough(g) && (within == allIPv4 && a.n4 > 0 || within == allIPv6 && a.n6 > 0) {
+				missing++
+			}
+		}
+		left := exampleScan
+		for p, e := range d.after.state.entries(within, netip.Prefix{}) {
+			if left--; left < 0 || missing == 0 {
+				break
+			}
+			if e.set.class == nil {
+				continue
+			}
+			i, ok := at[e.set.class.id]
+			if !ok || enough(&d.Groups[i]) {
+				continue
+			}
+			if was := d.before.state.entry(p); was == nil || was.set.class == nil || was.set.class.id != e.set.class.id {
+				continue
+			}
+			if d.Groups[i].Examples = append(d.Groups[i].Examples, p.prefix()); enough(&d.Groups[i]) {
+				missing--
+			}
+		}
+	}
 }
 
 // Entries iterates over the entries that changed, in order of prefix.

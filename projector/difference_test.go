@@ -160,6 +160,38 @@ func TestADifferenceOfALinkIsOfGroups(t *testing.T) {
 	}
 }
 
+// However much of IPv4 there is, a group that has IPv6 alone is told with examples.
+func TestGroupsOfIPv6HaveExamples(t *testing.T) {
+	f := NewFold("log")
+	var events []eventlog.Event
+	for i := range exampleScan + 10 {
+		events = append(events, announcing(fmt.Sprintf("10.%d.%d.%d/32", i>>16, i>>8&255, i&255), "192.0.2.1"))
+	}
+	for i := range 5 {
+		r := announcing(fmt.Sprintf("2001:db8:%x::/48", i), "2001:db8::1")
+		r.Router = "r2"
+		events = append(events, r)
+	}
+	mixed := announcing("2001:db8:ff::/48", "192.0.2.9")
+	mixed.Router = "r2"
+	first := announcing("9.0.0.0/8", "192.0.2.9")
+	first.Router = "r2"
+	l := &eventlog.LinkSet{LinkID: eventlog.LinkID{A: "r1", B: "r2"}, CostAB: 1, CostBA: 1}
+	mustApply(t, f, &eventlog.Commit{Revision: 1, Time: 1, Events: append(events, mixed, first, l)})
+	a := f.State()
+	down := *l
+	down.Down = true
+	mustApply(t, f, &eventlog.Commit{Revision: 2, Time: 2, Events: []eventlog.Event{&down}})
+	d := f.State().FIB("r1", nil).Difference(a.FIB("r1", nil))
+	got := map[string]bool{}
+	for _, g := range d.Groups {
+		got[fmt.Sprint(g.Prefixes, g.Examples)] = true
+	}
+	if len(d.Groups) != 2 || !got["5 [2001:db8::/48 2001:db8:1::/48 2001:db8:2::/48]"] || !got["2 [9.0.0.0/8 2001:db8:ff::/48]"] {
+		t.Errorf("%v", got)
+	}
+}
+
 // Iterations end when they are left.
 func TestDifferencesCanBeLeft(t *testing.T) {
 	f := NewFold("log")
