@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"dvr/controller/appender"
+	"dvr/controller/archive"
 	"dvr/controller/history"
 	"dvr/controller/node"
 	"dvr/dataplane/tables"
@@ -45,8 +47,8 @@ func benchHistory(ctx context.Context, r *report) error {
 		return err
 	}
 	defer a.Close()
-	archive := history.NewArchive(log)
-	go archive.Follow(ctx, a) // ends with ctx
+	past := history.NewArchive(log)
+	go past.Follow(ctx, a) // ends with ctx
 	if err := appendTable(ctx, a); err != nil {
 		return err
 	}
@@ -69,7 +71,7 @@ func benchHistory(ctx context.Context, r *report) error {
 	}
 	state := func(at eventlog.Revision) func() error {
 		return func() error {
-			_, err := archive.State(ctx, now, at)
+			_, err := past.State(ctx, now, at)
 			return err
 		}
 	}
@@ -85,11 +87,14 @@ func benchHistory(ctx context.Context, r *report) error {
 			}
 		}
 	}
+	if err := benchArchived(ctx, r, log, a, first, timed); err != nil {
+		return err
+	}
 	lines := 0
 	for range 24 {
 		from := head - 10000 + eventlog.Revision(random.IntN(9000))
 		if err := timed(&diffs, &diffsCPU, func() error {
-			d, err := archive.Diff(ctx, now, from, from+1000, func(_, _ *projector.State) ([]eventlog.RouterID, error) {
+			d, err := past.Diff(ctx, now, from, from+1000, func(_, _ *projector.State) ([]eventlog.RouterID, error) {
 				return []eventlog.RouterID{benchRouter}, nil
 			})
 			if err != nil {
@@ -115,6 +120,68 @@ func benchHistory(ctx context.Context, r *report) error {
 	r.add(row{what: "diff 1,000 commits apart, within 10,000 of head, median", value: milliseconds(diffs.at(.5)), unit: "ms", must: 200, aim: 20,
 		note: fmt.Sprintf("%s; the first %v, slowest %v; %d changes each", of(diffsCPU), cold.Round(time.Millisecond), diffs.at(1).Round(time.Millisecond), lines/len(diffs))})
 	return nil
+}
+
+// benchArchived archives the whole log, and asks the same of the archive as of the
+// log: of a log that is truncated up to its head.
+func benchArchived(ctx context.Context, r *report, log *etcdlog.Log, a *appender.Appender, first eventlog.Revision, timed func(wall, cpu *durations, call func() error) error) error {
+	dir := archive.NewDirectory(filepath.Join(r.dir, "archive"))
+	w := archive.NewArchivist(log, dir, "bench", "")
+	w.State = func(ctx context.Context, at eventlog.Revision) (*projector.State, error) {
+		return history.NewArchive(log).State(ctx, a.State(), at)
+	}
+	now := a.State()
+	head := now.Position().Revision
+	used, begin := processorTime(), time.Now()
+	if err := w.Through(ctx, head); err != nil {
+		return err
+	}
+	took, used := time.Since(begin), processorTime()-used
+	s, err := dir.Survey()
+	if err != nil {
+		return err
+	}
+	past := history.NewArchive(archive.NewLog(truncated{log, head + 1}, dir))
+	random := rand.New(rand.NewPCG(2, 1))
+	var firsts, near, firstsCPU, nearCPU durations
+	for range 12 {
+		at := first + eventlog.Revision(random.Int64N(int64(head-first)))
+		for i := range 9 {
+			wall, cpu, to := &firsts, &firstsCPU, at
+			if i > 0 {
+				wall, cpu, to = &near, &nearCPU, min(max(at+eventlog.Revision(random.IntN(1000)), first+500)-500, head)
+			}
+			if err := timed(wall, cpu, func() error {
+				_, err := past.State(ctx, now, to)
+				return err
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	of := func(cpu durations) string {
+		return fmt.Sprintf("processor time %v", cpu.sort().at(.5).Round(10*time.Microsecond))
+	}
+	firsts, near = firsts.sort(), near.sort()
+	r.add(row{what: "state at a random revision of an archive with 1M commits, median", value: firsts.at(.5).Seconds(), unit: "s", must: 2, aim: 0.5,
+		note: fmt.Sprintf("%s; slowest %v; archived in %.1f s, processor time %v: %d files of history, %d states, %d MB",
+			of(firstsCPU), firsts.at(1).Round(time.Millisecond), took.Seconds(), used.Round(time.Millisecond), s.Histories, s.States, s.Bytes/1_000_000)})
+	r.add(row{what: "state within 500 revisions of it, from the archive, median", value: milliseconds(near.at(.5)), unit: "ms", must: 50, aim: 5,
+		note: fmt.Sprintf("%s; p90 %v, slowest %v", of(nearCPU), near.at(.9).Round(10*time.Microsecond), near.at(1).Round(time.Millisecond))})
+	return nil
+}
+
+// truncated is a log that begins with low.
+type truncated struct {
+	*etcdlog.Log
+	low eventlog.Revision
+}
+
+func (l truncated) Low(context.Context) (eventlog.Revision, error) { return l.low, nil }
+
+func (l truncated) Snapshots(ctx context.Context) ([]eventlog.SnapshotInfo, error) {
+	list, err := l.Log.Snapshots(ctx)
+	return slices.DeleteFunc(list, func(s eventlog.SnapshotInfo) bool { return s.Revision+1 < l.low }), err
 }
 
 // appendTable appends the full table in commits of 1,000 routes.
