@@ -346,7 +346,11 @@ TEST_F(KernelSinkTest, ANextHopIsNotUsedBeforeItHasAnsweredOnAnInterfaceThatCame
       .group(1, {"10.0.0.2%w0", "10.0.1.2%w1"})
       .set("192.0.2.0/24", 1)
       .end();
+  ASSERT_TRUE(eventually([&] { return r.right(); })) << routes();
   must("ip link set p0 down");
+  // The kernel tells of an interface once a second at most: up again before it has told of
+  // down is nothing.
+  ASSERT_TRUE(eventually([&] { return !has(run("ip route show 192.0.2.0/24"), "10.0.0.2"); }));
   ASSERT_TRUE(eventually([&] { return r.sink->report().deviates; }));
   must("ip link set p0 up");
   // The kernel fails to find it, and it stays away.
