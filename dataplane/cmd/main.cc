@@ -27,6 +27,7 @@
 #include "stream/board.h"
 #include "stream/client.h"
 #include "stream/clock.h"
+#include "stream/credentials.h"
 #include "stream/grpc_log.h"
 #include "stream/grpc_transport.h"
 #include "stream/local_service.h"
@@ -272,6 +273,14 @@ int run(const Options& options) {
     return 0;
   }
   const GrpcLog grpc_log(log);
+  const stream::TlsFiles files{options.ca_file, options.cert_file, options.key_file,
+                               options.crl_file};
+  std::shared_ptr<grpc::ChannelCredentials> credentials;
+  if (const Status status = stream::open_credentials(files, options.router, &credentials);
+      !status.ok()) {
+    log.error("the certificates cannot be used", {{"error", status.message()}});
+    return 1;
+  }
   Fib fib;
   std::unique_ptr<StateDirectory> directory;
   if (!restore(options, fib, directory, log)) return 1;
@@ -307,12 +316,12 @@ int run(const Options& options) {
                        {"version", kVersion},
                        {"instance", instance}});
   for (const std::string& address : options.controllers) {
-    if (!is_loopback(address)) {
+    if (files.none() && !is_loopback(address)) {
       log.warn("the way to this controller is not protected", {{"controller", address}});
     }
   }
 
-  stream::GrpcTransport transport;
+  stream::GrpcTransport transport(credentials);
   const stream::SystemClock clock;
   stream::ClientOptions client_options;
   client_options.session.router = options.router;

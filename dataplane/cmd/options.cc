@@ -172,6 +172,17 @@ Parsed parse_options(std::vector<std::string> arguments) {
   app.add_flag("--adopt", options.adopt,
                "Accept a controller with another log, once: its routes replace the saved ones")
       ->envname("DVR_ADOPT");
+  const auto file = [&](const char* name, const char* variable, std::string& value,
+                        const char* what) {
+    app.add_option(name, value, what)->envname(variable)->type_name("FILE");
+  };
+  file("--ca-file", "DVR_CA_FILE", options.ca_file,
+       "Certificates of the authorities that are trusted; with it, --cert-file and --key-file "
+       "controllers are spoken to in mutual TLS");
+  file("--cert-file", "DVR_CERT_FILE", options.cert_file,
+       "This data plane's certificate, which names its router");
+  file("--key-file", "DVR_KEY_FILE", options.key_file, "Its private key");
+  file("--crl-file", "DVR_CRL_FILE", options.crl_file, "Certificates that were revoked (DER)");
   app.add_flag("--insecure", options.insecure,
                "Allow --listen beyond loopback, without TLS or authentication")
       ->envname("DVR_INSECURE");
@@ -212,6 +223,12 @@ Parsed parse_options(std::vector<std::string> arguments) {
     }
     if (options.sink == "memory" && options.probe != 0) {
       throw CLI::ValidationError("--probe", "needs --sink kernel or xdp");
+    }
+    const bool tls = !options.ca_file.empty() || !options.cert_file.empty() ||
+                     !options.key_file.empty() || !options.crl_file.empty();
+    if (tls && (options.ca_file.empty() || options.cert_file.empty() || options.key_file.empty())) {
+      throw CLI::ValidationError(
+          "--ca-file", "TLS needs --ca-file, --cert-file and --key-file; one of them is missing");
     }
     require_address("--listen", options.listen);
     if (!is_loopback(options.listen) && !options.insecure) {

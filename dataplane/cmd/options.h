@@ -27,6 +27,8 @@ struct Options {
   bool takeover = false;
   bool adopt = false;
   bool insecure = false;
+  std::string ca_file, cert_file, key_file;  // all or none: the way to controllers is in TLS
+  std::string crl_file;                      // what was revoked, DER; or empty
   bool json = false;
   stream::Level level = stream::Level::kInfo;
 };

@@ -3,6 +3,7 @@
 #include <grpc/support/log.h>
 
 #include <atomic>
+#include <string_view>
 
 namespace dvr::stream {
 namespace {
@@ -12,7 +13,9 @@ std::atomic<Logger*> target{nullptr};
 void forward(gpr_log_func_args* line) {
   Logger* const logger = target.load(std::memory_order_acquire);
   if (logger == nullptr) return;
-  if (line->severity == GPR_LOG_SEVERITY_ERROR) {
+  // The client tells why a connection failed, once and with the controller's address.
+  const bool told = std::string_view(line->message).starts_with("Handshake failed");
+  if (line->severity == GPR_LOG_SEVERITY_ERROR && !told) {
     logger->warn("grpc", {{"text", line->message}});
   } else {
     logger->debug("grpc", {{"text", line->message}});

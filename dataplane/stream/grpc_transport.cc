@@ -3,7 +3,6 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
 #include <grpcpp/support/async_stream.h>
 #include <grpcpp/support/channel_arguments.h>
 
@@ -46,7 +45,9 @@ Closing to_closing(const grpc::Status& status) {
   }
 }
 
-std::shared_ptr<grpc::Channel> dial(const std::string& address, const grpc::ResourceQuota& quota) {
+std::shared_ptr<grpc::Channel> dial(const std::string& address,
+                                    const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+                                    const grpc::ResourceQuota& quota) {
   grpc::ChannelArguments arguments;
   arguments.SetResourceQuota(quota);
   arguments.SetMaxReceiveMessageSize(static_cast<int>(kMaxMessageBytes));
@@ -58,7 +59,7 @@ std::shared_ptr<grpc::Channel> dial(const std::string& address, const grpc::Reso
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, static_cast<int>(kKeepaliveTimeout.count()));
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(address, credentials, arguments);
 }
 
 }  // namespace
@@ -106,7 +107,10 @@ struct GrpcTransport::Call {
   }
 };
 
-GrpcTransport::GrpcTransport() : quota_("dvr-dataplane"), alarm_(std::make_unique<grpc::Alarm>()) {
+GrpcTransport::GrpcTransport(std::shared_ptr<grpc::ChannelCredentials> credentials)
+    : credentials_(std::move(credentials)),
+      quota_("dvr-dataplane"),
+      alarm_(std::make_unique<grpc::Alarm>()) {
   quota_.Resize(kQuotaBytes).SetMaxThreads(kQuotaThreads);
 }
 
@@ -126,7 +130,7 @@ GrpcTransport::~GrpcTransport() {
 void GrpcTransport::open(const std::string& address) {
   close();
   auto call = std::make_unique<Call>();
-  call->channel = dial(address, quota_);
+  call->channel = dial(address, credentials_, quota_);
   call->stub = pb::Fib::NewStub(call->channel);
   call->stream = call->stub->PrepareAsyncSubscribe(&call->context, &queue_);
   ++call->pending;

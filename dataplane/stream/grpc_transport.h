@@ -14,6 +14,7 @@
 #include <grpcpp/alarm.h>
 #include <grpcpp/completion_queue.h>
 #include <grpcpp/resource_quota.h>
+#include <grpcpp/security/credentials.h>
 
 #include <chrono>
 #include <memory>
@@ -31,7 +32,9 @@ inline constexpr std::chrono::milliseconds kKeepaliveTimeout{2000};
 
 class GrpcTransport final : public Transport {
  public:
-  GrpcTransport();
+  // credentials are shown on every stream; clear text by default.
+  explicit GrpcTransport(
+      std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials());
   ~GrpcTransport() override;
 
   void open(const std::string& address) override;
@@ -47,6 +50,7 @@ class GrpcTransport final : public Transport {
   // Handles one completion; true when it is an event for the owner.
   bool complete(void* tag, bool ok, Event& event);
 
+  const std::shared_ptr<grpc::ChannelCredentials> credentials_;
   grpc::ResourceQuota quota_;
   grpc::CompletionQueue queue_;
   std::vector<std::unique_ptr<Call>> calls_;  // the current one and abandoned ones that still drain

@@ -131,6 +131,8 @@ TEST(OptionsTest, WhatIsWrongIsNamed) {
       {{"--router", "r1", "--listen", "unix:"}, "--listen"},
       {{"--router", "r1", "--listen", "0.0.0.0:9290"}, "--insecure"},
       {{"--router", "r1", "--listen", "[::]:9290"}, "--insecure"},
+      {{"--router", "r1", "--ca-file", "a", "--cert-file", "b"}, "--key-file"},
+      {{"--router", "r1", "--crl-file", "a"}, "--cert-file"},
   };
   for (const Refused& c : cases) {
     const Parsed parsed = parse_options(c.arguments);
