@@ -16,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"go.uber.org/zap"
 
+	"dvr/controller/certs"
 	"dvr/controller/dashboard"
 	"dvr/controller/gate"
 	"dvr/controller/httpapi/openapi"
@@ -46,6 +47,9 @@ var kinds = []struct {
 }{
 	{gate.ErrForeignHost, http.StatusForbidden, "foreign-host", "Foreign host", 0},
 	{gate.ErrCrossSite, http.StatusForbidden, "cross-site", "Cross-site request", 0},
+	{certs.ErrNoCertificate, http.StatusUnauthorized, "unauthenticated", "Not authenticated", 0},
+	{certs.ErrExpired, http.StatusUnauthorized, "unauthenticated", "Not authenticated", 0},
+	{certs.ErrKind, http.StatusForbidden, "forbidden", "Not allowed", 0},
 	{errNoPath, http.StatusNotFound, "not-found", "Not found", 0},
 	{errMethod, http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", 0},
 	{errContentType, http.StatusUnsupportedMediaType, "content-type", "Unsupported content type", 0},
@@ -130,6 +134,10 @@ func (l *Launcher) handler() http.Handler {
 			return
 		}
 		if err := l.hosts.Admit(r); err != nil {
+			l.problem(w, r, err)
+			return
+		}
+		if err := l.identified(r); err != nil {
 			l.problem(w, r, err)
 			return
 		}

@@ -28,6 +28,7 @@ type Configuration struct {
 	APIBase  int             `json:"api_base"`
 	APIStep  int             `json:"api_step"`
 	RaftBase int             `json:"raft_base"`
+	TLS      bool            `json:"tls,omitempty"` // of all ports, for good
 	Nodes    map[string]Node `json:"nodes"`
 }
 

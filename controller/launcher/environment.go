@@ -9,8 +9,8 @@ import (
 // Settings that the launcher decides for its nodes, by their bare names. With
 // DVR_ in front they are settings too.
 var decided = []string{
-	"API_ADDR", "API_ADVERTISE", "CLIENT_ADDR", "CLIENT_ADVERTISE", "CLUSTER_ID", "DATA_DIR", "ETCD_ENDPOINTS", "FIB_ADDR", "FIB_ADVERTISE",
-	"INITIAL_CLUSTER", "INSECURE", "JOIN", "NODE_ID", "OBSERVER", "RAFT_ADDR", "RAFT_ADVERTISE",
+	"API_ADDR", "API_ADVERTISE", "CA_FILE", "CERT_FILE", "CLIENT_ADDR", "CLIENT_ADVERTISE", "CLUSTER_ID", "CRL_FILE", "DATA_DIR", "ETCD_ENDPOINTS", "FIB_ADDR", "FIB_ADVERTISE",
+	"INITIAL_CLUSTER", "INSECURE", "JOIN", "KEY_FILE", "NODE_ID", "OBSERVER", "RAFT_ADDR", "RAFT_ADVERTISE",
 }
 
 // Settings that mean the same to every node or data plane may come with DVR_

@@ -27,6 +27,9 @@ type Options struct {
 	Listen  string // host:port of the control API; no host means loopback
 	// Insecure admits a Listen beyond loopback: who reaches it controls the cluster.
 	Insecure bool
+	// TLS, of the first start, puts the cluster and the control API into mutual
+	// TLS, with certificates of an authority in DataDir/certs. It stays so.
+	TLS bool
 
 	// Of the first start, which makes the configuration.
 	Nodes                      int
@@ -63,6 +66,8 @@ type Launcher struct {
 	hosts    *gate.Hosts
 	listener net.Listener
 	http     *http.Server
+
+	certificates *certificates // nil: clear text
 
 	ctx      context.Context // of supervision
 	cancel   context.CancelFunc
@@ -107,7 +112,7 @@ func Run(ctx context.Context, o Options) error {
 func (l *Launcher) serve(ctx context.Context) (err error) {
 	failed := make(chan error, 1)
 	l.begin()
-	go func() { failed <- l.http.Serve(&limited{l.listener, writeLimit}) }()
+	go func() { failed <- l.http.Serve(l.secured(&limited{l.listener, writeLimit})) }()
 	l.announce()
 	select {
 	case <-ctx.Done():
@@ -141,13 +146,25 @@ func open(o Options) (_ *Launcher, err error) {
 	if l.nodes, err = os.OpenRoot(filepath.Join(l.dir, "nodes")); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	if l.listener, err = listen(o.Listen, o.Insecure); err != nil {
+	known, err := readConfiguration(l.dir)
+	if err != nil {
+		return nil, err
+	}
+	if known != nil && o.TLS && !known.TLS {
+		return nil, fmt.Errorf("--tls: the cluster in %s was made in clear text, which its Raft ports keep: restore a backup of it into a new cluster, or choose another --data-dir", l.dir)
+	}
+	if l.listener, err = listen(o.Listen, o.Insecure || o.TLS || known != nil && known.TLS); err != nil {
 		return nil, err
 	}
 	if err = l.configure(); err != nil {
 		return nil, err
 	}
-	l.caller = newCaller()
+	if l.store.get().TLS {
+		if l.certificates, err = openCertificates(l.dir, l.founding, l.listener, l.log); err != nil {
+			return nil, err
+		}
+	}
+	l.caller = newCaller(l.certificates)
 	host, _, _ := net.SplitHostPort(l.listener.Addr().String())
 	l.hosts = gate.NewHosts("the launcher answers to loopback and to the address of --listen", host)
 	l.ctx, l.cancel = context.WithCancel(context.Background())
@@ -197,7 +214,7 @@ func listen(address string, insecure bool) (net.Listener, error) {
 	}
 	if a, ok := l.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() && !insecure {
 		_ = l.Close()
-		return nil, fmt.Errorf("--listen: %s reaches beyond this machine, and there is neither TLS nor authentication: listen on loopback, or accept that everyone who reaches it controls the cluster, with --insecure", address)
+		return nil, fmt.Errorf("--listen: %s reaches beyond this machine, and would be in clear text: listen on loopback, make the cluster with --tls, or accept that everyone who reaches it controls the cluster, with --insecure", address)
 	}
 	return l, nil
 }
@@ -221,7 +238,7 @@ func (l *Launcher) configure() error {
 		return fmt.Errorf("%w: %s holds nodes (%s) but no %s: restore it, or remove the nodes' directories to begin anew", ErrConfiguration, l.dir, left[0].Name(), configurationName)
 	}
 	o := l.options
-	l.store.now = &Configuration{Format: configurationFormat, APIBase: o.APIBase, APIStep: o.APIStep, RaftBase: o.RaftBase, Nodes: map[string]Node{}}
+	l.store.now = &Configuration{Format: configurationFormat, APIBase: o.APIBase, APIStep: o.APIStep, RaftBase: o.RaftBase, TLS: o.TLS, Nodes: map[string]Node{}}
 	l.founding = true
 	return l.store.update(func(c *Configuration) error {
 		if o.Nodes < 1 || o.Nodes > voters {
@@ -244,6 +261,10 @@ func (l *Launcher) configure() error {
 // nobody is told of a node that answers and yet has no process.
 func (l *Launcher) begin() {
 	c := l.store.get()
+	l.work.Go(l.renew)
+	if own := l.tls(); own != nil {
+		l.work.Go(func() { own.Watch(l.ctx) })
+	}
 	for _, id := range c.ids() {
 		m := l.manage(id)
 		n := c.Nodes[id]
@@ -423,14 +444,20 @@ func (l *Launcher) announce() {
 	if l.founding {
 		what = "A new cluster forms, its data in " + l.dir
 	}
-	fmt.Fprintf(w, "%s. Ctrl-C stops its nodes; the data is kept.\n  page and control API  http://%s\n", what, l.listener.Addr())
+	fmt.Fprintf(w, "%s. Ctrl-C stops its nodes; the data is kept.\n  page and control API  %s://%s\n", what, l.tls().Scheme(), l.listener.Addr())
 	for _, id := range c.ids() {
 		p := c.Nodes[id].Ports
 		note := ""
 		if c.Nodes[id].Stopped {
 			note = "   (stopped)"
 		}
-		fmt.Fprintf(w, "  %-12s API http://%s   etcdctl --endpoints %s   log %s%s\n", id, loopback(p.API), loopback(p.Client), filepath.Join(l.dir, "nodes", id, nodeLog), note)
+		fmt.Fprintf(w, "  %-12s API %s://%s   etcdctl --endpoints %s   log %s%s\n", id, l.tls().Scheme(), loopback(p.API), loopback(p.Client), filepath.Join(l.dir, "nodes", id, nodeLog), note)
+	}
+	if l.certificates != nil {
+		f := l.certificates.authority.Files(personID)
+		fmt.Fprintf(w, "All of it is in mutual TLS. Try:\n  export DVR_CA_FILE=%s DVR_CERT_FILE=%s DVR_KEY_FILE=%s DVR_ENDPOINTS=%s\n  dvr status\n  curl --cacert $DVR_CA_FILE --cert $DVR_CERT_FILE --key $DVR_KEY_FILE https://%s/api/control/nodes\nFor a browser: openssl pkcs12 -export -in $DVR_CERT_FILE -inkey $DVR_KEY_FILE -out operator.p12\n",
+			f.CA, f.Cert, f.Key, loopback(c.Nodes[c.ids()[0]].Ports.API), l.listener.Addr())
+		return
 	}
 	first := loopback(c.Nodes[c.ids()[0]].Ports.API)
 	fmt.Fprintf(w, "Try:\n  curl http://%s/api/control/nodes\n  curl -X POST http://%s/routes -H 'Content-Type: application/json' -d '{\"destination\":\"10.1.0.0/16\",\"next_hop\":\"192.168.1.1\",\"metric\":100}'\n  curl http://%s/routes\n",

@@ -7,10 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"time"
+
+	"dvr/controller/certs"
 )
 
 // Limits of calls to nodes.
@@ -62,11 +63,19 @@ type answerError struct {
 func (e *answerError) Error() string { return e.detail }
 
 // caller talks to nodes' APIs.
-type caller struct{ http *http.Client }
+type caller struct {
+	http   *http.Client
+	scheme string
+}
 
-func newCaller() *caller {
-	return &caller{&http.Client{Transport: &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: askTime}).DialContext,
+func newCaller(c *certificates) *caller {
+	var shown *certs.Credentials
+	if c != nil {
+		shown = c.caller
+	}
+	dial := shown.Dial(askTime, certs.Node)
+	return &caller{scheme: shown.Scheme(), http: &http.Client{Transport: &http.Transport{
+		DialContext: dial, DialTLSContext: dial,
 		MaxIdleConnsPerHost:   2,
 		IdleConnTimeout:       time.Minute,
 		ResponseHeaderTimeout: 0, // the context's
@@ -78,7 +87,7 @@ func (c *caller) close() { c.http.CloseIdleConnections() }
 // do calls the node at port and decodes its answer into out, a problem too
 // (out may be nil). Errors: *answerError, or that of the connection.
 func (c *caller) do(ctx context.Context, method string, port int, path string, out any) error {
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+loopback(port)+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, c.scheme+"://"+loopback(port)+path, nil)
 	if err != nil {
 		return err
 	}

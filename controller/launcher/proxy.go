@@ -64,7 +64,7 @@ func (l *Launcher) proxy() func(http.ResponseWriter, *http.Request) bool {
 			return true
 		}
 		to := r.Clone(r.Context())
-		to.URL.Scheme, to.URL.Host = "http", loopback(n.Ports.API)
+		to.URL.Scheme, to.URL.Host = l.caller.scheme, loopback(n.Ports.API)
 		to.URL.RawPath = "/" + rest
 		if to.URL.Path, err = url.PathUnescape(to.URL.RawPath); err != nil {
 			l.problem(w, r, fmt.Errorf("%w: %w", errMalformed, err))

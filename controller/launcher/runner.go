@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+
+	"dvr/controller/certs"
 )
 
 // What processes print goes to these files of the node's directory.
@@ -34,9 +37,13 @@ func (r *nodeRunner) command() (*command, *Node, error) {
 		return nil, nil, ErrUnknownNode
 	}
 	dir := r.l.nodeDir(r.id)
+	shows, err := r.l.shown(certs.Node, r.id, "")
+	if err != nil {
+		return nil, nil, err
+	}
 	return &command{
 		path: r.l.options.Binary, args: []string{"node"}, dir: dir,
-		environment: append(inherited(r.l.options.Environ), c.nodeEnvironment(r.id, dir)...),
+		environment: slices.Concat(inherited(r.l.options.Environ), c.nodeEnvironment(r.id, dir), shows),
 		log:         filepath.Join(dir, nodeLog), record: filepath.Join(dir, "node.process"), mark: mark("DATA_DIR", dir, "data"),
 	}, &n, nil
 }
@@ -90,9 +97,13 @@ func (r *planeRunner) command() (*command, *Node, error) {
 		return nil, nil, ErrUnknownNode
 	}
 	dir := r.l.nodeDir(r.id)
+	shows, err := r.l.shown(certs.DataPlane, r.id, "DVR_")
+	if err != nil {
+		return nil, nil, err
+	}
 	return &command{
 		path: r.l.options.PlaneBinary, dir: dir,
-		environment: append(inherited(r.l.options.Environ), c.planeEnvironment(r.id, dir)...),
+		environment: slices.Concat(inherited(r.l.options.Environ), c.planeEnvironment(r.id, dir), shows),
 		log:         filepath.Join(dir, planeLog), record: filepath.Join(dir, "dataplane.process"), mark: mark("DVR_STATE_DIR", dir, planeState),
 	}, &n, nil
 }

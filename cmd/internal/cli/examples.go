@@ -9,7 +9,7 @@ import (
 // examples of verbs that have none beside their code, by path without "dvr".
 var examples = map[string]string{
 	"node":    "dvr node\nNODE_ID=node-4 API_ADDR=:9094 RAFT_ADDR=127.0.0.1:8304 JOIN=127.0.0.1:9091 dvr node",
-	"launch":  "dvr launch --data-planes\ndvr launch --nodes 5 --data-dir /tmp/five --listen :8081 --api-base 9500 --raft-base 8410",
+	"launch":  "dvr launch --data-planes\ndvr launch --tls --data-planes --data-dir ./data/secure\ndvr launch --nodes 5 --data-dir /tmp/five --listen :8081 --api-base 9500 --raft-base 8410",
 	"sim":     "dvr sim isp:1000\ndvr sim grid:1024",
 	"status":  "dvr status\ndvr status --endpoint 192.0.2.1 -o json",
 	"version": "dvr version",

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -39,6 +40,7 @@ type launched struct {
 	data      string
 	api       int // base
 	url       string
+	http      *http.Client // nil: the default one
 	out       bytes.Buffer
 	done      chan error
 }
@@ -177,7 +179,7 @@ func (l *launched) call(method, path, body string) (int, string) {
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := cmp.Or(l.http, http.DefaultClient).Do(req)
 	if err != nil {
 		return 0, err.Error()
 	}

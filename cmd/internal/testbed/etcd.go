@@ -46,16 +46,18 @@ func (e *Etcd) Start() error {
 }
 
 // Ready waits until the member has a leader and serves.
-func (e *Etcd) Ready(ctx context.Context) error { return e.ready(ctx, "http://"+e.Client+"/health") }
+func (e *Etcd) Ready(ctx context.Context) error {
+	return e.ready(ctx, http.DefaultClient, "http://"+e.Client+"/health")
+}
 
 // ready waits until a GET answers 200.
-func (p *process) ready(ctx context.Context, url string) error {
+func (p *process) ready(ctx context.Context, asking *http.Client, url string) error {
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
 			return err
 		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
+		if resp, err := asking.Do(req); err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
 				return nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dvr/cmd/internal/client"
+	"dvr/controller/certs"
 )
 
 // Node is a `dvr node` process. Its ports and data directory stay over restarts.
@@ -26,6 +27,7 @@ type Node struct {
 	binary               string
 	command              []string // what comes before Arguments
 	defaults             bool
+	caller               *certs.Credentials // of an operator; nil: the node speaks clear text
 }
 
 // NewNode prepares a node of bin/dvr with its data under dir; Start runs it.
@@ -56,6 +58,16 @@ func NewNodeOf(binary, dir string, environment ...string) (*Node, error) {
 	return n, err
 }
 
+// Secure makes the node speak TLS with its certificate's files, and Client call
+// it as an operator.
+func (n *Node) Secure(own certs.Files, operator *certs.Credentials) error {
+	n.Environment = append(n.Environment, "CA_FILE="+own.CA, "CERT_FILE="+own.Cert, "KEY_FILE="+own.Key, "CRL_FILE="+own.CRL)
+	n.caller = operator
+	var err error
+	n.Client, err = client.NewSecure([]string{n.API}, "test", operator)
+	return err
+}
+
 // Upgrade makes the next Start run another dvr.
 func (n *Node) Upgrade(binary string) { n.binary = binary }
 
@@ -83,7 +95,13 @@ func (n *Node) Start() error {
 }
 
 // Ready waits until /readyz answers 200.
-func (n *Node) Ready(ctx context.Context) error { return n.ready(ctx, "http://"+n.API+"/readyz") }
+func (n *Node) Ready(ctx context.Context) error {
+	asking := http.DefaultClient
+	if n.caller != nil {
+		asking = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialTLSContext: n.caller.Dial(time.Second, certs.Node)}}
+	}
+	return n.ready(ctx, asking, n.caller.Scheme()+"://"+n.API+"/readyz")
+}
 
 // Use makes the node keep its log in e, which must outlive it.
 func (n *Node) Use(e *Etcd) {

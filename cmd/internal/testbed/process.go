@@ -89,7 +89,7 @@ func cleanEnvironment() []string {
 	var env []string
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
-		if strings.HasPrefix(name, "DVR_") || strings.HasSuffix(name, "_ADDR") || strings.HasSuffix(name, "_ADVERTISE") ||
+		if strings.HasPrefix(name, "DVR_") || strings.HasSuffix(name, "_ADDR") || strings.HasSuffix(name, "_ADVERTISE") || strings.HasSuffix(name, "_FILE") ||
 			slices.Contains([]string{"NODE_ID", "DATA_DIR", "ETCD_ENDPOINTS", "INITIAL_CLUSTER", "JOIN", "OBSERVER", "CLUSTER_ID"}, name) {
 			continue
 		}
