@@ -27,7 +27,11 @@ func dial(addr string) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &connection{conn, bufio.NewReaderSize(conn, 4096), bufio.NewWriterSize(conn, 4096)}, nil
+	return newConnection(conn), nil
+}
+
+func newConnection(conn net.Conn) *connection {
+	return &connection{conn, bufio.NewReaderSize(conn, 4096), bufio.NewWriterSize(conn, 4096)}
 }
 
 // post sends one body and wants the status code.
@@ -55,18 +59,26 @@ func (c *connection) post(host, path string, body []byte, want int) error {
 // hammer sends bodies over n connections for d and gives calls a second and
 // the latencies of every call.
 func hammer(ctx context.Context, addr, path string, n int, d time.Duration, body func(worker, i int) []byte) (float64, durations, error) {
+	var connections []*connection
+	for range n {
+		c, err := dial(addr)
+		if err != nil {
+			return 0, nil, err
+		}
+		defer c.conn.Close()
+		connections = append(connections, c)
+	}
+	return hammerOver(ctx, connections, addr, path, d, body)
+}
+
+// hammerOver is hammer over connections that stand.
+func hammerOver(ctx context.Context, connections []*connection, addr, path string, d time.Duration, body func(worker, i int) []byte) (float64, durations, error) {
 	var wg sync.WaitGroup
-	samples := make([]durations, n)
-	failures := make([]error, n)
+	samples := make([]durations, len(connections))
+	failures := make([]error, len(connections))
 	begin := time.Now()
-	for w := range n {
+	for w, c := range connections {
 		wg.Go(func() {
-			c, err := dial(addr)
-			if err != nil {
-				failures[w] = err
-				return
-			}
-			defer c.conn.Close()
 			for i := 0; time.Since(begin) < d && ctx.Err() == nil; i++ {
 				start := time.Now()
 				if err := c.post(addr, path, body(w, i), http.StatusCreated); err != nil {

@@ -2,7 +2,7 @@
 // the ratios that docs/performance.md records. It starts the real binaries
 // (make build) on free loopback ports and data in a temporary directory.
 //
-//	dvr-bench [flags] all | post single append replay full memory durability cluster outage join vectors history change
+//	dvr-bench [flags] all | post tls single append replay full memory durability cluster outage join vectors history change
 //	dvr-bench table [-next-hops N]     the full Internet table as NDJSON routes
 //	dvr-bench profile FILE             the CPU profile that builds are optimised by
 //
@@ -33,6 +33,7 @@ type bench struct {
 
 var benches = []bench{
 	{"post", benchPost},
+	{"tls", benchTLS},
 	{"single", benchSingle},
 	{"append", benchAppend},
 	{"replay", benchReplay},
