@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +52,10 @@ func TestWhoseACertificateIs(t *testing.T) {
 		{[]string{"dvr://node/a%20b"}, ""},
 		{[]string{"dvr://NODE/a"}, ""},
 		{[]string{"dvr://dataplane/r1@x"}, ""},
+		{[]string{"dvr://operator/@x"}, ""},
+		{[]string{"dvr://node/" + strings.Repeat("n", 63)}, "dvr://node/" + strings.Repeat("n", 63)},
+		{[]string{"dvr://node/" + strings.Repeat("n", 64)}, ""},
+		{[]string{"dvr://operator/" + strings.Repeat("n", 128)}, ""},
 	} {
 		id, err := certs.Of(leaf(t, c.uris...))
 		if c.want == "" {
