@@ -81,6 +81,9 @@ func overview(t *table, status any, planes []any, members census, freezes []any)
 	}
 	t.entry("role", role)
 	t.entry("version", member(status, "version"))
+	if security := member(status, "security"); member(security, "transport") == "tls" {
+		t.entry("transport", "mutual TLS, its certificate ends "+text(member(security, "expires")))
+	}
 	t.entry("since", member(status, "since"))
 	addresses, _ := member(status, "addresses").(map[string]any)
 	for _, a := range []struct{ key, label string }{{"api", "API"}, {"fib", "data planes"}, {"raft", "Raft"}, {"etcd", "etcd clients"}} {
@@ -181,6 +184,13 @@ func troublesOf(status any, planes []any, members census) []string {
 			verb = "are"
 		}
 		say("%s %s away; the cluster may lose %d more of its %s", strings.Join(members.away, ", "), verb, members.spare(), plural(members.voters, "voter"))
+	}
+	security := member(status, "security")
+	if member(security, "transport") == "insecure" {
+		say("it is INSECURE: whoever reaches its addresses controls the routes")
+	}
+	if alarm := member(security, "alarm"); alarm != nil {
+		say("%s", text(alarm))
 	}
 	store := member(status, "store")
 	if bytes, quota := count(member(store, "bytes")), count(member(store, "quota")); quota > 0 && bytes >= quota/100*fullPercent {

@@ -127,6 +127,8 @@ func TestStatusNamesWhatIsNotFine(t *testing.T) {
 		name, status, plane, verdict, detail string
 	}{
 		{"no quorum", swap(goodStatus, `"quorum":true`, `"quorum":false`, `"leader":"ab",`, ``), goodPlane, "no quorum: changes are refused", "leader, no leader is known, no quorum"},
+		{"insecure", swap(goodStatus, `"dataplanes":1`, `"security":{"transport":"insecure"}`), goodPlane, "it is INSECURE", ""},
+		{"a certificate ends", swap(goodStatus, `"dataplanes":1`, `"security":{"transport":"tls","expires":"T","alarm":"renew it"}`), goodPlane, "renew it", ""},
 		{"fault", swap(goodStatus, `"dataplanes":1`, `"fault":"hole at 7"`), goodPlane, "what is shown is old: hole at 7", ""},
 		{"full", swap(goodStatus, `"bytes":3084288`, `"bytes":6871947673`), goodPlane, "the store is 79 % full", "6.4 GiB of 8 GiB"},
 		{"gone", goodStatus, swap(goodPlane, `"connected":true`, `"connected":false`), "of r1 is disconnected since T3", "disconnected"},

@@ -31,6 +31,8 @@ export function findings(v: Voting, nodes: LaunchedNode[], members: Member[], pl
   const gone = nodes.length ? nodes.filter((n) => n.status !== 'online').map((n) => n.id) : members.filter((m) => !m.online).map((m) => m.node_id);
   if (gone.length) add('warn', `${gone.join(', ')} ${gone.length === 1 ? 'is' : 'are'} offline`, v.online - v.needed > 0 ? '' : v.online >= v.needed ? 'The loss of one more voter would end the quorum.' : '', '/nodes');
   if (status?.fault) add('bad', 'The node does not follow the log', status.fault, '/nodes');
+  if (status?.security?.transport === 'insecure') add('warn', 'The cluster is insecure', 'Clear text beyond the machine: whoever reaches its addresses controls the routes.', '/nodes');
+  if (status?.security?.alarm) add('warn', 'A certificate ends', status.security.alarm, '/nodes');
   if (status && status.store.quota && status.store.bytes > 0.7 * status.store.quota) add('warn', 'The store fills up', `${Math.round((100 * status.store.bytes) / status.store.quota)} % of its quota are used.`, '/');
   for (const p of planes) {
     const at = `/planes?router=${encodeURIComponent(p.router)}`;
