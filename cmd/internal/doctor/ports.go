@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"dvr/controller/certs"
 	"dvr/controller/settings"
 )
 
@@ -34,7 +35,7 @@ func ports(ctx context.Context, s *settings.Settings) []Finding {
 		if err == nil {
 			_ = l.Close()
 		} else if p.setting == "API_ADDR" && errors.Is(err, syscall.EADDRINUSE) {
-			running = nodeAt(ctx, p.address)
+			running = nodeAt(ctx, s.TLS, p.address)
 		}
 		list = append(list, portState(p, err, running))
 	}
@@ -60,8 +61,9 @@ func portState(p port, err error, running string) Finding {
 	return f
 }
 
-// nodeAt asks who is at an API address; empty: no node of ours.
-func nodeAt(ctx context.Context, address string) string {
+// nodeAt asks who is at an API address, in TLS with the node's own files; empty:
+// no node of ours.
+func nodeAt(ctx context.Context, files certs.Files, address string) string {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	host, number, err := net.SplitHostPort(address)
@@ -71,11 +73,19 @@ func nodeAt(ctx context.Context, address string) string {
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, number)+"/health", nil)
+	scheme, asking := "http", http.DefaultClient
+	if !files.None() {
+		c, err := certs.Load(files, nil)
+		if err != nil {
+			return ""
+		}
+		scheme, asking = c.Scheme(), &http.Client{Transport: &http.Transport{DialTLSContext: c.Dial(2*time.Second, certs.Node), DisableKeepAlives: true}}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+net.JoinHostPort(host, number)+"/health", nil)
 	if err != nil {
 		return ""
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := asking.Do(req)
 	if err != nil {
 		return ""
 	}
