@@ -7,12 +7,17 @@ import (
 	"fmt"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"dvr/eventlog"
 )
 
 // ErrHeadIntact: the head fits the batches; there is nothing to rebuild.
 var ErrHeadIntact = errors.New("the head fits the batches")
+
+// ErrReadOnly: the etcd takes no writes from outside.
+var ErrReadOnly = errors.New("this etcd is read-only from outside")
 
 // RebuildHead puts the head anew where it is missing, unreadable or does not
 // fit the batches, from the chain of the stored batches alone (RepairHead takes
@@ -21,7 +26,7 @@ var ErrHeadIntact = errors.New("the head fits the batches")
 // running. Errors: ErrHeadIntact; eventlog.ErrCorrupt or ErrHole where a batch
 // is damaged, foreign or missing, which must be put right first; ErrNotFound
 // without a log, or where the log was truncated and no snapshot says what went
-// before. Cost: one pass over the batches since the newest snapshot.
+// before; ErrReadOnly, where there is something to rebuild. Cost: one pass over the batches since the newest snapshot.
 func RebuildHead(ctx context.Context, client *clientv3.Client) (eventlog.Head, error) {
 	l, err := inspectable(ctx, client)
 	if err != nil {
@@ -64,6 +69,9 @@ func (l *Log) rebuildHead(ctx context.Context) (eventlog.Head, error) {
 	}
 	put, err := l.settle(ctx, []clientv3.Cmp{unchanged(headKey, modified)},
 		[]clientv3.Op{clientv3.OpPut(headKey, string(eventlog.AppendHead(nil, tip)))}, nil)
+	if status.Code(err) == codes.PermissionDenied {
+		return eventlog.Head{}, fmt.Errorf("put the head of revision %d: %w", tip.Revision, ErrReadOnly)
+	}
 	if err != nil {
 		return eventlog.Head{}, unavailable("put head", err)
 	}

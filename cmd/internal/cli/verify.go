@@ -270,6 +270,9 @@ func logRepair(c *connection) *cobra.Command {
 			if errors.Is(err, etcdlog.ErrHeadIntact) {
 				return c.intact()
 			}
+			if errors.Is(err, etcdlog.ErrReadOnly) {
+				return fmt.Errorf("%w: stop every node, start all with ETCD_WRITABLE=true, repair again, then start them without it", err)
+			}
 			if err != nil {
 				return err
 			}
