@@ -50,23 +50,6 @@ func (a *Archivist) Problem() error {
 	return a.last
 }
 
-// Run archives what lies behind the newest snapshot, again and again until ctx
-// ends; failed is told what went wrong.
-func (a *Archivist) Run(ctx context.Context, interval time.Duration, failed func(error)) {
-	t := time.NewTicker(interval)
-	defer t.Stop()
-	for {
-		if err := a.Step(ctx); err != nil && ctx.Err() == nil {
-			failed(err)
-		}
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 // Step archives what lies behind the newest snapshot. Cost, where there is nothing
 // to do: a listing of the snapshots and a look at the directory.
 func (a *Archivist) Step(ctx context.Context) error {

@@ -129,6 +129,9 @@ func TestStatusTellsTheArchive(t *testing.T) {
 	n := *a.node.status.Load()
 	n.Archive = &ArchiveStatus{Directory: "/var/a", First: 3, Last: 9, Problem: "disk full"}
 	a.node.status.Store(&n)
+	if r := a.must("GET", "/metrics", ""); !strings.Contains(r.Body, "dvr_archive_revision 9\n") || !strings.Contains(r.Body, "dvr_archive_problem 1\n") {
+		t.Error("the metrics say nothing of it")
+	}
 	if r := a.must("GET", "/v1/status", ""); !strings.Contains(r.Body, `"archive":{"directory":"/var/a","first_revision":3,"revision":9,"problem":"disk full"}`) {
 		t.Errorf("%s", r.Body)
 	}

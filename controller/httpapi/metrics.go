@@ -108,6 +108,8 @@ var described = func() map[string]*prometheus.Desc {
 	add("kv_keys", "Keys in the key-value store.")
 	add("kv_bytes", "Bytes of the keys and values in the key-value store.")
 	add("kv_quota_bytes", "Bytes at which the key-value store refuses to grow.")
+	add("archive_revision", "Newest revision that is archived; of nodes with ARCHIVE_DIR.")
+	add("archive_problem", "1 while the archive cannot be written, or not be read as far back as it goes.")
 	add("kv_watchers", "Watches of keys that are in progress on this node.")
 	add("idempotency_window_commits", "Commits whose ids are remembered.")
 	add("appended_batches_total", "Batches appended by this node.")
@@ -197,6 +199,10 @@ func (s *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge("store_bytes", float64(n.DBSize))
 	gauge("store_quota_bytes", float64(n.Quota))
 	gauge("kv_quota_bytes", float64(n.KVQuota))
+	if a := n.Archive; a != nil {
+		gauge("archive_revision", float64(a.Last))
+		gauge("archive_problem", flag(a.Problem != ""))
+	}
 	for _, d := range s.service.DataPlanes() {
 		r := string(d.Router)
 		gauge("dataplane_connected", flag(d.Connected), r)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -19,6 +20,9 @@ type archiving struct {
 	dir    *archive.Directory
 	log    *archive.Log
 	writer *archive.Archivist
+	// told is what the status tells: found out by who works on the archive, since a
+	// file system that hangs must hold up nothing else.
+	told atomic.Pointer[httpapi.ArchiveStatus]
 }
 
 const (
@@ -61,26 +65,48 @@ func (a *archiving) truncatable() func(context.Context, eventlog.Revision) error
 	if a == nil {
 		return nil
 	}
-	return a.writer.Through
+	return func(ctx context.Context, through eventlog.Revision) error {
+		defer a.look()
+		return a.writer.Through(ctx, through)
+	}
 }
 
 // run archives until ctx ends. What fails is said once, and again where it lasts.
 func (a *archiving) run(ctx context.Context) {
 	var said string
 	var at time.Time
-	a.writer.Run(ctx, archiveEvery, func(err error) {
-		if text := err.Error(); text != said || time.Since(at) >= sayAgain {
-			said, at = text, time.Now()
-			a.node.log.Error("archiving history: nothing is truncated until it works", zap.String("archive_dir", a.dir.Path()), zap.Error(err))
+	t := time.NewTicker(archiveEvery)
+	defer t.Stop()
+	for {
+		err := a.writer.Step(ctx)
+		if err != nil && ctx.Err() == nil {
+			if text := err.Error(); text != said || time.Since(at) >= sayAgain {
+				said, at = text, time.Now()
+				a.node.log.Error("archiving history: nothing is truncated until it works", zap.String("archive_dir", a.dir.Path()), zap.Error(err))
+			}
 		}
-	})
+		a.look()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
-// status is what /v1/status tells; nil: nothing is archived.
+// status is what /v1/status tells; nil: nothing is archived. Cost: an atomic load.
 func (a *archiving) status() *httpapi.ArchiveStatus {
 	if a == nil {
 		return nil
 	}
+	if s := a.told.Load(); s != nil {
+		return s
+	}
+	return &httpapi.ArchiveStatus{Directory: a.dir.Path()}
+}
+
+// look finds out what the status tells.
+func (a *archiving) look() {
 	out := &httpapi.ArchiveStatus{Directory: a.dir.Path(), Problem: a.log.Beyond()}
 	if err := a.writer.Problem(); err != nil {
 		out.Problem = err.Error()
@@ -91,5 +117,5 @@ func (a *archiving) status() *httpapi.ArchiveStatus {
 	} else if s := r.Newest(); s != nil {
 		out.First, out.Last = s.First, s.Last
 	}
-	return out
+	a.told.Store(out)
 }

@@ -78,6 +78,7 @@ func TestNodeArchives(t *testing.T) {
 		t.Fatal(err)
 	}
 	n, _, _ = start(t, environ)
+	n.archive.look() // as it does every 10 s
 	asked(n)
 	r, err := archive.NewDirectory(kept).Verify(context.Background())
 	if err != nil || r.Sound() != nil || r.Commits < 9 || r.States < 1 {

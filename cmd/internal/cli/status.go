@@ -97,6 +97,13 @@ func overview(t *table, status any, planes []any, members census, freezes []any)
 		etcd = "the members'"
 	}
 	t.entry("store", fmt.Sprintf("%s etcd, %s of %s", etcd, size(member(store, "bytes")), size(member(store, "quota"))))
+	if a := member(status, "archive"); a != nil {
+		held := "nothing yet"
+		if count(member(a, "revision")) > 0 {
+			held = fmt.Sprintf("revisions %s to %s", text(member(a, "first_revision")), text(member(a, "revision")))
+		}
+		t.entry("archive", fmt.Sprintf("%s in %s", held, text(member(a, "directory"))))
+	}
 
 	t.section("LOG")
 	position := member(status, "position")
@@ -191,6 +198,9 @@ func troublesOf(status any, planes []any, members census) []string {
 	}
 	if alarm := member(security, "alarm"); alarm != nil {
 		say("%s", text(alarm))
+	}
+	if problem := member(member(status, "archive"), "problem"); problem != nil {
+		say("the archive: %s", text(problem))
 	}
 	store := member(status, "store")
 	if bytes, quota := count(member(store, "bytes")), count(member(store, "quota")); quota > 0 && bytes >= quota/100*fullPercent {

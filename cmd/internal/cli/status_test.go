@@ -131,6 +131,8 @@ func TestStatusNamesWhatIsNotFine(t *testing.T) {
 		{"a certificate ends", swap(goodStatus, `"dataplanes":1`, `"security":{"transport":"tls","expires":"T","alarm":"renew it"}`), goodPlane, "renew it", ""},
 		{"fault", swap(goodStatus, `"dataplanes":1`, `"fault":"hole at 7"`), goodPlane, "what is shown is old: hole at 7", ""},
 		{"full", swap(goodStatus, `"bytes":3084288`, `"bytes":6871947673`), goodPlane, "the store is 79 % full", "6.4 GiB of 8 GiB"},
+		{"archive", swap(goodStatus, `"dataplanes":1`, `"archive":{"directory":"/var/a","first_revision":1,"revision":900,"problem":"no space left"}`), goodPlane, "the archive: no space left", "revisions 1 to 900 in /var/a"},
+		{"no archive", swap(goodStatus, `"dataplanes":1`, `"archive":{"directory":"/var/a","first_revision":0,"revision":0,"problem":"not there"}`), goodPlane, "the archive: not there", "nothing yet in /var/a"},
 		{"gone", goodStatus, swap(goodPlane, `"connected":true`, `"connected":false`), "of r1 is disconnected since T3", "disconnected"},
 		{"behind", goodStatus, swap(goodPlane, `"lag":0`, `"lag":1`), "of r1 is 1 revision behind", "behind"},
 		{"failing", goodStatus, swap(goodPlane, `"failed":0`, `"failed":1200`), "of r1 could not install 1,200 prefixes", "failing"},
