@@ -120,7 +120,13 @@ func TestOffsets(t *testing.T) {
 		a.add(fmt.Sprintf("10.%d.0.0/16", i), "192.0.2.1", 1)
 		a.add(fmt.Sprintf("10.%d.0.0/16", i), fmt.Sprintf("192.0.2.%d", 2+i%2), 1)
 	}
-	for _, filter := range []string{"", "next_hop=192.0.2.1&", "within=10.2.0.0%2F15&", "covering=10.4.0.1&", "next_hop=192.0.2.9&"} {
+	a.add("2001:db8::/32", "2001:db8::1", 1)
+	a.must("POST", "/routes", `{"destination":"10.3.0.0/16","next_hop":"192.0.2.7","tags":["core"]}`)
+	a.must("POST", "/routes", `{"destination":"10.6.0.0/16","next_hop":"192.0.2.7","tags":["core"]}`)
+	for _, filter := range []string{
+		"", "next_hop=192.0.2.1&", "within=10.2.0.0%2F15&", "covering=10.4.0.1&", "next_hop=192.0.2.9&", "tag=core&", "tag=none&",
+		"next_hop=192.0.2.3&within=10.0.0.0%2F13&", "covering=10.3.0.1&tag=core&",
+	} {
 		whole, _ := pages(t, a, filter, nil)
 		for offset := 0; offset <= len(whole)+1; offset++ {
 			for _, limit := range []int{1, 3, 20} {
@@ -138,7 +144,7 @@ func TestOffsets(t *testing.T) {
 			}
 		}
 	}
-	if m := a.must("GET", "/v1/routes?total=true&limit=2", "").json(t); m["total"] != 14.0 || m["next"] == nil {
+	if m := a.must("GET", "/v1/routes?total=true&limit=2", "").json(t); m["total"] != 17.0 || m["next"] == nil {
 		t.Errorf("%v", m)
 	}
 	for query, field := range map[string]string{

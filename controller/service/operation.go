@@ -141,7 +141,7 @@ func (o *deleteDestination) Decide(st *projector.State) ([]eventlog.Event, error
 	}
 	var events []eventlog.Event
 	for i := range d.Candidates {
-		if c := &d.Candidates[i]; o.Filter.admits(c) {
+		if c := &d.Candidates[i]; o.Filter.admits(&c.RouteAnnounced) {
 			events = append(events, &eventlog.RouteWithdrawn{RouteID: c.RouteID})
 		}
 	}

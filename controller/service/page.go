@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"iter"
+	"math"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -23,8 +24,16 @@ type Query struct {
 	Tag      string       // one of those that the route has
 }
 
-func (q Query) admits(c *projector.Candidate) bool {
-	return q.RouteFilter.admits(c) && (q.Tag == "" || slices.Contains(c.Tags, q.Tag))
+func (q *Query) admits(r *eventlog.RouteAnnounced) bool {
+	return q.RouteFilter.admits(r) && (q.Tag == "" || slices.Contains(r.Tags, q.Tag))
+}
+
+// filter is admits; nil: every route is admitted.
+func (q *Query) filter() func(*eventlog.RouteAnnounced) bool {
+	if q.RouteFilter == (RouteFilter{}) && q.Tag == "" {
+		return nil
+	}
+	return q.admits
 }
 
 // digest tells a cursor of one query from that of another.
@@ -96,7 +105,7 @@ func (p *Page) Routes() iter.Seq[*projector.Candidate] {
 
 func (p *Page) destinations() iter.Seq[projector.Destination] {
 	if !p.query.Covering.IsValid() {
-		return p.State.Destinations(p.query.Within, p.after)
+		return p.State.Select(p.query.Within, p.after, p.query.filter())
 	}
 	return func(yield func(projector.Destination) bool) {
 		list := p.State.Covering(p.query.Covering)
@@ -118,7 +127,7 @@ func (p *Page) destinations() iter.Seq[projector.Destination] {
 func (p *Page) each(d projector.Destination, from int, yield func(*projector.Candidate) bool) bool {
 	for i := from; i < len(d.Candidates); i++ {
 		c := &d.Candidates[i]
-		if !p.query.admits(c) {
+		if !p.query.admits(&c.RouteAnnounced) {
 			continue
 		}
 		p.at, p.n = d.Prefix, i+1
@@ -127,6 +136,41 @@ func (p *Page) each(d projector.Destination, from int, yield func(*projector.Can
 		}
 	}
 	return true
+}
+
+// Skip passes over the next n routes. Cost: some nanoseconds a destination.
+func (p *Page) Skip(n int) {
+	if p.skip == 0 && !p.query.Covering.IsValid() {
+		var passed int
+		p.after, passed = p.State.Skip(p.query.Within, p.after, n, p.query.filter())
+		n -= passed
+	}
+	if n <= 0 {
+		return
+	}
+	moved := false
+	for range p.Routes() {
+		moved = true
+		if n--; n == 0 {
+			break
+		}
+	}
+	if moved {
+		p.after, p.skip = p.at, p.n
+	}
+}
+
+// Count is how many routes remain. Cost: some nanoseconds a destination.
+func (p *Page) Count() int {
+	n := 0
+	if p.skip == 0 && !p.query.Covering.IsValid() {
+		_, n = p.State.Skip(p.query.Within, p.after, math.MaxInt, p.query.filter())
+		return n
+	}
+	for range p.Routes() {
+		n++
+	}
+	return n
 }
 
 // Mark makes the route yielded last the one that Next continues after.

@@ -78,8 +78,8 @@ type RouteFilter struct {
 	NextHop netip.Addr        `json:"next_hop,omitzero"`
 }
 
-func (f RouteFilter) admits(c *projector.Candidate) bool {
-	return (f.Router == "" || c.Router == f.Router) && (!f.NextHop.IsValid() || c.NextHop == f.NextHop)
+func (f RouteFilter) admits(r *eventlog.RouteAnnounced) bool {
+	return (f.Router == "" || r.Router == f.Router) && (!f.NextHop.IsValid() || r.NextHop == f.NextHop)
 }
 
 // DeleteRoutes withdraws the candidates of the destination that the filter
