@@ -405,3 +405,52 @@ func TestStoredAndUnseen(t *testing.T) {
 		t.Errorf("%+v", row)
 	}
 }
+
+// TestPreviewWarnsOfUnknownRouters: a preview asks about the name of a router
+// that routes are given to and that nothing stands for.
+func TestPreviewWarnsOfUnknownRouters(t *testing.T) {
+	a := newAPI(t)
+	a.must("PUT", "/v1/routers/vie", `{}`)
+	a.must("PUT", "/v1/links/fra/ams", `{"cost_ab":1,"cost_ba":1}`)
+	a.connect("edge")
+	announce := func(router, destination string) string {
+		return fmt.Sprintf(`{"kind":"route.announced","router":%q,"destination":%q,"next_hop":"192.0.2.1"}`, router, destination)
+	}
+	strays := func(events ...string) (names []string) {
+		t.Helper()
+		m := a.must("POST", "/v1/commits?dry_run=true", `{"events":[`+strings.Join(events, ",")+`]}`).json(t)
+		for _, w := range m["warnings"].([]any) {
+			w := w.(map[string]any)
+			if w["kind"] != "unknown-router" {
+				continue
+			}
+			names = append(names, fmt.Sprint(w["router"], " ", w["prefixes"], " ", w["examples"]))
+			if want := fmt.Sprintf("router %s is not declared, has no link and no data plane: is the name right?", w["router"]); w["text"] != want {
+				t.Errorf("%v, want %s", w["text"], want)
+			}
+		}
+		return names
+	}
+	known := []string{announce("vie", "10.1.0.0/16"), announce("fra", "10.1.0.0/16"), announce("ams", "10.1.0.0/16"), announce("edge", "10.1.0.0/16"), announce("*", "10.1.0.0/16")}
+	if got := strays(known...); got != nil {
+		t.Errorf("known ones: %q", got)
+	}
+	got := strays(append(known, announce("vei", "10.1.0.0/16"), announce("vei", "10.2.0.0/16"), announce("arm", "10.1.0.0/16"))...)
+	if want := []string{"arm 1 [10.1.0.0/16]", "vei 2 [10.1.0.0/16 10.2.0.0/16]"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	a.must("POST", "/v1/commits", `{"events":[`+announce("vei", "10.1.0.0/16")+`]}`)
+	if got := strays(announce("vei", "10.2.0.0/16")); len(got) != 1 {
+		t.Errorf("one with routes alone: %q", got)
+	}
+	if got := strays(`{"kind":"link.set","a":"vei","b":"vie","cost_ab":1,"cost_ba":1}`, announce("vei", "10.2.0.0/16")); got != nil {
+		t.Errorf("one that the same change links: %q", got)
+	}
+	var many []string
+	for i := range 20 {
+		many = append(many, announce(fmt.Sprintf("x%02d", i), "10.1.0.0/16"))
+	}
+	if got := strays(many...); len(got) != 8 || got[0] != "x00 1 [10.1.0.0/16]" {
+		t.Errorf("many: %q", got)
+	}
+}

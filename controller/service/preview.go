@@ -81,6 +81,7 @@ func (s *Service) previewOf(t *appender.Trial) *Preview {
 		return p
 	}
 	p.intent(t)
+	p.Warnings = s.strays(t)
 	touched, beyond := projector.Destinations(t.Commit.Events)
 	if len(touched) == 0 && !beyond {
 		return p

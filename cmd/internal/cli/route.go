@@ -118,7 +118,7 @@ func routeAdd(c *connection) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			stray := c.stray(cmd.Context(), r.router)
+			stray := c.stray(cmd.Context(), r.router, &m)
 			var out any
 			answer, err := c.call(cmd.Context(), m.call(http.MethodPost, "/routes", nil, body, c.timeout), &out)
 			if err != nil {
@@ -143,7 +143,7 @@ func routeSet(c *connection) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			stray := c.stray(cmd.Context(), r.router)
+			stray := c.stray(cmd.Context(), r.router, &m)
 			var out any
 			answer, err := c.call(cmd.Context(), m.call(http.MethodPut, "/routes/"+args[0], nil, body, c.timeout), &out)
 			if err != nil {

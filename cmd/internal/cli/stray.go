@@ -12,9 +12,10 @@ import (
 
 // stray is a warning about a router that a route is given to and that nothing
 // stands for, as one whose name was mistyped; empty: it is there, or nobody
-// could say in reachTimeout. It is asked before the route makes the router known.
-func (c *connection) stray(ctx context.Context, router string) string {
-	if router == "" || router == "*" {
+// could say in reachTimeout, or the change is only previewed, which the node
+// warns of itself. It is asked before the route makes the router known.
+func (c *connection) stray(ctx context.Context, router string, m *mutation) string {
+	if router == "" || router == "*" || m.dryRun {
 		return ""
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(c.timeout, reachTimeout))

@@ -18,7 +18,7 @@ func TestStrayRouter(t *testing.T) {
 	}{
 		{"unknown", "--router vei", "", `[{"a":"vie","b":"fra"}]`, true},
 		{"with routes alone", "--router vei", `{"router":"vei","declared":false,"dataplane":false}`, `[]`, true},
-		{"dry run", "--router vei --dry-run", "", `[]`, true},
+		{"dry run, which the node warns of", "--router vei --dry-run", "", `[]`, false},
 		{"declared", "--router vei", `{"router":"vei","declared":true,"dataplane":false}`, `[]`, false},
 		{"data plane", "--router vei", `{"router":"vei","declared":false,"dataplane":true}`, `[]`, false},
 		{"linked", "--router vei", "", `[{"a":"vie","b":"fra"},{"a":"fra","b":"vei"}]`, false},

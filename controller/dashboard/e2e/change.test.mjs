@@ -50,6 +50,10 @@ describe('changes', { skip: skip || false }, () => {
     await follows().getByText('10.4.0.0/16 no route → 192.0.2.1').waitFor();
     assert.equal(await head(), before, 'a preview was stored');
     assert.equal(await cluster.forwarding('node1', '10.4.0.1'), 'none');
+    await dialog().getByLabel('Router').fill('nod1');
+    await follows().getByRole('list', { name: 'Warnings' }).getByText('router nod1 is not declared, has no link and no data plane: is the name right?').waitFor();
+    await dialog().getByLabel('Router').fill('node1');
+    await follows().getByRole('list', { name: 'Warnings' }).waitFor({ state: 'detached' });
     await button('Add', dialog()).click();
     await dialog().getByText('via 192.0.2.1').waitFor();
     assert.equal(await head(), before + 1);

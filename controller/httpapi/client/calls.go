@@ -3178,7 +3178,7 @@ type PreviewIntentItemsItem struct {
 
 // PreviewWarningsItem is an object of the API.
 type PreviewWarningsItem struct {
-	Kind     string   `json:"kind"`
+	Kind     string   `json:"kind"` // unknown-router: a router that routes are given to is not declared, has no link and no data plane; prefix-lost, blackhole, recursion-loop, unresolved, management.
 	Router   string   `json:"router"`
 	Prefixes int64    `json:"prefixes"`
 	Examples []string `json:"examples"`

@@ -1,0 +1,62 @@
+package service
+
+import (
+	"fmt"
+	"slices"
+
+	"dvr/controller/appender"
+	"dvr/eventlog"
+	"dvr/projector"
+)
+
+// WarnStray is the kind of the warning about routes that are given to a router
+// that nothing stands for, as one whose name was mistyped.
+const WarnStray = "unknown-router"
+
+const (
+	maxStrays     = 8 // warnings
+	strayExamples = 4
+)
+
+// strays warns of the routers that the commit gives routes to and that, after
+// it, are not declared, have no link and no data plane, by name. Cost:
+// O(events), and O(links) where there is such a router.
+func (s *Service) strays(t *appender.Trial) []projector.Warning {
+	found := map[eventlog.RouterID]*projector.Warning{}
+	stands := map[eventlog.RouterID]bool{eventlog.AllRouters: true}
+	for _, e := range t.Commit.Events {
+		a, ok := e.(*eventlog.RouteAnnounced)
+		if !ok || stands[a.Router] {
+			continue
+		}
+		w := found[a.Router]
+		if w == nil {
+			if r, _ := t.After.Router(a.Router); r.Declared || s.planes.Known(a.Router) {
+				stands[a.Router] = true
+				continue
+			}
+			w = &projector.Warning{Kind: WarnStray, Router: a.Router}
+			found[a.Router] = w
+		}
+		w.Prefixes++
+		if len(w.Examples) < strayExamples && !slices.Contains(w.Examples, a.Destination) {
+			w.Examples = append(w.Examples, a.Destination)
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	for l := range t.After.Links() {
+		delete(found, l.A)
+		delete(found, l.B)
+	}
+	var out []projector.Warning
+	for _, w := range found {
+		w.Text = fmt.Sprintf("router %s is not declared, has no link and no data plane: is the name right?", w.Router)
+		out = append(out, *w)
+	}
+	slices.SortFunc(out, func(a, b projector.Warning) int {
+		return slices.Compare([]byte(a.Router), []byte(b.Router))
+	})
+	return out[:min(len(out), maxStrays)]
+}
