@@ -86,6 +86,7 @@ func TestDependencies(t *testing.T) {
 		"dvr/cmd")
 	only("google.golang.org/grpc", "dvr/eventlog/etcdlog", "dvr/controller/etcdserver", "dvr/controller/fibstream", "dvr/controller/fibpb", "dvr/controller/node",
 		"dvr/controller/peer", "dvr/controller/peerpb",
+		"dvr/controller/certs",        // which secures its connections
 		"dvr/cmd/internal/cli",        // which asks data planes
 		"dvr/cmd/internal/robustness") // which dials into network namespaces
 	only("github.com/spf13/cobra", "dvr/cmd")
