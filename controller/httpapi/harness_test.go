@@ -72,7 +72,7 @@ func (o *throne) Append(ctx context.Context, c service.Change) (service.Appended
 func newAPI(t testing.TB) *api {
 	t.Helper()
 	a := &api{t: t, log: memlog.New(testLog), node: &fakeNode{}, nodes: &fakeCluster{}}
-	a.node.status.Store(&NodeStatus{NodeID: "node-1", RaftState: "Leader", Quorum: true, Etcd: "embedded", Started: time.Unix(0, 0), Security: Security{Transport: "loopback"}})
+	a.node.status.Store(&NodeStatus{NodeID: "node-1", RaftState: "Leader", Quorum: true, Etcd: "embedded", Started: time.Unix(0, 0), Security: Security{Transport: "tls", Expires: time.Unix(4e9, 0), AuthorityExpires: time.Unix(5e9, 0), Alarm: "renew it"}})
 	a.quota.Store(64 << 20)
 	judge := func(st *projector.State, c *eventlog.Commit) error {
 		return service.KeyQuota(a.quota.Load()).Judge(st, c)
