@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -59,6 +60,9 @@ func suits(own *x509.Certificate, s *settings.Settings) error {
 	return nil
 }
 
+// handshakeTime is how long a handshake at the FIB port may take, as at the others.
+const handshakeTime = 10 * time.Second
+
 // rpcOptions are those of the port that data planes and nodes share: each
 // service has its kind of caller.
 func (n *Node) rpcOptions() []grpc.ServerOption {
@@ -75,7 +79,7 @@ func (n *Node) rpcOptions() []grpc.ServerOption {
 		id, err := certs.OfPeer(ctx)
 		return denied(certs.Require(id, err, kind))
 	}
-	return append(n.tls.ServeRPC(certs.Node, certs.DataPlane),
+	return append(n.tls.ServeRPC(certs.Node, certs.DataPlane), grpc.ConnectionTimeout(handshakeTime),
 		grpc.ChainUnaryInterceptor(func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 			if err := admit(ctx, info.FullMethod); err != nil {
 				return nil, err
