@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -124,7 +126,7 @@ func (l *Launcher) handler() http.Handler {
 	for path, content := range pages() {
 		add(call{http.MethodGet, path, content})
 	}
-	add(call{http.MethodGet, "/", func(http.ResponseWriter, *http.Request) error { return errNoPath }})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { l.problem(w, r, l.elsewhere(r)) })
 
 	proxy, site, reference := l.proxy(), dashboard.New(dashboard.Launcher), openapi.NewSite(openapi.Launcher)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -147,6 +149,26 @@ func (l *Launcher) handler() http.Handler {
 		h.Set("Cache-Control", "no-store")
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// elsewhere is why there is no such call, with where the nodes' API is where it
+// may be one of theirs.
+func (l *Launcher) elsewhere(r *http.Request) error {
+	if strings.HasPrefix(r.URL.Path, "/api/") {
+		return errNoPath
+	}
+	var at []string
+	nodes, _ := l.Nodes()
+	for _, id := range slices.Sorted(maps.Keys(nodes)) {
+		at = append(at, nodes[id].Addresses.API)
+	}
+	if len(at) == 0 {
+		return errNoPath
+	}
+	if len(at) > 5 {
+		at = append(at[:5], "…")
+	}
+	return fmt.Errorf("%w here: this is the launcher's port, the nodes' API is at %s", errNoPath, strings.Join(at, ", "))
 }
 
 func (l *Launcher) list(w http.ResponseWriter, r *http.Request) error {

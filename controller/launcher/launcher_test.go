@@ -148,6 +148,7 @@ func TestBadRequests(t *testing.T) {
 		{"POST", "/api/control/nodes", "", 405, nil},
 		{"DELETE", "/", "", 405, nil},
 		{"GET", "/nothing", "", 404, nil},
+		{"POST", "/routes", "{}", 404, nil},
 		{"GET", "/api/node/node1", "", 404, nil},
 		{"GET", "/api/node/node9/health", "", 404, nil},
 		{"POST", "/api/control/add", `{"node_id":"x"}`, 415, []string{"Content-Type: text/plain"}},
@@ -167,6 +168,16 @@ func TestBadRequests(t *testing.T) {
 		if a.code != test.code || a.header.Get("Content-Type") != "application/problem+json" || a.member("error") == "" || a.member("status") != float64(test.code) {
 			t.Errorf("%s %s %.40s: %d %s", test.method, test.path, test.body, a.code, a.body)
 		}
+	}
+	// Who takes this port for a node's is told where that is.
+	api := r.nodes()["node1"].Addresses.API
+	for _, c := range [][2]string{{"GET", "/v1/status"}, {"POST", "/routes"}} {
+		if a := r.call(c[0], c[1], ""); a.member("detail") != "no such call here: this is the launcher's port, the nodes' API is at "+api {
+			t.Errorf("%s: %s", c, a.body)
+		}
+	}
+	if a := r.call("GET", "/api/control/nothing", ""); a.member("detail") != "no such call" {
+		t.Errorf("%s", a.body)
 	}
 	for body, want := range map[string][2]string{
 		`{"node_id":"x","colour":"red"}`: {"colour", "colour: is not a known member"},

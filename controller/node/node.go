@@ -62,15 +62,16 @@ const (
 
 // Node is a running node.
 type Node struct {
-	settings *settings.Settings
-	log      *zap.Logger
-	now      func() time.Time
-	version  string
-	manager  *systemd.Notifier
-	broken   chan struct{} // closed when the embedded etcd gave up
-	brokenBy error         // why, once broken is closed
-	started  time.Time
-	keyQuota service.KeyQuota
+	settings  *settings.Settings
+	log       *zap.Logger
+	now       func() time.Time
+	version   string
+	manager   *systemd.Notifier
+	broken    chan struct{} // closed when the embedded etcd gave up
+	brokenBy  error         // why, once broken is closed
+	started   time.Time
+	unstarted bool // the start failed
+	keyQuota  service.KeyQuota
 
 	tls      *certs.Credentials // nil: clear text
 	lock     *dirLock
@@ -167,6 +168,7 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	defer n.abort(nil)
 	defer func() {
 		if err != nil {
+			n.unstarted = true
 			if closing := n.Close(); closing != nil {
 				n.log.Warn("after a failed start", zap.Error(closing))
 			}
@@ -529,7 +531,9 @@ func (n *Node) stop() error {
 		note("data directory", n.lock.release())
 	}
 	if n.log != nil {
-		n.log.Info("stopped")
+		if !n.unstarted { // else the error says it
+			n.log.Info("stopped")
+		}
 		_ = n.log.Sync() // a terminal cannot be synced
 	}
 	return errors.Join(errs...)

@@ -197,7 +197,8 @@ func TestPortsInUse(t *testing.T) {
 			}
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		n, err := Start(ctx, load(t, env...), Options{Logs: io.Discard})
+		var logs output
+		n, err := Start(ctx, load(t, env...), Options{Logs: &logs})
 		cancel()
 		if err == nil {
 			_ = n.Close()
@@ -206,6 +207,9 @@ func TestPortsInUse(t *testing.T) {
 		}
 		if !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "in use") {
 			t.Errorf("%s in use: %v", name, err)
+		}
+		if strings.Contains(logs.String(), `"stopped"`) {
+			t.Errorf("%s in use: what never ran has stopped:\n%s", name, logs.String())
 		}
 	}
 }

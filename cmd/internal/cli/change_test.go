@@ -104,3 +104,11 @@ func TestUnconfirmedIsTold(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
+
+// TestNothingToRollBack: it says so, and where to look.
+func TestNothingToRollBack(t *testing.T) {
+	got, err := run(t, &exchange{code: 200, answer: `{"status":"nothing to roll back","revision":7}`}, "rollback", "--actor", "bob", "--since", "2h")
+	if want := "nothing to roll back at revision 7\nNo commit matches that is not taken back already: `dvr log list` has them all.\n"; err != nil || got != want {
+		t.Errorf("%v\n%s", err, got)
+	}
+}

@@ -212,7 +212,7 @@ func blamed(t *table, body any) {
 		}
 	}
 	if next := member(body, "next"); next != nil {
-		t.line("(more: --before %s)", text(next))
+		t.line("(earlier ones: dvr blame %s --before %s)", text(member(body, "destination")), text(next))
 	} else if begins := member(body, "log_begins"); count(begins) > 1 {
 		t.line("(the log begins at revision %s)", text(begins))
 	}

@@ -224,8 +224,8 @@ func TestGroupWithoutExamples(t *testing.T) {
 	if got := changeText(group); !strings.HasPrefix(got, "1,200 prefixes: ") {
 		t.Error(got)
 	}
-	got, err := run(t, &exchange{code: 200, answer: `{"destination":"10.1.0.0/16","candidates":[],"history":[{"revision":3,"actor":"a","events":[{"kind":"route.announced","destination":"10.1.0.0/16","next_hop":"192.0.2.1"}]}]}`}, "blame", "10.1.0.0/16")
-	if err != nil || !strings.Contains(got, "192.0.2.1 metric 0") {
+	got, err := run(t, &exchange{code: 200, answer: `{"destination":"10.1.0.0/16","candidates":[],"history":[{"revision":3,"actor":"a","events":[{"kind":"route.announced","destination":"10.1.0.0/16","next_hop":"192.0.2.1"}]}],"next":3}`}, "blame", "10.1.0.0/16")
+	if err != nil || !strings.Contains(got, "192.0.2.1 metric 0") || !strings.HasSuffix(got, "(earlier ones: dvr blame 10.1.0.0/16 --before 3)\n") {
 		t.Errorf("%v\n%s", err, got)
 	}
 }

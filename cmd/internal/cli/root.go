@@ -42,7 +42,7 @@ func Root(s Streams) *cobra.Command {
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{howTo(cmd, err)} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{howTo(cmd, flagError(cmd, err))} })
 	c := &connection{in: s.In, out: s.Out, errOut: s.Err, terminal: s.Terminal, width: s.Width}
 	shared := c.bind(root)
 	node := nodeCommand(s.Out, s.Err)

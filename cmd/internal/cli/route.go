@@ -81,6 +81,9 @@ func changed(c *connection, answer *client.Answer, body any) error {
 			name += ": "
 		}
 		t.line("%s%s at revision %s", name, text(member(body, "status")), text(member(body, "revision")))
+		if member(body, "status") == "nothing to roll back" {
+			t.line("No commit matches that is not taken back already: `dvr log list` has them all.")
+		}
 		if by := member(body, "confirm_by"); by != nil {
 			t.line("It undoes itself unless confirmed by %s: dvr confirm %s", text(by), text(member(body, "revision")))
 		}

@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestFlagErrors(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"status --tims", "dvr status has no flag --tims"},
+		{"status --timout 3s", "dvr status has no flag --timout; did you mean --timeout?"},
+		{"status --time 3s", "dvr status has no flag --time; did you mean --timeout?"},
+		{"status -zx", "dvr status has no flag -z"},
+		{"status --timeout", "--timeout needs a value"},
+		{"status -o", "--output needs a value"},
+		{"status --timeout 3", `--timeout "3": want a duration, such as 30s`},
+		{"blame 10.0.0.0/8 --before x", `--before "x": want a whole number that is not negative`},
+		{"blame 10.0.0.0/8 --before -1", `--before "-1": want a whole number that is not negative`},
+		{"route list --limit x", `--limit "x": want a whole number from 1 to 10000`},
+		{"route add 10.0.0.0/8 192.0.2.1 --dry-run=maybe", `--dry-run "maybe": want true or false`},
+		{"route add 10.0.0.0/8 192.0.2.1 --metrik 3", "dvr route add has no flag --metrik; did you mean --metric?"},
+		{"status --=x", "--=x is no flag"},
+		{"--verbose", "dvr has no flag --verbose"},
+	} {
+		var out, errOut bytes.Buffer
+		root := Root(Streams{Out: &out, Err: &errOut})
+		root.SetArgs(strings.Fields(c.args))
+		err := root.Execute()
+		if err == nil {
+			t.Errorf("%s: no error", c.args)
+			continue
+		}
+		got, usage, _ := strings.Cut(err.Error(), "\n")
+		if got != c.want || !strings.HasPrefix(usage, "Usage: dvr") || ExitCode(err) != ExitUsage {
+			t.Errorf("%s: %d\n got %s\nwant %s\n%s", c.args, ExitCode(err), got, c.want, usage)
+		}
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"metric", "metrik", 1}, {"abc", "acb", 2}, {"kitten", "sitting", 3}, {"limit", "limit", 0}} {
+		if got := distance(c.a, c.b); got != c.want || distance(c.b, c.a) != c.want {
+			t.Errorf("%q to %q: %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}
