@@ -23,8 +23,11 @@ missing.planes = () => {
   return why;
 };
 
-/** free finds n ports in a row that nobody listens on. */
-export async function free(n) {
+/**
+ * free finds n ports in a row, between from and to, on which nobody listens, nor so far from them: below 32768, where
+ * the system does not take any for connections.
+ */
+export async function free(n, from = 10_000, to = 12_000, apart = [0]) {
   const listens = (port) =>
     new Promise((done) => {
       const s = createServer();
@@ -32,15 +35,16 @@ export async function free(n) {
       s.listen(port, '127.0.0.1', () => s.close(() => done(true)));
     });
   for (;;) {
-    const first = 20000 + Math.floor(Math.random() * 12000);
-    if ((await Promise.all(Array.from({ length: n }, (_, i) => listens(first + i)))).every(Boolean)) return first;
+    const first = from + Math.floor(Math.random() * (to - from - n));
+    const ports = apart.flatMap((d) => Array.from({ length: n }, (_, i) => first + d + i));
+    if ((await Promise.all(ports.map(listens))).every(Boolean)) return first;
   }
 }
 
 // Nothing waits that long but what never comes, however busy the machine is.
-const patience = 120_000;
+const most = 120_000;
 
-export async function eventually(what, check) {
+export async function eventually(what, check, patience = most) {
   const end = Date.now() + patience;
   for (let last; ; ) {
     try {
@@ -58,26 +62,31 @@ export class Cluster {
   static async start(nodes, planes) {
     const c = new Cluster();
     c.dir = mkdtempSync(join(tmpdir(), 'dvr-dashboard-'));
-    // APIs, data planes 100 and 200 above, Raft, and etcd clients 5921 below that.
-    const api = await free(nodes + 6);
-    const raft = (await free(nodes + 4)) + 6000;
-    const port = await free(1);
-    c.base = `http://127.0.0.1:${port}`;
-    c.api = `http://127.0.0.1:${api}`;
-    const args = ['launch', '--nodes', nodes, '--data-dir', join(c.dir, 'data'), '--listen', `:${port}`, '--api-base', api, '--api-step', 1, '--raft-base', raft];
-    c.log = '';
-    c.process = spawn(binary, [...args.map(String), ...(planes ? ['--data-planes'] : [])], { stdio: ['ignore', 'pipe', 'pipe'] });
-    for (const s of [c.process.stdout, c.process.stderr]) s.on('data', (d) => (c.log += d));
-    await eventually('a healthy cluster', async () => {
-      if (c.process.exitCode !== null) throw new Error(c.log);
-      const all = Object.values(await c.nodes());
-      return all.length === nodes && all.every((n) => n.status === 'online') && all.some((n) => n.is_leader);
-    });
+    // Between the look and the use of a port somebody else may take it.
+    while (!(await c.begin(nodes, planes))) if (!/in use/.test(c.log)) throw new Error(c.log);
     if (!(await (await fetch(c.base)).text()).includes('/_app/')) {
       await c.stop();
       throw new Error(`${binary} was built without the dashboard: make dashboard go`);
     }
     return c;
+  }
+  /** begin tells whether a launcher with nodes on free ports came up; where it ended, log says why. */
+  async begin(nodes, planes) {
+    const n = nodes + 4; // the tests add some
+    const api = await free(n, 12_000, 20_000, [0, 100, 200]); // data planes 100, their metrics 200 above
+    const raft = await free(n, 26_000, 32_700, [0, -5921]); // etcd's clients that far below
+    const port = await free(1);
+    this.base = `http://127.0.0.1:${port}`;
+    this.api = `http://127.0.0.1:${api}`;
+    const args = ['launch', '--nodes', nodes, '--data-dir', join(this.dir, String(port)), '--listen', `:${port}`, '--api-base', api, '--api-step', 1, '--raft-base', raft];
+    this.log = '';
+    this.process = spawn(binary, [...args.map(String), ...(planes ? ['--data-planes'] : [])], { stdio: ['ignore', 'pipe', 'pipe'] });
+    for (const s of [this.process.stdout, this.process.stderr]) s.on('data', (d) => (this.log += d));
+    return eventually('a healthy cluster', async () => {
+      if (this.process.exitCode !== null) return 'ended';
+      const all = Object.values(await this.nodes());
+      return all.length === nodes && all.every((n) => n.status === 'online') && all.some((n) => n.is_leader);
+    }).then((how) => how !== 'ended');
   }
   async nodes() {
     return (await fetch(`${this.base}/api/control/nodes`)).json();
@@ -102,7 +111,7 @@ export class Cluster {
   }
   async stop() {
     this.process.kill('SIGTERM');
-    await new Promise((done) => (this.process.exitCode !== null ? done() : this.process.once('exit', done)));
+    await new Promise((done) => (this.process.exitCode !== null || this.process.signalCode !== null ? done() : this.process.once('exit', done)));
     rmSync(this.dir, { recursive: true, force: true });
   }
 }
@@ -125,7 +134,7 @@ export class Browser {
   /** open makes a page of a person of its own; what it complains of is kept in faults. */
   async open(path = '/', options = {}) {
     const context = await this.chromium.newContext({ viewport: { width: 1360, height: 860 }, ...options });
-    context.setDefaultTimeout(patience);
+    context.setDefaultTimeout(most);
     // Svelte's warnings are a link; where they come from is in the stack.
     await context.addInitScript(() => {
       const warn = console.warn;

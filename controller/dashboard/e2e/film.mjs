@@ -16,7 +16,7 @@ mkdirSync(docs, { recursive: true });
 
 /** demo starts a demonstration; answers where its dashboard is once everything is there. */
 async function demo() {
-  const [listen, api, raft] = [await free(1), await free(240), (await free(8)) + 6000];
+  const [listen, api, raft] = [await free(1), await free(240, 12_000, 20_000), await free(8, 26_000, 32_700, [0, -5921])];
   const args = ['demo', '--listen', `:${listen}`, '--api-base', api, '--raft-base', raft, '--routes', process.env.DVR_FILM_ROUTES || 2_000_000];
   const process_ = spawn(binary, args.map(String), { stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
