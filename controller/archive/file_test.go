@@ -207,3 +207,27 @@ func TestZstdReadsIt(t *testing.T) {
 		}
 	}
 }
+
+// FuzzOpenHistory: whatever a file holds, it is read without a crash, and what is
+// given away continues its hash chain.
+func FuzzOpenHistory(f *testing.F) {
+	w := newWorld(f, 6)
+	w.some(6)
+	_, _, raw := w.written(Range{})
+	f.Add(raw)
+	f.Add(raw[:len(raw)/2])
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		h, err := openHistory(bytes.NewReader(raw), int64(len(raw)))
+		if err != nil {
+			return
+		}
+		at, tip := h.First, h.prev
+		_ = h.read(bytes.NewReader(raw), h.First-1, func(b *eventlog.Batch) error {
+			if b.First() != at || b.Prev != tip {
+				t.Fatalf("revision %d after %d", b.First(), at-1)
+			}
+			at, tip = b.Last()+1, b.Hash
+			return nil
+		})
+	})
+}

@@ -98,7 +98,7 @@ func (h *history) check(start int64) error {
 		return e.At >= start && e.Length > 0 && e.Bytes > 0 && e.Length <= h.end-start && e.At <= h.end-e.Length
 	}
 	for i, b := range h.Blocks {
-		if !within(b.extent) || b.Bytes > maxBlock || i > 0 && b.First <= h.Blocks[i-1].First {
+		if !within(b.extent) || b.Bytes > maxBlock || b.Length > maxBlock || i > 0 && b.First <= h.Blocks[i-1].First {
 			return bad("block %d", i)
 		}
 		if _, err := parseHash(b.Prev); err != nil {

@@ -89,6 +89,9 @@ func queries(t *testing.T) map[string][]string {
 // TestMonitoringNamesWhatIsServed: rules and dashboard ask for no metric that a node does not serve.
 func TestMonitoringNamesWhatIsServed(t *testing.T) {
 	a := newAPI(t)
+	n := *a.node.status.Load()
+	n.Archive = &ArchiveStatus{Directory: "/var/a"}
+	a.node.status.Store(&n)
 	p := a.connect("r1")
 	p.SetSinks(&fibpb.SinkStatus{Name: "kernel", Entries: 1})
 	a.must("POST", "/routes?wait=installed&timeout=10s", `{"destination":"10.1.0.0/16","next_hop":"192.0.2.1"}`)
