@@ -170,6 +170,33 @@ func TestDamageIsSeen(t *testing.T) {
 	refused(append(bytes.Clone(whole), 0), "a byte behind", len(whole))
 }
 
+// What a block holds is given away only where its hash chain ends as the index says:
+// commits that were made up and everything after them made fit are not.
+func TestABlockEndsWithItsHash(t *testing.T) {
+	w := newWorld(t, 8)
+	value := strings.Repeat("x", 60_000)
+	for range 20 {
+		w.batch(nil, []eventlog.Event{&eventlog.KeyPut{Key: "k", Value: value}})
+	}
+	_, _, raw := w.written(Range{})
+	for name, change := range map[string]func(h *history){
+		"the last hash":  func(h *history) { h.hash[0] ^= 1 },
+		"a block's hash": func(h *history) { h.Blocks[1].Prev = h.Hash },
+		"the last":       func(h *history) { h.Last++ },
+	} {
+		h, err := openHistory(bytes.NewReader(raw), int64(len(raw)))
+		if err != nil || len(h.Blocks) < 3 {
+			t.Fatal(err, len(h.Blocks))
+		}
+		change(h)
+		n := 0
+		err = h.read(bytes.NewReader(raw), 0, func(*eventlog.Batch) error { n++; return nil })
+		if !errors.Is(err, ErrDamaged) || n >= h.Batches {
+			t.Errorf("%s: %v after %d of %d batches", name, err, n, h.Batches)
+		}
+	}
+}
+
 // A file of a newer form is told from a damaged one; what is no archive, too.
 func TestWhatIsNoArchive(t *testing.T) {
 	w := newWorld(t, 4)

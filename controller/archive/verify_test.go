@@ -7,8 +7,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"dvr/controller/backup"
+	"dvr/eventlog"
+	"dvr/projector"
 )
 
 func (w *world) verify() Report {
@@ -81,6 +84,50 @@ func TestVerifyFindsEveryDefect(t *testing.T) {
 	}
 	if len(r.Defects) != 4 || strings.Contains(text, "notes.txt") {
 		t.Errorf("defects: %s", text)
+	}
+}
+
+// A state that is sound in itself and another than the commits before it give is
+// found, though it has their hash.
+func TestAForgedStateIsFound(t *testing.T) {
+	w := newWorld(t, 45)
+	w.some(60)
+	w.archive(w.head.Revision)
+	states := w.names(stateExtension)
+	last, _, _ := parseName(states[1])
+	forged := projector.NewFold(logID)
+	if err := w.log.Read(context.Background(), 0, func(b *eventlog.Batch) error {
+		for i := range b.Commits {
+			c := b.Commits[i]
+			if c.Revision > last {
+				return errFull
+			}
+			if s, ok := only(c.Events).(*eventlog.CommitStaged); ok {
+				c.Events, _ = w.log.Staged(context.Background(), s)
+			}
+			if c.Revision == last {
+				c.Events = []eventlog.Event{&eventlog.KeyPut{Key: "forged", Value: "1"}}
+			}
+			h, err := eventlog.HashAt(b.Raw, c.Revision)
+			if err != nil {
+				return err
+			}
+			if err := forged.Apply(&c, h); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != errFull {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := backup.Write(&b, forged.State(), backup.Maker{}, time.UnixMilli(0)); err != nil {
+		t.Fatal(err)
+	}
+	w.change(states[1], func([]byte) []byte { return b.Bytes() })
+	r := w.verify()
+	if len(r.Defects) != 1 || r.Defects[0].File != states[1] || !strings.Contains(r.Defects[0].Why, "the commits up to it give") {
+		t.Errorf("%+v", r.Defects)
 	}
 }
 
