@@ -252,6 +252,9 @@ func (d *Decoder) commit(c *Commit) {
 		case "reverts":
 			s.once(&f, 8, "reverts")
 			c.Reverts = listOf(s, "reverts", MaxCommitEvents, func(string) Revision { return Revision(s.uint("", 1<<64-1)) })
+		case "via":
+			s.once(&f, mVia, "via")
+			c.Via = d.names("via", maxVia)
 		case "request":
 			s.once(&f, 9, "request")
 			s.hex("request", c.Request[:])
@@ -300,6 +303,7 @@ const (
 	mActor
 	mN     = 10
 	mEvent = 11
+	mVia   = 12
 
 	// ordinary members need no check but their own: the id's and the time's are
 	// made when they are read, and the actor was checked where it is that of the

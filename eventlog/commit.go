@@ -46,6 +46,7 @@ type Commit struct {
 	Reason   string
 	Forced   []string   // guards passed by force
 	Reverts  []Revision // commits whose inverse this is
+	Via      []string   // where the actor's right came from: "token:<id>", "group:<name>"
 	Request  RequestHash
 	Events   []Event // none: a request that changed nothing
 }

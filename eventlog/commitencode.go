@@ -52,6 +52,7 @@ func appendCommitMembers(dst []byte, c *Commit, n int) []byte {
 		}
 		dst = append(dst, ']')
 	}
+	dst = appendStrings(dst, `,"via":`, c.Via)
 	if c.Request != (RequestHash{}) {
 		dst = appendHex(dst, `,"request":`, c.Request[:])
 	}

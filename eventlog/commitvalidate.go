@@ -52,6 +52,14 @@ func (c *Commit) validateLine() error {
 			r.check(fmt.Sprintf("reverts[%d]", i), "must be 1 or more")
 		}
 	}
+	if len(c.Via) > maxVia {
+		r.check("via", tooMany(maxVia))
+	}
+	for i, v := range c.Via {
+		if reason := viaReason(v); reason != "" {
+			r.check(fmt.Sprintf("via[%d]", i), reason)
+		}
+	}
 	return r.done()
 }
 

@@ -176,10 +176,10 @@ type KeyPut struct{ Key, Value string }
 // KeyDeleted removes a key.
 type KeyDeleted struct{ Key string }
 
-// GuardSet sets a guard rail: Type is protected, max_shrink or max_routes.
+// GuardSet sets a guard rail: Type is protected, max_shrink, max_routes or needs_approval.
 type GuardSet struct {
 	Name, Type    string
-	Prefixes      []netip.Prefix // protected; sorted
+	Prefixes      []netip.Prefix // protected, needs_approval; sorted
 	Routers       []RouterID
 	Actor, Origin string // max_routes
 	Percent       uint32 // max_shrink
@@ -202,11 +202,13 @@ type FreezeSet struct {
 // FreezeRemoved ends a freeze.
 type FreezeRemoved struct{ Name string }
 
-// Grant is one role, limited to prefixes and routers where they are named.
+// Grant is one role, limited to what is named: nothing named is everything.
 type Grant struct {
 	Role     string
 	Prefixes []netip.Prefix
 	Routers  []RouterID
+	Tags     []string // sorted, distinct
+	Keys     []string // prefixes of keys; sorted, distinct
 }
 
 // RoleSet gives an actor its roles.
@@ -225,6 +227,9 @@ type TimerSet struct {
 	At     int64 // Unix milliseconds
 	Events []Event
 	Stage  *CommitStaged
+	// Proposer: the events are that actor's proposal. They become a commit only
+	// by another actor's approval, and lapse at At.
+	Proposer string
 }
 
 // TimerFired ends a timer; its effects are explicit events of the same commit.

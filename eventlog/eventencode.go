@@ -55,6 +55,14 @@ func AppendEvent(dst []byte, e Event) []byte {
 		dst = appendRoleSet(dst, e)
 	case *RoleRemoved:
 		dst = appendMember(dst, `{"kind":"role.removed","actor":`, e.Actor)
+	case *TokenSet:
+		dst = appendTokenSet(dst, e)
+	case *TokenRemoved:
+		dst = appendMember(dst, `{"kind":"token.removed","id":`, e.ID)
+	case *AuthEnabled:
+		dst = append(dst, `{"kind":"auth.enabled"`...)
+	case *AuthDisabled:
+		dst = append(dst, `{"kind":"auth.disabled"`...)
 	case *TimerSet:
 		dst = appendTimerSet(dst, e)
 	case *TimerFired:
@@ -191,7 +199,9 @@ func appendRoleSet(dst []byte, e *RoleSet) []byte {
 		}
 		dst = appendMember(dst, `{"role":`, g.Role)
 		dst = appendPrefixes(dst, `,"prefixes":`, g.Prefixes)
-		dst = append(appendStrings(dst, `,"routers":`, g.Routers), '}')
+		dst = appendStrings(dst, `,"routers":`, g.Routers)
+		dst = appendStrings(dst, `,"tags":`, g.Tags)
+		dst = append(appendStrings(dst, `,"keys":`, g.Keys), '}')
 	}
 	return append(dst, ']')
 }
@@ -212,7 +222,7 @@ func appendTimerSet(dst []byte, e *TimerSet) []byte {
 	if e.Stage != nil {
 		dst = append(appendStagedMembers(append(dst, `,"stage":{`...), e.Stage), '}')
 	}
-	return dst
+	return appendOptional(dst, `,"proposer":`, e.Proposer)
 }
 
 func appendStagedMembers(dst []byte, e *CommitStaged) []byte {

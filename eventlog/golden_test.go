@@ -18,7 +18,27 @@ import (
 // only where a fixture is added, never where one changes.
 var update = flag.Bool("update", false, "write testdata/v1 anew")
 
-const fixtureDir = "testdata/v1"
+// TestGolden: the bytes of format 1 and their hashes are what they always
+// were, written and read; so are those that came later, in fixtures of their own.
+func TestGolden(t *testing.T) {
+	golden(t, "testdata/v1", fixtureCommits())
+	golden(t, "testdata/v1-access", accessCommits())
+}
+
+// accessCommits is the fixture log of what came with authorization.
+func accessCommits() [][]Commit {
+	const logID = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
+	var one []Commit
+	for i, e := range accessSamples() {
+		one = append(one, Commit{ID: fmt.Sprintf("single/%d", i), Time: sampleTime + int64(i), Actor: "alice", Via: []string{"token:k7f3"}, Events: []Event{e}})
+	}
+	return [][]Commit{{{ID: "created", Time: sampleTime, Actor: SystemActor,
+		Events: []Event{&EpochStarted{Epoch: 1, LogID: logID, Nonce: Nonce{1, 2, 3}, Cause: CauseCreated}}}}, one, {{
+		ID: "all", Time: sampleTime + 1000, Actor: "ünï", Source: "[2001:db8::7]:4711", For: "bob", Reason: "why",
+		Forced: []string{"core"}, Reverts: []Revision{3}, Via: []string{"group:net-ops", "group:ünï"}, Request: RequestHash{1, 15: 9},
+		Events: []Event{&TokenRemoved{ID: "k7f3"}, &KeyDeleted{Key: "k"}},
+	}}}
+}
 
 // fixtureCommits are the batches of the fixture log: every kind and member,
 // a commit without events, one with many, two epochs.
@@ -51,14 +71,13 @@ func fixtureCommits() [][]Commit {
 	return [][]Commit{{epoch1}, one, {many, none}, {epoch2, after}}
 }
 
-// TestGolden: the bytes of format 1 and their hashes are what they always
-// were, written and read.
-func TestGolden(t *testing.T) {
+func golden(t *testing.T, fixtureDir string, batches [][]Commit) {
+	t.Helper()
 	var head Head
 	var hashes strings.Builder
 	var d Decoder
 	var names []string
-	for _, commits := range fixtureCommits() {
+	for _, commits := range batches {
 		b := NewBatchBuilder(head, "node-1")
 		for i := range commits {
 			if err := b.Add(&commits[i]); err != nil {

@@ -50,6 +50,12 @@ func identityOf(e Event) (id identity, field string) {
 		return identity{class: 'p', a: e.Actor}, "actor"
 	case *RoleRemoved:
 		return identity{class: 'p', a: e.Actor}, "actor"
+	case *TokenSet:
+		return identity{class: 'a', a: e.ID}, "id"
+	case *TokenRemoved:
+		return identity{class: 'a', a: e.ID}, "id"
+	case *AuthEnabled, *AuthDisabled:
+		return identity{class: 'A'}, "kind"
 	case *TimerSet:
 		return identity{class: 't', a: e.Name}, "name"
 	case *TimerFired:

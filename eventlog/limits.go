@@ -16,6 +16,7 @@ const (
 
 	maxSource     = 128
 	maxForced     = 64
+	maxVia        = 64
 	maxList       = 1024 // prefixes or routers that one guard, freeze or grant names
 	maxGrants     = 64
 	maxStageParts = 999999

@@ -106,6 +106,12 @@ func (d *Decoder) grant(string) (g Grant) {
 		case "routers":
 			s.once(&f, 2, "routers")
 			g.Routers = d.routers("routers")
+		case "tags":
+			s.once(&f, 3, "tags")
+			g.Tags = d.names("tags", MaxTags)
+		case "keys":
+			s.once(&f, 4, "keys")
+			g.Keys = d.names("keys", maxList)
 		default:
 			return false
 		}
@@ -132,6 +138,9 @@ func (d *Decoder) timerSet(f *frame) Event {
 			s.once(f, 3, "stage")
 			e.Stage = new(CommitStaged)
 			d.object("stage", func(f *frame) { d.staged(f, e.Stage) })
+		case "proposer":
+			s.once(f, 4, "proposer")
+			e.Proposer = d.name("proposer")
 		default:
 			return false
 		}

@@ -10,6 +10,8 @@ const (
 	GuardProtected = "protected"
 	GuardMaxShrink = "max_shrink"
 	GuardMaxRoutes = "max_routes"
+	// GuardApproval: what it names is changed with the consent of a second actor.
+	GuardApproval = "needs_approval"
 )
 
 // The causes of an epoch.
@@ -81,8 +83,14 @@ func (e *GuardSet) Validate() error {
 		foreign(e.Percent != 0, "percent")
 		foreign(e.Above != 0, "above")
 		foreign(len(e.Prefixes) > 0, "prefixes")
+	case GuardApproval:
+		foreign(e.Actor != "", "actor")
+		foreign(e.Origin != "", "origin")
+		foreign(e.Percent != 0, "percent")
+		foreign(e.Above != 0, "above")
+		foreign(e.Limit != 0, "limit")
 	default:
-		r.check("type", "must be protected, max_shrink or max_routes")
+		r.check("type", "must be protected, max_shrink, max_routes or needs_approval")
 	}
 	return r.done()
 }
@@ -118,6 +126,8 @@ func (e *RoleSet) Validate() error {
 		r.check(at+"role", nameReason(g.Role))
 		r.check(at+"prefixes", prefixesReason(g.Prefixes))
 		r.check(at+"routers", routersReason(g.Routers))
+		r.check(at+"tags", tagsReason(g.Tags))
+		r.check(at+"keys", keysReason(g.Keys))
 	}
 	return r.done()
 }
@@ -134,7 +144,8 @@ const reasonNest = "is not a kind of event that a timer can hold"
 // mayNest says whether a timer may hold events of kind k.
 func mayNest(k Kind) bool {
 	switch k {
-	case KindTimerSet, KindCommitStaged, KindEpochStarted, KindLevelRaised, KindClockStepped:
+	case KindTimerSet, KindCommitStaged, KindEpochStarted, KindLevelRaised, KindClockStepped,
+		KindTokenSet, KindTokenRemoved, KindAuthEnabled, KindAuthDisabled:
 		return false
 	}
 	return true
@@ -145,6 +156,9 @@ func (e *TimerSet) Validate() error {
 	var r rules
 	r.check("name", nameReason(e.Name))
 	r.check("at", timeReason(e.At))
+	if e.Proposer != "" {
+		r.check("proposer", labelReason(e.Proposer, MaxActor))
+	}
 	r.refuse(len(e.Events) == 0 && e.Stage == nil, "events", "is missing: a timer has events or a stage")
 	r.refuse(len(e.Events) > 0 && e.Stage != nil, "stage", "must be absent where there are events")
 	if len(e.Events) > MaxCommitEvents {

@@ -46,6 +46,16 @@ func (d *Decoder) rare(kind Kind, f *frame) Event {
 		return d.roleSet(f)
 	case KindRoleRemoved:
 		return &RoleRemoved{Actor: d.only(f, "actor")}
+	case KindTokenSet:
+		return d.tokenSet(f)
+	case KindTokenRemoved:
+		return &TokenRemoved{ID: d.only(f, "id")}
+	case KindAuthEnabled:
+		d.nothing(f)
+		return new(AuthEnabled)
+	case KindAuthDisabled:
+		d.nothing(f)
+		return new(AuthDisabled)
 	case KindTimerSet:
 		return d.timerSet(f)
 	case KindTimerFired:

@@ -209,13 +209,25 @@ func genKind(t *rapid.T, k Kind) Event {
 		return &FreezeRemoved{name()}
 	case KindRoleSet:
 		grant := rapid.Custom(func(t *rapid.T) Grant {
-			return Grant{Role: genName.Draw(t, "role"), Prefixes: genPrefixes(t, 0), Routers: genRouters(t)}
+			return Grant{Role: genName.Draw(t, "role"), Prefixes: genPrefixes(t, 0), Routers: genRouters(t), Tags: sorted(rapid.SliceOfN(genName, 0, 2).Draw(t, "tags")), Keys: sorted(rapid.SliceOfN(genName, 0, 2).Draw(t, "keys"))}
 		})
 		return &RoleSet{name(), rapid.SliceOfN(grant, 1, 3).Draw(t, "grants")}
+	case KindTokenSet:
+		e := &TokenSet{ID: rapid.StringMatching(`[a-z0-9]{1,32}`).Draw(t, "id"), Actor: name(), SHA256: [32]byte{1, rapid.Byte().Draw(t, "hash")}, Expires: rapid.Int64Range(0, MaxTime).Draw(t, "expires")}
+		if e.Join = rapid.Bool().Draw(t, "join"); e.Join {
+			e.Node = genOptional.Draw(t, "node")
+		}
+		return e
+	case KindTokenRemoved:
+		return &TokenRemoved{rapid.StringMatching(`[a-z0-9]{1,32}`).Draw(t, "id")}
+	case KindAuthEnabled:
+		return &AuthEnabled{}
+	case KindAuthDisabled:
+		return &AuthDisabled{}
 	case KindRoleRemoved:
 		return &RoleRemoved{name()}
 	case KindTimerSet:
-		e := &TimerSet{Name: name(), At: ms("at")}
+		e := &TimerSet{Name: name(), At: ms("at"), Proposer: genOptional.Draw(t, "proposer")}
 		if rapid.Bool().Draw(t, "staged") {
 			e.Stage = genStaged(t)
 		} else {
@@ -253,7 +265,7 @@ func genKind(t *rapid.T, k Kind) Event {
 func allKinds() []Kind {
 	seen := map[Kind]bool{}
 	var kinds []Kind
-	for _, e := range samples() {
+	for _, e := range allSamples() {
 		if !seen[e.Kind()] {
 			seen[e.Kind()] = true
 			kinds = append(kinds, e.Kind())
@@ -320,6 +332,7 @@ func TestAnyBatchRoundTrip(t *testing.T) {
 				ID: rapid.StringMatching(`[ -~]{1,40}`).Draw(t, "id"), Time: sampleTime + int64(i), Actor: genName.Draw(t, "actor"),
 				Source: genOptional.Draw(t, "source"), For: genOptional.Draw(t, "for"), Reason: genText.Draw(t, "reason"),
 				Forced:  sorted(rapid.SliceOfN(genName, 0, 2).Draw(t, "forced")),
+				Via:     sorted(rapid.SliceOfN(genName, 0, 2).Draw(t, "via")),
 				Reverts: nonEmpty(rapid.SliceOfN(genRevision, 0, 2).Draw(t, "reverts")),
 				Request: RequestHash{rapid.Byte().Draw(t, "request")},
 			}

@@ -77,3 +77,24 @@ func samples() []Event {
 		&ClockStepped{From: sampleTime, To: sampleTime - 5000},
 	}
 }
+
+// accessSamples are the same of what came with authorization; samples, which the
+// first fixtures are made of, stays as it is.
+func accessSamples() []Event {
+	return []Event{
+		&TokenSet{ID: "k7f3", Actor: "alice", SHA256: [32]byte{1, 31: 255}},
+		&TokenSet{ID: "j1", Actor: "join:n4", SHA256: [32]byte{2}, Expires: sampleTime + 60000, Join: true, Node: "n4"},
+		&TokenRemoved{ID: "old"},
+		&AuthEnabled{},
+		&AuthDisabled{},
+		&RoleSet{Actor: "group:net-ops", Grants: []Grant{
+			{Role: "operator", Prefixes: []netip.Prefix{pfx("10.0.0.0/8")}, Routers: []RouterID{"r1"}, Tags: []string{"customer", "gold"}, Keys: []string{"app/", "motd"}},
+			{Role: "viewer"},
+		}},
+		&GuardSet{Name: "four-eyes", Type: GuardApproval, Prefixes: []netip.Prefix{pfx("0.0.0.0/0")}, Routers: []RouterID{"r1"}},
+		&GuardSet{Name: "all-eyes", Type: GuardApproval},
+		&TimerSet{Name: "proposal-1", At: sampleTime + 60000, Events: []Event{&KeyDeleted{Key: "k"}}, Proposer: "alice"},
+	}
+}
+
+func allSamples() []Event { return append(samples(), accessSamples()...) }

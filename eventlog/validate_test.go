@@ -152,6 +152,22 @@ var refused = []struct{ line, field, reason string }{
 	{`{"kind":"epoch.started","epoch":2,"log_id":"x","nonce":"00","cause":"created"}`, "nonce", "32 lower-case"},
 	{`{"kind":"epoch.started","epoch":1,"log_id":"x","nonce":"` + strings.Repeat("0", 32) + `","cause":"recovered","from":{"epoch":1}}`, "from.revision", "missing"},
 	{`{"kind":"level.raised","level":0}`, "level", "1 or more"},
+	// authorization
+	{`{"kind":"token.set","id":"k","actor":"a"}`, "sha256", "missing"},
+	{`{"kind":"token.set","id":"k","actor":"a","sha256":"` + strings.Repeat("0", 64) + `"}`, "sha256", "missing"},
+	{`{"kind":"token.set","id":"K","actor":"a","sha256":"` + strings.Repeat("1", 64) + `"}`, "id", "lower case"},
+	{`{"kind":"token.set","id":"","actor":"a","sha256":"` + strings.Repeat("1", 64) + `"}`, "id", "lower case"},
+	{`{"kind":"token.set","id":"` + strings.Repeat("a", 33) + `","actor":"a","sha256":"` + strings.Repeat("1", 64) + `"}`, "id", "32 bytes"},
+	{`{"kind":"token.set","id":"k","actor":"system","sha256":"` + strings.Repeat("1", 64) + `"}`, "actor", "must not be system"},
+	{`{"kind":"token.set","id":"k","actor":"a","sha256":"` + strings.Repeat("1", 64) + `","node":"n1"}`, "node", "join tokens"},
+	{`{"kind":"token.set","id":"k","actor":"a","sha256":"` + strings.Repeat("1", 64) + `","secret":"x"}`, "secret", "not a known member"},
+	{`{"kind":"token.removed","id":"a_b"}`, "id", "lower case"},
+	{`{"kind":"auth.enabled","by":"x"}`, "by", "not a known member"},
+	{`{"kind":"role.set","actor":"a","grants":[{"role":"operator","keys":["b","a"]}]}`, "grants[0].keys", "sorted"},
+	{`{"kind":"role.set","actor":"a","grants":[{"role":"operator","tags":["b","a"]}]}`, "grants[0].tags", "sorted"},
+	{`{"kind":"guard.set","name":"g","type":"needs_approval","percent":3}`, "percent", "not a member"},
+	{`{"kind":"timer.set","name":"t","at":"2026-01-02T00:00:00.000Z","events":[{"kind":"auth.disabled"}]}`, "events[0].kind", "timer can hold"},
+	{`{"kind":"timer.set","name":"t","at":"2026-01-02T00:00:00.000Z","events":[{"kind":"token.removed","id":"k"}]}`, "events[0].kind", "timer can hold"},
 	{`{"kind":"clock.stepped","from":"2026-01-02T00:00:00.000Z"}`, "to", "missing"},
 }
 
@@ -282,7 +298,7 @@ func TestRouteTypeText(t *testing.T) {
 // FuzzDecodeEvent: what is accepted is JSON, well formed, and written back
 // canonically: a second pass changes nothing.
 func FuzzDecodeEvent(f *testing.F) {
-	for _, e := range samples() {
+	for _, e := range allSamples() {
 		f.Add(AppendEvent(nil, e))
 	}
 	for _, r := range refused {

@@ -39,7 +39,7 @@ type Fold struct {
 	topology  *topologyCell // as of the last State; nil: there was none
 	touched   []pmap.String // links, routers and observations that changed since
 	agenda    *agendaCell   // nil: timers or confirmations changed since
-	policy    *policyCell   // nil: guards or freezes changed since
+	policy    *policyCell   // nil: guards, freezes, roles or tokens changed since
 	recursive []*class      // what of classes is recursive
 	tracking  tracking      // and what it resolves through
 	stale     bool          // recursive must be collected anew

@@ -34,12 +34,13 @@ const (
 	ByDefault BreachKind = "" // the guard that is there where no other of its type is: it cannot be removed
 )
 
-// Policy is the guard rails and freezes in force, compiled. Immutable.
+// Policy is the guard rails and freezes in force, compiled, with who may do what. Immutable.
 type Policy struct {
 	protected, routes, shrink []eventlog.GuardSet
 	freezes                   []eventlog.FreezeSet
 	leastAbove                uint64 // of shrink
 	leastPercent              uint64
+	access                    *Access
 }
 
 type policyCell struct {
@@ -57,7 +58,7 @@ func (c *policyCell) get() *Policy {
 }
 
 func newPolicy(items pmap.View[pmap.String, *item]) *Policy {
-	p := &Policy{}
+	p := &Policy{access: newAccess(items)}
 	for _, it := range itemsOf(items, pmap.String(rune(itemGuard))) {
 		switch g := *it.event.(*eventlog.GuardSet); g.Type {
 		case eventlog.GuardProtected:

@@ -32,6 +32,8 @@ const (
 	itemRole         = 'j'
 	itemTimer        = 'k'
 	itemConfirmation = 'l'
+	itemToken        = 'm'
+	itemAuth         = 'n'
 )
 
 func itemKeyOf(kind byte, names ...string) pmap.String {
@@ -81,6 +83,10 @@ func setterKey(e eventlog.Event, rev eventlog.Revision) pmap.String {
 		return itemKeyOf(itemFreeze, e.Name)
 	case *eventlog.RoleSet:
 		return itemKeyOf(itemRole, e.Actor)
+	case *eventlog.TokenSet:
+		return itemKeyOf(itemToken, e.ID)
+	case *eventlog.AuthEnabled:
+		return itemKeyOf(itemAuth)
 	case *eventlog.TimerSet:
 		return itemKeyOf(itemTimer, e.Name)
 	case *eventlog.ConfirmationOpened:
@@ -108,6 +114,10 @@ func removerKey(e eventlog.Event) pmap.String {
 		return itemKeyOf(itemFreeze, e.Name)
 	case *eventlog.RoleRemoved:
 		return itemKeyOf(itemRole, e.Actor)
+	case *eventlog.TokenRemoved:
+		return itemKeyOf(itemToken, e.ID)
+	case *eventlog.AuthDisabled:
+		return itemKeyOf(itemAuth)
 	case *eventlog.TimerFired:
 		return itemKeyOf(itemTimer, e.Name)
 	case *eventlog.TimerCancelled:
@@ -203,7 +213,7 @@ func (f *Fold) topologyTouched(k pmap.String) {
 		}
 	case itemTimer, itemConfirmation:
 		f.agenda = nil
-	case itemGuard, itemFreeze:
+	case itemGuard, itemFreeze, itemRole, itemToken, itemAuth:
 		f.policy = nil
 	}
 }
@@ -311,8 +321,8 @@ func (f *Fold) undo(e eventlog.Event) eventlog.Event {
 		return nil
 	}
 	switch k[0] {
-	case itemEpoch, itemLevel, itemLinkSeen, itemNextHopSeen, itemConfirmation:
-		return nil
+	case itemEpoch, itemLevel, itemLinkSeen, itemNextHopSeen, itemConfirmation, itemToken, itemAuth:
+		return nil // a token that was revoked stays so
 	}
 	if it, ok := f.items.Get(k); ok {
 		return it.event

@@ -64,10 +64,11 @@ func idOf(e eventlog.Event) (itemID, bool) {
 	return itemID{key: k}, true
 }
 
-// restored: items of the kind are intent that a rollback restores.
+// restored: items of the kind are intent that a rollback restores. Roles and
+// tokens are not: what was taken from somebody does not come back.
 func restored(kind byte) bool {
 	switch kind {
-	case itemRouter, itemLink, itemKey, itemGuard, itemFreeze, itemRole:
+	case itemRouter, itemLink, itemKey, itemGuard, itemFreeze:
 		return true
 	}
 	return false

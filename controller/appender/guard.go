@@ -195,6 +195,9 @@ func (a *Appender) Try(r Request) (*Trial, error) {
 			return nil, err
 		}
 		c.Revision, c.Epoch, c.Time = s.Position().Revision+1, s.Position().Epoch, max(s.Time(), a.options.Now().UnixMilli())
+		if err := authorize(s, &r, c, c.Time); err != nil {
+			return nil, err
+		}
 		if a.options.Judge != nil {
 			if err := a.options.Judge(s, c); err != nil {
 				return nil, err

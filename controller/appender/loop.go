@@ -209,6 +209,12 @@ func (l *loop) admit(p *Pending) bool {
 		return true
 	}
 	c := &p.commit
+	if q := p.request.Principal; q != nil && !p.unknown { // before what it did is told
+		if err := authentic(l.fold.Current().Access(), q, l.nowMS); err != nil {
+			l.deny(p, err)
+			return true
+		}
+	}
 	if s, ok := l.fold.Seen(c.Actor, c.ID); ok && !mutantNoDedupe {
 		l.replay(p, s)
 		return true
@@ -317,6 +323,9 @@ func (l *loop) judge(p *Pending, tip eventlog.Head, at int64) (forced []string, 
 		return nil, err
 	}
 	c.Revision, c.Epoch, c.Time = tip.Revision+1, tip.Epoch, max(at, l.nowMS)
+	if err := authorize(current, &p.request, c, c.Time); err != nil {
+		return nil, err
+	}
 	if l.options.Judge != nil {
 		if err := l.options.Judge(current, c); err != nil {
 			return nil, err

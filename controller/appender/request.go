@@ -31,6 +31,11 @@ type Request struct {
 	ConfirmWithin time.Duration
 	// Force passes guard rails and freezes; their names become the commit's Forced.
 	Force bool
+	// Outside: the request came from a client of the API, so that while
+	// authorization is in force Principal must be allowed to make it.
+	Outside bool
+	// Principal is who was authenticated; nil: nobody. Its Actor is the request's.
+	Principal *projector.Principal
 	// Exempt: guard rails and freezes do not concern the commit, for undoings and
 	// ends of lifetimes. It never comes from outside.
 	Exempt bool
@@ -49,10 +54,14 @@ type Request struct {
 
 // commitOf is the commit that r asks for, still without place and time.
 func commitOf(r *Request) eventlog.Commit {
-	return eventlog.Commit{
+	c := eventlog.Commit{
 		ID: r.ID, Actor: r.Actor, Source: r.Source, For: r.For, Reason: r.Reason,
 		Reverts: r.Reverts, Request: r.Hash, Events: r.Events,
 	}
+	if r.Principal != nil {
+		c.Via = r.Principal.Via
+	}
+	return c
 }
 
 // Result tells what became of a request. ID is set with every error too.

@@ -34,6 +34,10 @@ var (
 	ErrConflict = appender.ErrConflict
 	// ErrGuarded: guard rails or freezes refuse the change; nothing was stored.
 	ErrGuarded = appender.ErrGuarded
+	// ErrUnauthenticated: nobody was authenticated, and authorization is in force; nothing was stored.
+	ErrUnauthenticated = appender.ErrUnauthenticated
+	// ErrForbidden: the caller may not do that; nothing was stored.
+	ErrForbidden = appender.ErrForbidden
 	// ErrReferred: something else still speaks of what is to be removed; nothing was stored.
 	ErrReferred error = kindOf{"it stays until nothing refers to it", ErrConflict}
 	// ErrNoDataPlane: the router's data plane is not connected. It is no fault of

@@ -476,7 +476,7 @@ func (i *importer) drop(c *chunk, err error) bool {
 
 func (i *importer) change(c *chunk) Change {
 	return Change{
-		Actor: i.m.Actor, Source: i.m.Source, Reason: i.m.Reason,
+		Actor: i.m.Actor, Source: i.m.Source, Reason: i.m.Reason, Caller: i.m.Caller,
 		ID: i.key + "/" + strconv.Itoa(c.n), Request: c.request, Events: c.events,
 		Force: i.m.Care != nil && i.m.Care.Force,
 	}

@@ -70,7 +70,7 @@ func (s *Service) ImportAtomic(ctx context.Context, m *Mutation, mode ImportMode
 	if i.out.RefusedCount > 0 {
 		return i.out, nil // nothing was stored; the caller says which lines
 	}
-	c := Change{Actor: m.Actor, Source: m.Source, Reason: m.Reason, ID: i.key, Events: projector.LatestRoutes(g.routes)}
+	c := Change{Actor: m.Actor, Source: m.Source, Reason: m.Reason, ID: i.key, Caller: m.Caller, Events: projector.LatestRoutes(g.routes)}
 	i.hash.Write(m.Request[:])
 	copy(c.Request[:], i.hash.Sum(nil))
 	if mode.Replace {

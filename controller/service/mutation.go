@@ -28,9 +28,19 @@ const (
 	MaxTimeout     = 5 * time.Minute
 )
 
+// Caller is who was authenticated, for a change; the zero value is nobody.
+type Caller struct {
+	// Principal is who Credential was found to be here. The node that appends
+	// finds that out for itself.
+	Principal  *projector.Principal
+	Credential string // a token, or a JWT; it is never stored
+	For        string // on whose behalf the caller says that it asks
+}
+
 // Mutation is what all writes have in common.
 type Mutation struct {
 	Actor  string // who asks; never empty
+	Caller Caller
 	Source string // the address that the request came from
 	Reason string
 	ID     string // idempotency key; empty: one is made
@@ -126,6 +136,7 @@ type Change struct {
 	// else will repeat it.
 	Generated bool
 	Request   eventlog.RequestHash
+	Caller    Caller
 	Events    []eventlog.Event
 	Operation Operation
 
@@ -201,7 +212,7 @@ func (s *Service) apply(ctx context.Context, m *Mutation, events []eventlog.Even
 		ctx, cancel = context.WithTimeout(ctx, m.Timeout)
 		defer cancel()
 	}
-	c := Change{Actor: m.Actor, Source: m.Source, Reason: m.Reason, ID: m.ID, Request: m.Request, Events: events, Operation: op}
+	c := Change{Actor: m.Actor, Source: m.Source, Reason: m.Reason, ID: m.ID, Request: m.Request, Caller: m.Caller, Events: events, Operation: op}
 	if m.Care != nil {
 		return s.carefully(ctx, m, c, prefixes)
 	}

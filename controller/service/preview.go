@@ -48,7 +48,11 @@ type Trier interface {
 }
 
 func (w *writer) Try(c Change) (*appender.Trial, error) {
-	t, err := w.a.Try(request(c))
+	r, err := w.request(c)
+	if err != nil {
+		return nil, err
+	}
+	t, err := w.a.Try(r)
 	return t, translate(err)
 }
 

@@ -145,7 +145,7 @@ func (s *Service) Rollback(ctx context.Context, m *Mutation, r Rollback) (Receip
 		return rec, nil
 	}
 	c := Change{
-		Actor: m.Actor, Source: m.Source, Reason: m.Reason, ID: m.ID, Request: m.Request,
+		Actor: m.Actor, Source: m.Source, Reason: m.Reason, ID: m.ID, Request: m.Request, Caller: m.Caller,
 		Events: events, Reverts: reverts, Basis: appender.BasisOf(now, events),
 	}
 	if c.Reason == "" {

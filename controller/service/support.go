@@ -45,6 +45,7 @@ func supported(e eventlog.Event) error {
 	case *eventlog.RouterSet, *eventlog.RouterRemoved, *eventlog.LinkRemoved, *eventlog.KeyDeleted:
 	case *eventlog.LinkObserved:
 	case *eventlog.GuardSet, *eventlog.GuardRemoved, *eventlog.FreezeSet, *eventlog.FreezeRemoved, *eventlog.TimerCancelled:
+	case *eventlog.RoleSet, *eventlog.RoleRemoved, *eventlog.TokenSet, *eventlog.TokenRemoved, *eventlog.AuthEnabled, *eventlog.AuthDisabled:
 	default:
 		return &UnsupportedError{"kind"}
 	}

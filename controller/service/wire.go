@@ -20,6 +20,7 @@ const (
 	wireOperation
 	wireRequest
 	wireOptions
+	wireCaller
 )
 
 var errWire = errors.New("malformed record of another node")
@@ -38,7 +39,8 @@ func (c *Change) options() (o changeOptions, any bool) {
 }
 
 // AppendChange appends the form in which c travels between nodes: flags, id,
-// actor, source, reason, request hash where there is one, then the operation's
+// actor, source, reason, request hash where there is one, the caller's credential
+// and whom it speaks for where there are any, then the operation's
 // kind and JSON, or the events as stored lines; before those the options as JSON
 // where there are any. The events must be well formed.
 func AppendChange(dst []byte, c *Change) ([]byte, error) {
@@ -56,12 +58,18 @@ func AppendChange(dst []byte, c *Change) ([]byte, error) {
 	if optional {
 		flags |= wireOptions
 	}
+	if c.Caller.Credential != "" || c.Caller.For != "" {
+		flags |= wireCaller
+	}
 	dst = append(dst, flags)
 	for _, s := range [...]string{c.ID, c.Actor, c.Source, c.Reason} {
 		dst = appendString(dst, s)
 	}
 	if flags&wireRequest != 0 {
 		dst = append(dst, c.Request[:]...)
+	}
+	if flags&wireCaller != 0 {
+		dst = appendString(appendString(dst, c.Caller.Credential), c.Caller.For)
 	}
 	if optional {
 		raw, err := json.Marshal(&options)
@@ -85,6 +93,7 @@ func AppendChange(dst []byte, c *Change) ([]byte, error) {
 type ChangeReader struct {
 	events                eventlog.Decoder
 	actor, source, reason string
+	credential, onBehalf  string
 }
 
 // Read reads what AppendChange wrote; raw may be reused afterwards.
@@ -99,6 +108,10 @@ func (r *ChangeReader) Read(raw []byte) (Change, error) {
 	c.Reason = again(in.bytes(), &r.reason)
 	if flags&wireRequest != 0 {
 		copy(c.Request[:], in.take(len(c.Request)))
+	}
+	if flags&wireCaller != 0 {
+		c.Caller.Credential = again(in.bytes(), &r.credential)
+		c.Caller.For = again(in.bytes(), &r.onBehalf)
 	}
 	if flags&wireOptions != 0 {
 		var o changeOptions
@@ -176,6 +189,7 @@ var wireErrors = []struct {
 	{3, ErrUnknownRouter}, {4, ErrNotFound}, {5, ErrPrecondition}, {6, ErrConflict}, {7, ErrNoDataPlane}, {8, ErrIDReused},
 	{9, ErrOverloaded}, {10, ErrOutcomeUnknown}, {11, eventlog.ErrNoSpace}, {12, ErrGone}, {13, ErrBehind}, {14, ErrTooLarge},
 	{15, appender.ErrReserved}, {16, appender.ErrFault}, {17, ErrUnavailable}, {18, ErrKeyQuota}, {19, ErrGuarded},
+	{20, ErrUnauthenticated}, {21, ErrForbidden},
 }
 
 const (

@@ -40,7 +40,7 @@ func TestChangesTravel(t *testing.T) {
 	kinds := map[string]bool{}
 	var reader ChangeReader
 	for i, op := range ops {
-		want := Change{Actor: "a", Source: "192.0.2.9", Reason: "wei\u00df", ID: fmt.Sprint("id", i), Generated: i%2 == 0, Operation: op}
+		want := Change{Actor: "a", Caller: Caller{Credential: []string{"", "dvr_a_b"}[i%2], For: []string{"", "carol"}[i%2]}, Source: "192.0.2.9", Reason: "wei\u00df", ID: fmt.Sprint("id", i), Generated: i%2 == 0, Operation: op}
 		if i%3 > 0 {
 			want.Request = eventlog.RequestHash{1, 2, byte(i)}
 		}

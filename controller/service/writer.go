@@ -43,9 +43,22 @@ type Sink interface {
 
 // Writer makes an Appender of the real one: it maps requests, and errors to
 // this package's sentinels.
-func Writer(a *appender.Appender) Outlets { return &writer{a} }
+func Writer(a *appender.Appender) Outlets { return &writer{a: a} }
 
-type writer struct{ a *appender.Appender }
+// Authenticator says whose a credential is.
+type Authenticator interface {
+	// Authenticate is ErrUnauthenticated where it is nobody's at present.
+	Authenticate(credential string) (*projector.Principal, error)
+}
+
+// AuthenticatingWriter is a Writer that finds out for itself who asks for a change
+// which comes with a credential alone. A Writer refuses those.
+func AuthenticatingWriter(a *appender.Appender, auth Authenticator) Outlets { return &writer{a, auth} }
+
+type writer struct {
+	a    *appender.Appender
+	auth Authenticator // nil: none
+}
 
 func (w *writer) State() *projector.State { return w.a.State() }
 
@@ -56,12 +69,20 @@ func (w *writer) Wait(ctx context.Context, r eventlog.Revision) error {
 func (w *writer) Barrier(ctx context.Context) error { return waited(w.a.Barrier(ctx)) }
 
 func (w *writer) Append(ctx context.Context, c Change) (Appended, error) {
-	return w.appended(w.a.Append(ctx, request(c)))
+	r, err := w.request(c)
+	if err != nil {
+		return Appended{ID: c.ID}, err
+	}
+	return w.appended(w.a.Append(ctx, r))
 }
 
 func (w *writer) Submit(c Change) (Submitted, error) {
 	// A plain commit of an import is never staged, so nothing here waits.
-	p, err := w.a.Submit(context.Background(), request(c))
+	r, err := w.request(c)
+	if err != nil {
+		return nil, err
+	}
+	p, err := w.a.Submit(context.Background(), r)
 	if err != nil {
 		return nil, translate(err)
 	}
@@ -83,7 +104,11 @@ type outlet struct {
 }
 
 func (o *outlet) Submit(c Change, tag appender.Tag) error {
-	return translate(o.w.a.SubmitTo((*inlet)(o), tag, request(c)))
+	r, err := o.w.request(c)
+	if err != nil {
+		return err
+	}
+	return translate(o.w.a.SubmitTo((*inlet)(o), tag, r))
 }
 
 // inlet is the appender's side of an outlet.
@@ -100,8 +125,26 @@ func CheckChange(c *Change) error {
 	return translate(appender.CheckForm(request(*c)))
 }
 
+// request is what the appender is asked for, with who asks for it.
+func (w *writer) request(c Change) (appender.Request, error) {
+	if c.Caller.Principal == nil && c.Caller.Credential != "" {
+		if w.auth == nil {
+			return appender.Request{}, ErrUnauthenticated
+		}
+		var err error
+		if c.Caller.Principal, err = w.auth.Authenticate(c.Caller.Credential); err != nil {
+			return appender.Request{}, err
+		}
+	}
+	if p := c.Caller.Principal; p != nil {
+		c.Actor = p.Actor
+	}
+	return request(c), nil
+}
+
 func request(c Change) appender.Request {
 	r := appender.Request{
+		Outside: true, Principal: c.Caller.Principal, For: c.Caller.For,
 		ID: c.ID, Generated: c.Generated, Actor: c.Actor, Source: c.Source, Reason: c.Reason, Hash: c.Request, Events: c.Events,
 		Force: c.Force, ConfirmWithin: c.ConfirmWithin, Reverts: c.Reverts,
 	}

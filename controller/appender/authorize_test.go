@@ -1,0 +1,215 @@
+package appender
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"dvr/eventlog"
+	"dvr/projector"
+)
+
+func operator(actor string, prefixes ...string) *eventlog.RoleSet {
+	g := eventlog.Grant{Role: projector.RoleOperator}
+	for _, p := range prefixes {
+		g.Prefixes = append(g.Prefixes, netip.MustParsePrefix(p))
+	}
+	return &eventlog.RoleSet{Actor: actor, Grants: []eventlog.Grant{g}}
+}
+
+func token(id, actor string) *eventlog.TokenSet {
+	return &eventlog.TokenSet{ID: id, Actor: actor, SHA256: [32]byte{1, byte(len(id))}}
+}
+
+var rootRole = &eventlog.RoleSet{Actor: "root", Grants: []eventlog.Grant{{Role: projector.RoleAdmin}}}
+
+func principal(actor, token string) *projector.Principal {
+	return &projector.Principal{Actor: actor, Via: []string{"token:" + token}}
+}
+
+// by is a request of somebody who came with a token.
+func by(actor, token string, events ...eventlog.Event) Request {
+	return Request{Outside: true, Principal: principal(actor, token), Actor: actor, Events: events}
+}
+
+// guarded is an appender with authorization in force.
+func guarded(t *testing.T, clock *clock, more ...eventlog.Event) *Appender {
+	t.Helper()
+	a := open(t, newLog(), Options{Now: clock.Now})
+	events := append([]eventlog.Event{rootRole, token("rt", "root"), &eventlog.AuthEnabled{}}, more...)
+	if _, err := a.Append(testContext(t), request("init", events...)); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// TestAuthorize: what is stored is what its principal may do at that revision.
+func TestAuthorize(t *testing.T) {
+	c := newClock()
+	expiring := token("exp", "alice")
+	expiring.Expires = c.Now().UnixMilli() + 5000
+	join := token("join", "root")
+	join.Join = true
+	a := guarded(t, c, operator("alice", "10.0.0.0/8"), token("al", "alice"), expiring, join, token("viewer", "vera"),
+		&eventlog.RoleSet{Actor: "vera", Grants: []eventlog.Grant{{Role: projector.RoleViewer}}})
+	ctx := testContext(t)
+	outside := route(1)
+	outside.Destination = netip.MustParsePrefix("0.0.0.0/0")
+	prepared := by("alice", "al")
+	prepared.Prepare = func(*projector.State) ([]eventlog.Event, error) { return []eventlog.Event{outside}, nil }
+	forged := by("root", "al", route(1)) // alice's token, another's name
+	large := by("alice", "al")
+	for i := range eventlog.MaxCommitEvents + 10 {
+		large.Events = append(large.Events, route(i))
+	}
+	escaping := large
+	escaping.Events = append(append([]eventlog.Event(nil), large.Events...), outside)
+	system := Request{Outside: true, Actor: "system", Events: []eventlog.Event{&eventlog.NextHopObserved{Router: "r1", NextHop: netip.MustParseAddr("192.0.2.1"), State: eventlog.ObservedUp}}}
+	lying := Request{Outside: true, Actor: "system", Events: put("k", "v")}
+	oidc := Request{Outside: true, Actor: "oidc:bob", Principal: &projector.Principal{Actor: "oidc:bob", Via: []string{"group:ops"}}, Events: put("k", "v")}
+	nothing := by("vera", "viewer")
+	nothing.ID = "remembered"
+	confirmed := by("root", "rt", token("new1", "x"))
+	confirmed.ConfirmWithin = 1e9
+	for _, x := range []struct {
+		what string
+		r    Request
+		want error
+	}{
+		{"in scope", by("alice", "al", route(1)), nil},
+		{"out of scope", by("alice", "al", outside), ErrForbidden},
+		{"half in scope", by("alice", "al", route(2), outside), ErrForbidden},
+		{"decided at the head", prepared, ErrForbidden},
+		{"large", large, nil},
+		{"large, one out of scope", escaping, ErrForbidden},
+		{"a role for herself", by("alice", "al", operator("alice")), ErrForbidden},
+		{"a token for root", by("alice", "al", token("evil", "root")), ErrForbidden},
+		{"a viewer", by("vera", "viewer", route(1)), ErrForbidden},
+		{"a viewer, nothing", nothing, ErrForbidden},
+		{"another's token", forged, ErrUnauthenticated},
+		{"no such token", by("alice", "none", route(1)), ErrUnauthenticated},
+		{"a join token", by("root", "join", route(1)), ErrUnauthenticated},
+		{"nobody", Request{Outside: true, Actor: "root", Events: put("k", "v")}, ErrUnauthenticated},
+		{"a data plane", system, nil},
+		{"more than observed", lying, ErrUnauthenticated},
+		{"a group without roles", oidc, ErrForbidden},
+		{"admin", by("root", "rt", &eventlog.RoleSet{Actor: "group:ops", Grants: operator("x").Grants}), nil},
+		{"a group", oidc, nil},
+		{"the last admin", by("root", "rt", &eventlog.RoleRemoved{Actor: "root"}), ErrConflict},
+		{"the last admin's scope", by("root", "rt", operator("root")), ErrConflict},
+		{"an id twice", by("root", "rt", token("al", "root")), ErrConflict},
+		{"an id again as it is", by("root", "rt", token("al", "alice")), nil},
+		{"in time", by("alice", "exp", route(3)), nil},
+		{"the clock goes on", Request{Prepare: func(*projector.State) ([]eventlog.Event, error) { c.advance(5e9); return nil, nil }, Actor: "system"}, nil},
+		{"too late", by("alice", "exp", route(4)), ErrUnauthenticated},
+	} {
+		_, err := a.Append(ctx, x.r)
+		if x.want == nil && err != nil || x.want != nil && !errors.Is(err, x.want) {
+			t.Errorf("%s: %v, want %v", x.what, err, x.want)
+		}
+		if x.r.Prepare == nil && x.want != ErrConflict && x.what != "nobody" && x.what != "large" && x.what != "a viewer, nothing" && len(x.r.Events) <= eventlog.MaxCommitEvents {
+			if _, tried := a.Try(x.r); (tried == nil) != (err == nil || x.what == "an id twice") {
+				t.Errorf("%s: a preview says %v", x.what, tried)
+			}
+		}
+	}
+	var f *eventlog.FieldError
+	for what, r := range map[string]Request{
+		"confirmed":     confirmed,
+		"a bad role":    by("root", "rt", &eventlog.RoleSet{Actor: "x", Grants: []eventlog.Grant{{Role: "owner"}}}),
+		"a timed role":  by("root", "rt", &eventlog.TimerSet{Name: "at-1", At: 1 << 41, Events: []eventlog.Event{operator("x")}}),
+		"with lifetime": by("root", "rt", operator("x"), &eventlog.TimerSet{Name: "until-1", At: 1 << 41, Events: put("k", "v")}),
+	} {
+		if _, err := a.Append(ctx, r); !errors.As(err, &f) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	sameAsLog(t, a)
+}
+
+// TestRevokedAtOnce: a change that is behind the revocation in the same batch is
+// refused, and a repetition of what was stored is not told either.
+func TestRevokedAtOnce(t *testing.T) {
+	a := guarded(t, newClock(), operator("alice"), token("al", "alice"))
+	ctx := testContext(t)
+	first := by("alice", "al", route(1))
+	first.ID = "same"
+	if _, err := a.Append(ctx, first); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := a.Append(ctx, first); err != nil || !r.Replayed {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	var waits []*Pending
+	for _, r := range []Request{by("alice", "al", route(2)), by("root", "rt", &eventlog.TokenRemoved{ID: "al"}), by("alice", "al", route(3)), first} {
+		p, err := a.Submit(ctx, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waits = append(waits, p)
+	}
+	for i, p := range waits {
+		_, err := p.Wait(ctx)
+		if i < 2 && err != nil || i >= 2 && !errors.Is(err, ErrUnauthenticated) {
+			t.Errorf("request %d: %v", i, err)
+		}
+	}
+	if _, ok := a.State().Route(route(3).RouteID); ok {
+		t.Error("a revoked token changed something")
+	}
+}
+
+// TestReplayedDecisions: whatever was stored while authorization was in force is
+// what Allow says of the replayed log, commit by commit.
+func TestReplayedDecisions(t *testing.T) {
+	a := guarded(t, newClock(), token("al", "alice"), token("bo", "bob"), operator("alice", "10.0.0.0/9"))
+	ctx := testContext(t)
+	rnd := rand.New(rand.NewPCG(7, 11))
+	asked, stored := 0, 0
+	for range 400 {
+		var r Request
+		switch rnd.IntN(6) {
+		case 0:
+			r = by("root", "rt", operator([]string{"alice", "bob"}[rnd.IntN(2)], []string{"10.0.0.0/9", "10.128.0.0/9", "10.0.0.0/8"}[rnd.IntN(3)]))
+		case 1:
+			r = by("root", "rt", &eventlog.RoleRemoved{Actor: []string{"alice", "bob"}[rnd.IntN(2)]})
+		default:
+			who := [][2]string{{"alice", "al"}, {"bob", "bo"}, {"root", "rt"}}[rnd.IntN(3)]
+			r = by(who[0], who[1], route(rnd.IntN(1<<24)))
+		}
+		asked++
+		if _, err := a.Append(ctx, r); err == nil {
+			stored++
+		} else if !errors.Is(err, ErrForbidden) {
+			t.Fatal(err)
+		}
+	}
+	if stored == asked || stored < asked/4 {
+		t.Fatalf("%d of %d were stored: the test shows nothing", stored, asked)
+	}
+	fold, checked := projector.NewFold(testLog), 0
+	err := a.log.Read(ctx, 0, func(b *eventlog.Batch) error {
+		for i := range b.Commits {
+			c := &b.Commits[i]
+			s := fold.State()
+			if p := projector.PrincipalOf(c); s.Access().Enabled() {
+				checked++
+				if err := s.Access().Allow(s, &p, c.Events); err != nil {
+					return fmt.Errorf("revision %d: %w", c.Revision, err)
+				}
+				if !s.Access().Holds(&p, c.Time) {
+					return fmt.Errorf("revision %d: %v is not valid", c.Revision, p.Via)
+				}
+			}
+			if err := fold.Apply(c, eventlog.Hash{}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || checked != stored {
+		t.Fatalf("%d checked, %d stored: %v", checked, stored, err)
+	}
+}

@@ -1,0 +1,252 @@
+package projector
+
+import (
+	"crypto/subtle"
+	"iter"
+	"slices"
+	"strings"
+
+	"dvr/eventlog"
+	"dvr/projector/internal/pmap"
+)
+
+// The roles, each of which includes the one before.
+const (
+	RoleViewer   = "viewer"
+	RoleOperator = "operator"
+	RoleAdmin    = "admin"
+)
+
+// Rank orders the roles; RankNone is no role at all.
+type Rank uint8
+
+// The ranks of the roles.
+const (
+	RankNone Rank = iota
+	RankViewer
+	RankOperator
+	RankAdmin
+)
+
+// RankOf is the rank of a role; an unknown one has none.
+func RankOf(role string) Rank {
+	switch role {
+	case RoleViewer:
+		return RankViewer
+	case RoleOperator:
+		return RankOperator
+	case RoleAdmin:
+		return RankAdmin
+	}
+	return RankNone
+}
+
+// String is the role's name.
+func (r Rank) String() string {
+	return [...]string{"no role", RoleViewer, RoleOperator, RoleAdmin}[min(r, RankAdmin)]
+}
+
+// Prefixes of what a commit's via tells.
+const (
+	viaToken = "token:"
+	// GroupPrefix begins the actor that stands for a group of the identity provider.
+	GroupPrefix = "group:"
+)
+
+// Principal is an actor that was authenticated. Immutable.
+type Principal struct {
+	Actor string
+	Via   []string // as the commit's: the token's id, or groups, in order
+}
+
+// PrincipalOf is who made a commit. Without authorization it has no Via.
+func PrincipalOf(c *eventlog.Commit) Principal { return Principal{c.Actor, c.Via} }
+
+// token is the id of the token that p came with; "": none.
+func (p *Principal) token() string {
+	if len(p.Via) == 1 {
+		if id, ok := strings.CutPrefix(p.Via[0], viaToken); ok {
+			return id
+		}
+	}
+	return ""
+}
+
+// Token is a token as it is at a state.
+type Token struct {
+	eventlog.TokenSet
+	Revision  eventlog.Revision
+	Principal Principal // who comes with it
+}
+
+// Access says who may do what at a state, compiled. Immutable, safe for
+// concurrent use.
+type Access struct {
+	enabled bool
+	tokens  map[string]*Token
+	roles   map[string]*standing
+}
+
+// standing is what an actor or a group may do.
+type standing struct {
+	grants []eventlog.Grant
+	rank   Rank // of the highest grant
+	free   Rank // of the highest grant without scope
+}
+
+func newAccess(items pmap.View[pmap.String, *item]) *Access {
+	a := &Access{enabled: items.Has(itemKeyOf(itemAuth))}
+	for _, it := range itemsOf(items, pmap.String(rune(itemRole))) {
+		if a.roles == nil {
+			a.roles = map[string]*standing{}
+		}
+		e := it.event.(*eventlog.RoleSet)
+		a.roles[e.Actor] = standingOf(e.Grants)
+	}
+	for _, it := range itemsOf(items, pmap.String(rune(itemToken))) {
+		if a.tokens == nil {
+			a.tokens = map[string]*Token{}
+		}
+		e := it.event.(*eventlog.TokenSet)
+		a.tokens[e.ID] = &Token{*e, it.rev, Principal{e.Actor, []string{viaToken + e.ID}}}
+	}
+	return a
+}
+
+func standingOf(grants []eventlog.Grant) *standing {
+	s := &standing{grants: grants}
+	for i := range grants {
+		g := &grants[i]
+		s.rank = max(s.rank, RankOf(g.Role))
+		if !scoped(g) {
+			s.free = max(s.free, RankOf(g.Role))
+		}
+	}
+	return s
+}
+
+// Access is who may do what. Cost: O(1) while no guard, freeze, role or token changes.
+func (s *State) Access() *Access { return s.Policy().access }
+
+// Enabled reports whether callers must be authenticated.
+func (a *Access) Enabled() bool { return a.enabled }
+
+// Tokens is how many there are.
+func (a *Access) Tokens() int { return len(a.tokens) }
+
+// Token finds a token that a secret with that SHA-256 opens, and that has not
+// expired at now (Unix milliseconds); nil: there is none. Join tokens are found,
+// too. Cost: a lookup and a comparison in constant time, no allocation.
+func (a *Access) Token(id string, secret *[32]byte, now int64) *Token {
+	t := a.tokens[id]
+	if t == nil || subtle.ConstantTimeCompare(t.SHA256[:], secret[:]) != 1 || t.expired(now) {
+		return nil
+	}
+	return t
+}
+
+func (t *Token) expired(now int64) bool { return t.Expires != 0 && now >= t.Expires }
+
+// Holds reports whether p is still who it was authenticated as: its token is
+// neither revoked nor expired at now, nor another's. Who came otherwise is.
+func (a *Access) Holds(p *Principal, now int64) bool {
+	id := p.token()
+	if id == "" {
+		return true
+	}
+	t := a.tokens[id]
+	return t != nil && t.Actor == p.Actor && !t.Join && !t.expired(now)
+}
+
+// standings iterates over those of the actor and of its groups.
+func (a *Access) standings(p *Principal) iter.Seq[*standing] {
+	return func(yield func(*standing) bool) {
+		if s := a.roles[p.Actor]; s != nil && !yield(s) {
+			return
+		}
+		for _, v := range p.Via {
+			if strings.HasPrefix(v, GroupPrefix) {
+				if s := a.roles[v]; s != nil && !yield(s) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Rank is the highest that p has anywhere; free is the highest without scope.
+func (a *Access) Rank(p *Principal) (anywhere, free Rank) {
+	for s := range a.standings(p) {
+		anywhere, free = max(anywhere, s.rank), max(free, s.free)
+	}
+	return anywhere, free
+}
+
+// Grants are those of p and its groups.
+func (a *Access) Grants(p *Principal) (out []eventlog.Grant) {
+	for s := range a.standings(p) {
+		out = append(out, s.grants...)
+	}
+	return out
+}
+
+// HasRole reports whether an actor or group has any role.
+func (a *Access) HasRole(actor string) bool { return a.roles[actor] != nil }
+
+// KeepsAdmin reports whether after the events, where authorization is in force
+// then, there still is an actor that is admin without scope. Events that are not
+// about roles and authorization cost a look each.
+func (a *Access) KeepsAdmin(events []eventlog.Event) bool {
+	enabled, touched := a.enabled, false
+	changed := map[string]bool(nil) // admin without scope after the events
+	for _, e := range events {
+		switch e := e.(type) {
+		case *eventlog.AuthEnabled:
+			enabled, touched = true, true
+		case *eventlog.AuthDisabled:
+			enabled, touched = false, true
+		case *eventlog.RoleSet, *eventlog.RoleRemoved:
+			if changed == nil {
+				changed = map[string]bool{}
+			}
+			touched = true
+			if set, ok := e.(*eventlog.RoleSet); ok {
+				changed[set.Actor] = standingOf(set.Grants).free == RankAdmin
+			} else {
+				changed[e.(*eventlog.RoleRemoved).Actor] = false
+			}
+		}
+	}
+	if !touched || !enabled {
+		return true
+	}
+	for _, admin := range changed {
+		if admin {
+			return true
+		}
+	}
+	for actor, s := range a.roles {
+		if _, over := changed[actor]; !over && s.free == RankAdmin {
+			return true
+		}
+	}
+	return false
+}
+
+// Tokens iterates over the tokens by id.
+func (s *State) Tokens() iter.Seq[Token] {
+	return collect(s, itemToken, func(it *item) Token {
+		e := *it.event.(*eventlog.TokenSet)
+		return Token{e, it.rev, Principal{e.Actor, []string{viaToken + e.ID}}}
+	})
+}
+
+// scoped reports whether a grant is not about everything.
+func scoped(g *eventlog.Grant) bool {
+	return len(g.Prefixes)+len(g.Routers)+len(g.Tags)+len(g.Keys) > 0
+}
+
+// sharesTag reports whether two sorted lists have a tag in common.
+func sharesTag(a, b []string) bool {
+	return slices.ContainsFunc(a, func(t string) bool { return slices.Contains(b, t) })
+}
