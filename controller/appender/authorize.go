@@ -46,8 +46,8 @@ func authorize(s *projector.State, r *Request, c *eventlog.Commit, now int64) er
 		return nil
 	}
 	if r.Principal == nil {
-		if c.Actor == system && observations(c.Events) {
-			return nil // of a data plane, by the node that it is connected to
+		if c.Actor == system && nodesOwn(s, c.Events) {
+			return nil
 		}
 		return fmt.Errorf("%w: authorization is in force", ErrUnauthenticated)
 	}
@@ -125,11 +125,16 @@ func uses(was, set *eventlog.TokenSet) bool {
 	return same == *set && (was.Node == set.Node || was.Join && was.Node == "")
 }
 
-// observations reports whether events tell nothing but what data planes see.
-func observations(events []eventlog.Event) bool {
+// nodesOwn reports whether events are what a node says for itself: what its data
+// planes see, and that another node has used its join token.
+func nodesOwn(s *projector.State, events []eventlog.Event) bool {
 	for _, e := range events {
-		switch e.(type) {
+		switch e := e.(type) {
 		case *eventlog.LinkObserved, *eventlog.NextHopObserved:
+		case *eventlog.TokenSet:
+			if was, there := s.Item(e).Event.(*eventlog.TokenSet); !there || !uses(was, e) {
+				return false
+			}
 		default:
 			return false
 		}

@@ -50,6 +50,13 @@ func (e *answerError) Error() string { return e.detail }
 // Unwrap gives the sentinel.
 func (e *answerError) Unwrap() error { return e.kind }
 
+type credentialKey struct{}
+
+// WithCredential makes the calls of other nodes under ctx those of its holder.
+func WithCredential(ctx context.Context, credential string) context.Context {
+	return context.WithValue(ctx, credentialKey{}, credential)
+}
+
 // call does one call of a node's API. Errors: those that the API's problem
 // names; eventlog.ErrUnavailable for whatever may be tried again.
 func call(ctx context.Context, client *httpClient, method, address, path string, body, out any) error {
@@ -67,6 +74,9 @@ func call(ctx context.Context, client *httpClient, method, address, path string,
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if credential, _ := ctx.Value(credentialKey{}).(string); credential != "" {
+		req.Header.Set("Authorization", "Bearer "+credential)
 	}
 	resp, err := client.Do(req)
 	if err != nil {
@@ -97,7 +107,7 @@ func call(ctx context.Context, client *httpClient, method, address, path string,
 			e.kind = s.err
 		}
 	}
-	if e.kind == nil && resp.StatusCode != http.StatusBadRequest && resp.StatusCode != http.StatusForbidden {
+	if e.kind == nil && resp.StatusCode != http.StatusBadRequest && resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
 		e.kind = eventlog.ErrUnavailable // a node that starts, or an older one
 	}
 	return e

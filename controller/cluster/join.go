@@ -48,6 +48,7 @@ func (c *Config) join(ctx context.Context) (*Plan, error) {
 		return nil, err
 	}
 	client := newHTTPClient(joinTimeout, c.TLS)
+	ctx = WithCredential(ctx, c.JoinToken)
 	candidate := Candidate{
 		NodeID: c.NodeID, Raft: c.Addresses.Raft, API: c.Addresses.API, FIB: c.Addresses.FIB, Client: c.Addresses.Client,
 		Observer: c.Observer, Attempt: c.Attempt, Level: eventlog.MaxLevel,

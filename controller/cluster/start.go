@@ -26,6 +26,7 @@ type Config struct {
 	InitialCluster map[string]string
 	Join           []string // API addresses
 	Observer       bool
+	JoinToken      string // of a cluster that asks for one
 	ClusterID      string // 16 hex digits, or empty
 	// TLS is that of the cluster's Raft addresses and APIs; nil: clear text.
 	TLS *certs.Credentials

@@ -272,7 +272,6 @@ func TestNotSupportedYet(t *testing.T) {
 		{`{"kind":"route.announced","vrf":"red","destination":"10.0.0.0/8","next_hop":"192.0.2.1"}`, "vrf"},
 		{`{"kind":"route.withdrawn","vrf":"red","destination":"10.0.0.0/8","next_hop":"192.0.2.1"}`, "vrf"},
 		{`{"kind":"route.announced","destination":"10.0.0.0/8","next_hop":"192.0.2.1","expires":` + at + `}`, "expires"},
-		{`{"kind":"role.removed","actor":"x"}`, "kind"},
 		{`{"kind":"timer.fired","name":"x"}`, "kind"},
 		{`{"kind":"confirmation.undone","revision":2}`, "kind"},
 		{`{"kind":"confirmation.opened","deadline":` + at + `}`, "kind"},

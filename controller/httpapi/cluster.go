@@ -69,7 +69,10 @@ func (s *Server) addMember(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	a, err := m.Add(c.Request().Context(), body)
+	if err := s.useJoinToken(c.Request(), body.NodeID); err != nil {
+		return err
+	}
+	a, err := m.Add(relayed(c.Request()), body)
 	if err != nil {
 		return err
 	}
@@ -122,7 +125,7 @@ func (s *Server) memberAction(c echo.Context, status string, act func(Cluster, c
 	if err != nil {
 		return err
 	}
-	if err := act(m, c.Request().Context(), node); err != nil {
+	if err := act(m, relayed(c.Request()), node); err != nil {
 		return err
 	}
 	return s.sendJSON(c, http.StatusOK, memberChanged{node, status, uint64(s.service.Position().Revision)})
@@ -139,7 +142,7 @@ func (s *Server) moveLeader(c echo.Context) error {
 	if body.NodeID == "" {
 		return fieldError("node_id", "is needed: the voter that shall lead")
 	}
-	if err := m.MoveLeader(c.Request().Context(), body.NodeID); err != nil {
+	if err := m.MoveLeader(relayed(c.Request()), body.NodeID); err != nil {
 		return err
 	}
 	return s.sendJSON(c, http.StatusOK, memberChanged{body.NodeID, "leader moved", uint64(s.service.Position().Revision)})

@@ -88,6 +88,9 @@ func commit(o object, c *eventlog.Commit) {
 		}
 		o.endList()
 	}
+	if len(c.Via) > 0 {
+		strs(o, "via", c.Via)
+	}
 	if c.Request != (eventlog.RequestHash{}) {
 		o.str("request", hex.EncodeToString(c.Request[:]))
 	}

@@ -107,7 +107,7 @@ func TestClusterStatusIsAFlatMapOfStrings(t *testing.T) {
 // every is each registered call with a request that it answers with success.
 var every = []struct{ method, target, body string }{
 	{"GET", "/health", ""}, {"GET", "/livez", ""}, {"GET", "/readyz", ""}, {"GET", "/version", ""}, {"GET", "/metrics", ""},
-	{"GET", "/cluster/status", ""}, {"GET", "/v1/status", ""},
+	{"GET", "/cluster/status", ""}, {"GET", "/v1/status", ""}, {"GET", "/v1/whoami", ""}, {"GET", "/v1/auth", ""}, {"GET", "/v1/audit", ""},
 	{"GET", "/routes", ""}, {"POST", "/routes", `{"destination":"10.2.0.0/16","next_hop":"192.0.2.1"}`},
 	{"GET", "/routes/10.2.0.0/16", ""}, {"PUT", "/routes/10.2.0.0/16", `{"next_hop":"192.0.2.3"}`},
 	{"GET", "/v1/routes", ""}, {"GET", "/v1/lookup?address=10.2.0.1", ""},

@@ -169,7 +169,7 @@ func TestExamplesAreServed(t *testing.T) {
 	call("keyHistory", "limit=1")
 	call("watch", "kinds=commits,routes,topology,kv,fib,dataplanes,nodes&router=r1&after=1&timeout=100ms")
 	call("watchKeys", "after=1&timeout=100ms")
-	for _, id := range []string{"listDataPlanes", "auditDataPlane", "listMembers", "addMember", "promoteMember", "removeMember", "moveLeader", "clusterStatus", "getStatus", "health", "live", "ready", "getVersion", "metrics"} {
+	for _, id := range []string{"listDataPlanes", "auditDataPlane", "listMembers", "addMember", "promoteMember", "removeMember", "moveLeader", "clusterStatus", "getStatus", "whoAmI", "getAccess", "listRefusals", "health", "live", "ready", "getVersion", "metrics"} {
 		call(id, "")
 	}
 	for _, id := range []string{"takeLinkDown", "bringLinkUp", "setLinkDown", "setLinkUp", "deleteLink", "deleteGuard", "deleteFreeze", "deleteKey", "deleteRouteByQuery", "deleteRoute", "rollback", "deleteRouter"} {

@@ -44,6 +44,8 @@ var kinds = []kind{
 	{certs.ErrExpired, http.StatusUnauthorized, "unauthenticated", "Not authenticated", 0},
 	{certs.ErrNoIdentity, http.StatusUnauthorized, "unauthenticated", "Not authenticated", 0},
 	{certs.ErrKind, http.StatusForbidden, "forbidden", "Not allowed", 0},
+	{service.ErrUnauthenticated, http.StatusUnauthorized, "unauthenticated", "Not authenticated", 0},
+	{service.ErrForbidden, http.StatusForbidden, "forbidden", "Forbidden", 0},
 	{errContentType, http.StatusUnsupportedMediaType, "content-type", "Unsupported content type", 0},
 	{errNoEncoding, http.StatusUnsupportedMediaType, "content-encoding", "Unsupported content encoding", 0},
 	{errNotAccepted, http.StatusNotAcceptable, "not-acceptable", "Not acceptable", 0},
@@ -171,6 +173,9 @@ func (s *Server) problem(c echo.Context, err error) {
 	}
 	o.end()
 	header := c.Response().Header()
+	if row.status == http.StatusUnauthorized {
+		header["Www-Authenticate"] = challenge
+	}
 	if row.retry > 0 {
 		header.Set("Retry-After", strconv.Itoa(row.retry))
 	}
@@ -183,6 +188,9 @@ func (s *Server) problem(c echo.Context, err error) {
 		_, _ = c.Response().Write(append(b.b, '\n'))
 	}
 }
+
+// challenge is what RFC 6750 asks of a 401.
+var challenge = []string{`Bearer realm="dvr"`}
 
 // preconditions names the headers that a 412 is about.
 func preconditions(h http.Header) string {

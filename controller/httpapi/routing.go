@@ -15,6 +15,9 @@ func (s *Server) routes() {
 	s.add(get, "/metrics", s.metricsPage)
 	s.add(get, "/cluster/status", s.clusterStatus)
 	s.add(get, "/v1/status", s.status)
+	s.add(get, "/v1/whoami", s.whoAmI)
+	s.add(get, "/v1/auth", s.listAccess)
+	s.add(get, "/v1/audit", s.listRefusals)
 
 	s.add(get, "/routes", s.getTable)
 	s.add(post, "/routes", s.postRoute)

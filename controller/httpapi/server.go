@@ -13,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
 
+	"dvr/controller/auth"
 	"dvr/controller/gate"
 	"dvr/controller/service"
 	"dvr/eventlog"
@@ -76,6 +77,15 @@ type Config struct {
 	Version string
 	Logger  *zap.Logger // nil: none
 	Metrics *Metrics    // nil: a fresh one
+	// Auth says whose credentials are; nil: tokens alone are known.
+	Auth *auth.Authenticator
+	// Peer reports whether a request comes from another node of the cluster, as
+	// its certificate says; nil: that is not known.
+	Peer func(*http.Request) bool
+	// RateLimit is how many calls a second an authenticated actor may make; 0: any.
+	RateLimit float64
+	// Refusals keeps what was refused; nil: in memory alone.
+	Refusals *Refusals
 }
 
 // Server is the HTTP API; a Front listens for it.
@@ -90,6 +100,10 @@ type Server struct {
 	echo    *echo.Echo
 	prefix  atomic.Pointer[positionPrefix]
 	bodies  budget
+	auth    *auth.Authenticator
+	peer    func(*http.Request) bool
+	limits  limits
+	refused *Refusals
 
 	rendered   renderings
 	planesSeen sampler
@@ -130,6 +144,11 @@ func New(c Config) *Server {
 	s := &Server{service: c.Service, node: c.Node, cluster: c.Cluster, version: c.Version, log: c.Logger, metrics: c.Metrics, hosts: newHosts(c.Hosts), heartbeat: heartbeat, stopping: make(chan struct{})}
 	s.end = sync.OnceFunc(func() { close(s.stopping) })
 	s.bodies.give(bodyBudget)
+	s.auth, s.peer, s.refused = authenticator(&c), c.Peer, c.Refusals
+	s.limits.rate, s.limits.burst = c.RateLimit, 2*c.RateLimit
+	if s.refused == nil {
+		s.refused = NewRefusals("")
+	}
 	if s.log == nil {
 		s.log = zap.NewNop()
 	}
@@ -175,9 +194,13 @@ type handler func(c echo.Context) error
 // add registers a call, and HEAD beside GET.
 func (s *Server) add(method, path string, h handler) {
 	m := s.metrics.route(method, path)
+	k := classes[method+" "+path]
 	wrapped := func(c echo.Context) error {
 		start := time.Now()
-		err := s.guarded(c, h)
+		err := s.guarded(c, k, h)
+		if err != nil {
+			s.refused.note(c.Request(), k, err)
+		}
 		if err != nil && !c.Response().Committed {
 			s.problem(c, err)
 		} else if err != nil {
@@ -196,7 +219,7 @@ func (s *Server) add(method, path string, h handler) {
 }
 
 // guarded admits the request and turns a panic into an error.
-func (s *Server) guarded(c echo.Context, h handler) (err error) {
+func (s *Server) guarded(c echo.Context, k class, h handler) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			if p == http.ErrAbortHandler {
@@ -207,6 +230,9 @@ func (s *Server) guarded(c echo.Context, h handler) (err error) {
 		}
 	}()
 	if err := s.hosts.Admit(c.Request()); err != nil {
+		return err
+	}
+	if err := s.admit(c.Request(), k); err != nil {
 		return err
 	}
 	return h(c)

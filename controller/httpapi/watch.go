@@ -155,11 +155,22 @@ func (s *Server) streamed(c echo.Context, how *service.Read, begin func(ctx cont
 	if r.Method == http.MethodHead {
 		return nil
 	}
+	credential := http.Header{"Authorization": r.Header["Authorization"]}
 	go func() { // ends with the call
-		select {
-		case <-s.stopping:
-			cancel()
-		case <-ctx.Done():
+		look := time.NewTicker(readmitEvery)
+		defer look.Stop()
+		for {
+			select {
+			case <-s.stopping:
+				cancel()
+			case <-look.C:
+				if !s.stillAdmitted(credential) {
+					cancel()
+				}
+				continue
+			case <-ctx.Done():
+			}
+			return
 		}
 	}()
 	b := getBuffer()

@@ -20,7 +20,7 @@ func (n *Node) clusterConfig() *cluster.Config {
 	return &cluster.Config{
 		NodeID: s.NodeID, DataDir: s.DataDir, RaftListen: s.Raft.Listen, Addresses: n.addresses(),
 		InitialCluster: s.InitialCluster, Join: s.Join, Observer: s.Observer, ClusterID: s.ClusterID,
-		Attempt: cluster.NewAttempt(), Await: n.await, Logger: n.log, TLS: n.tls,
+		Attempt: cluster.NewAttempt(), JoinToken: s.JoinToken, Await: n.await, Logger: n.log, TLS: n.tls,
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 
 	"dvr/controller/appender"
+	"dvr/controller/auth"
 	"dvr/controller/certs"
 	"dvr/controller/cluster"
 	"dvr/controller/dashboard"
@@ -87,6 +88,8 @@ type Node struct {
 	health   *health
 	peers    *peers
 	service  *service.Service
+	auth     *auth.Authenticator
+	refusals *httpapi.Refusals
 	cluster  *cluster.Manager  // nil with an external etcd
 	identity *cluster.Identity // nil with an external etcd
 	pressure *pressure
@@ -236,6 +239,7 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return fmt.Errorf("fold the log: %w", err)
 	}
+	n.auth = &auth.Authenticator{State: n.appender.State, Now: n.now}
 	n.pressure.volume = func() int64 { return inFile(n.appender.Volume()) }
 	n.peers = newPeers(n)
 	observer := n.observer()
@@ -253,8 +257,10 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	n.archive = newArchiving(n)
 	n.service = service.New(n.peers.exchange.Appender(), planes, n.past())
 	n.service.Management = n.management
+	n.refusals = httpapi.NewRefusals(s.DataDir)
 	api := httpapi.New(httpapi.Config{
 		Service: n.service, Node: n.health, Cluster: n.members(), Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log,
+		Auth: n.auth, RateLimit: float64(s.RateLimit), Refusals: n.refusals,
 	})
 
 	keeper := appender.NewKeeper(n.store, n.appender, &upkeep{store: n.store}, appender.KeeperOptions{
@@ -526,6 +532,9 @@ func (n *Node) stop() error {
 		n.etcd.Close()
 	case n.client != nil:
 		note("etcd client", n.client.Close())
+	}
+	if n.refusals != nil {
+		note("refusals", n.refusals.Close())
 	}
 	if n.lock != nil {
 		note("data directory", n.lock.release())

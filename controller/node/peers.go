@@ -49,7 +49,7 @@ func newPeers(n *Node) *peers {
 	default:
 		o.Leadership, o.Ready = p.directory, n.health.quorate
 	}
-	p.exchange = peer.New(service.Writer(n.appender), o)
+	p.exchange = peer.New(service.AuthenticatingWriter(n.appender, n.auth), o)
 	p.lead = p.exchange.Leadership()
 	return p
 }

@@ -36,6 +36,7 @@ var operations = map[string]func() Operation{
 	"key.delete":          func() Operation { return new(deleteKey) },
 	"commit.confirm":      func() Operation { return new(confirmCommit) },
 	"item.remove":         func() Operation { return new(removeItem) },
+	"token.use":           func() Operation { return new(useToken) },
 }
 
 // timed holds another operation, so it is added when the table is there.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"dvr/controller/appender"
+	"dvr/controller/auth"
 	"dvr/eventlog"
 	"dvr/projector"
 )
@@ -43,21 +45,19 @@ type Sink interface {
 
 // Writer makes an Appender of the real one: it maps requests, and errors to
 // this package's sentinels.
-func Writer(a *appender.Appender) Outlets { return &writer{a: a} }
-
-// Authenticator says whose a credential is.
-type Authenticator interface {
-	// Authenticate is ErrUnauthenticated where it is nobody's at present.
-	Authenticate(credential string) (*projector.Principal, error)
+// Who asks for a change it finds out from its credential; tokens alone are known.
+func Writer(a *appender.Appender) Outlets {
+	return AuthenticatingWriter(a, &auth.Authenticator{State: a.State, Now: time.Now})
 }
 
-// AuthenticatingWriter is a Writer that finds out for itself who asks for a change
-// which comes with a credential alone. A Writer refuses those.
-func AuthenticatingWriter(a *appender.Appender, auth Authenticator) Outlets { return &writer{a, auth} }
+// AuthenticatingWriter is a Writer that asks auth whose a credential is.
+func AuthenticatingWriter(a *appender.Appender, auth *auth.Authenticator) Outlets {
+	return &writer{a, auth}
+}
 
 type writer struct {
 	a    *appender.Appender
-	auth Authenticator // nil: none
+	auth *auth.Authenticator
 }
 
 func (w *writer) State() *projector.State { return w.a.State() }
@@ -128,9 +128,6 @@ func CheckChange(c *Change) error {
 // request is what the appender is asked for, with who asks for it.
 func (w *writer) request(c Change) (appender.Request, error) {
 	if c.Caller.Principal == nil && c.Caller.Credential != "" {
-		if w.auth == nil {
-			return appender.Request{}, ErrUnauthenticated
-		}
 		var err error
 		if c.Caller.Principal, err = w.auth.Authenticate(c.Caller.Credential); err != nil {
 			return appender.Request{}, err

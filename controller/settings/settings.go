@@ -27,9 +27,12 @@ type Settings struct {
 	Join           []string // API addresses of members of a cluster to join
 	Observer       bool     // join without a vote: read the log, forward writes
 	ClusterID      string   // the cluster that the data must be of, 16 hex digits; empty: any
+	JoinToken      string   // with which it joins a cluster that asks for one
 	KVQuota        int64    // bytes that keys and values may take together
 
 	ArchiveDir string // where history is archived before it is truncated; empty: nowhere
+	RateLimit  int64  // calls a second of an authenticated actor at this node; 0: any
+	OIDC       OIDC
 
 	HoldLevel bool // while this node leads, the log's level is not raised
 
@@ -43,6 +46,14 @@ type Settings struct {
 	MemoryLimit int64
 
 	origins map[string]Origin
+}
+
+// OIDC is the identity provider whose JWTs are credentials.
+type OIDC struct {
+	Issuer      string // URL; empty: none
+	Audience    string
+	ActorClaim  string // what names the actor
+	GroupsClaim string // what lists the groups
 }
 
 // Address is where one listener listens and what others are told to dial. Both

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"fmt"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -49,8 +50,18 @@ var table = []*definition{
 	{name: "CLUSTER_ID", usage: "id of the cluster that the data directory must belong to: blank data are refused",
 		set: func(s *Settings, v string) (err error) { s.ClusterID, err = clusterID(v); return },
 		get: func(s *Settings) string { return s.ClusterID }},
+	{name: "JOIN_TOKEN", usage: "with JOIN, where authorization is in force: the token that `dvr auth join-token` made",
+		set: func(s *Settings, v string) error { s.JoinToken = v; return nil },
+		get: func(s *Settings) string { return hidden(s.JoinToken) }},
 	size("KV_QUOTA", "64MiB", "what keys and values of the key-value store may take together", 64<<10, 1<<30, func(s *Settings) *int64 { return &s.KVQuota }),
 	text("ARCHIVE_DIR", "", "directory that history is archived in before the log is truncated, and read from then on (default: none: it is gone)", func(s *Settings) *string { return &s.ArchiveDir }),
+	number("RATE_LIMIT", "0", "calls a second that each authenticated actor may make at this node; 0: any", 0, 1<<31, func(s *Settings) *int64 { return &s.RateLimit }),
+	{name: "OIDC_ISSUER", usage: "URL of the identity provider whose JWTs are credentials",
+		set: func(s *Settings, v string) error { s.OIDC.Issuer = v; return issuer(v) },
+		get: func(s *Settings) string { return s.OIDC.Issuer }},
+	text("OIDC_AUDIENCE", "", "with OIDC_ISSUER: the audience that JWTs must be for", func(s *Settings) *string { return &s.OIDC.Audience }),
+	text("OIDC_ACTOR_CLAIM", "sub", "claim that names the actor, oidc:<value>", func(s *Settings) *string { return &s.OIDC.ActorClaim }),
+	text("OIDC_GROUPS_CLAIM", "groups", "claim that lists the groups, group:<value>", func(s *Settings) *string { return &s.OIDC.GroupsClaim }),
 	boolean("HOLD_LEVEL", "do not raise the log's level when every node supports the next, so that the older program can still be put back", func(s *Settings) *bool { return &s.HoldLevel }),
 	choice("LOG_FORMAT", "console", "form of the logs", []string{"console", "json"}, func(s *Settings) *string { return &s.LogFormat }),
 	choice("LOG_LEVEL", "info", "least level that is logged", []string{"debug", "info", "warn", "error"}, func(s *Settings) *string { return &s.LogLevel }),
@@ -66,6 +77,43 @@ func text(name, value, usage string, field func(*Settings) *string) *definition 
 	return &definition{name: name, value: value, usage: usage,
 		set: func(s *Settings, v string) error { *field(s) = v; return nil },
 		get: func(s *Settings) string { return *field(s) }}
+}
+
+// hidden stands for a secret that is set.
+func hidden(v string) string {
+	if v == "" {
+		return ""
+	}
+	return "(hidden)"
+}
+
+// issuer checks the URL of an identity provider: its keys decide who may do
+// what, so they come over TLS, or from this machine.
+func issuer(v string) error {
+	if v == "" {
+		return nil
+	}
+	u, err := url.Parse(v)
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return fmt.Errorf("%q is not a URL such as https://login.example.org/realm", v)
+	}
+	if host := u.Hostname(); u.Scheme != "https" && (u.Scheme != "http" || host != "localhost" && host != "127.0.0.1" && host != "::1") {
+		return fmt.Errorf("%q: https:// is needed beyond loopback", v)
+	}
+	return nil
+}
+
+func number(name, value, usage string, least, most int64, field func(*Settings) *int64) *definition {
+	return &definition{name: name, value: value, usage: usage,
+		set: func(s *Settings, v string) error {
+			n, err := strconv.ParseInt(v, 10, 64)
+			if err != nil || n < least || n > most {
+				return fmt.Errorf("%q is not a whole number from %d to %d", v, least, most)
+			}
+			*field(s) = n
+			return nil
+		},
+		get: func(s *Settings) string { return strconv.FormatInt(*field(s), 10) }}
 }
 
 func boolean(name, usage string, field func(*Settings) *bool) *definition {

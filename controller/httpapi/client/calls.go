@@ -197,7 +197,7 @@ type PutKeyOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
 	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
@@ -241,7 +241,7 @@ type DeleteKeyOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
 	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
@@ -330,7 +330,7 @@ type AddRouteOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
 	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
@@ -372,7 +372,7 @@ type DeleteRouteByQueryOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
 	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
@@ -447,7 +447,7 @@ type ReplaceRouteOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
 	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
@@ -488,7 +488,7 @@ type DeleteRouteOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
 	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
@@ -537,6 +537,45 @@ func (c *Client) Archive(ctx context.Context, o ArchiveOptions) (io.ReadCloser, 
 	r.set("after", o.After)
 	r.set("to", o.To)
 	return c.open(ctx, r)
+}
+
+// ListRefusalsOptions are the optional parameters of ListRefusals; what is zero is not sent.
+type ListRefusalsOptions struct {
+	Limit int64
+}
+
+// ListRefusals: what this node refused.
+//
+//	GET /v1/audit
+func (c *Client) ListRefusals(ctx context.Context, o ListRefusalsOptions) (*Answer[ListRefusalsAnswer], error) {
+	r := newRequest("GET", "/v1/audit")
+	r.set("limit", o.Limit)
+	return send[ListRefusalsAnswer](ctx, c, r)
+}
+
+// ListRefusalsAnswer is an object of the API.
+type ListRefusalsAnswer struct {
+	Refusals []Refusal `json:"refusals"`
+	Total    int64     `json:"total"`           // Since the node started.
+	Fault    string    `json:"fault,omitempty"` // Why they are not written to the file.
+}
+
+// GetAccessOptions are the optional parameters of GetAccess; what is zero is not sent.
+type GetAccessOptions struct {
+	Consistency string // `linearizable` asks the cluster first, `local` answers at once from what this node has. The default is local, and linearizable where nothing is found.
+	MinRevision string // A revision, or a position as `DVR-Position` gives it, that the answer must include; waited for until `timeout`.
+	Timeout     string // How long to wait, above 0 and up to 5m.
+}
+
+// GetAccess: who may do what, and the tokens.
+//
+//	GET /v1/auth
+func (c *Client) GetAccess(ctx context.Context, o GetAccessOptions) (*Answer[Access], error) {
+	r := newRequest("GET", "/v1/auth")
+	r.set("consistency", o.Consistency)
+	r.set("min_revision", o.MinRevision)
+	r.set("timeout", o.Timeout)
+	return send[Access](ctx, c, r)
 }
 
 // BackupOptions are the optional parameters of Backup; what is zero is not sent.
@@ -696,7 +735,7 @@ type CommitOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 }
 
@@ -749,7 +788,7 @@ type ConfirmCommitOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
 	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
@@ -960,7 +999,7 @@ type PutFreezeOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
 	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
@@ -999,7 +1038,7 @@ type DeleteFreezeOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
 	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
@@ -1070,7 +1109,7 @@ type PutGuardOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
 	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
@@ -1109,7 +1148,7 @@ type DeleteGuardOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
 	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
@@ -1281,7 +1320,7 @@ type PutLinkOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
 	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
@@ -1322,7 +1361,7 @@ type DeleteLinkOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
 	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
@@ -1362,7 +1401,7 @@ type TakeLinkDownOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
 	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
@@ -1402,7 +1441,7 @@ type SetLinkDownOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
 	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
@@ -1442,7 +1481,7 @@ type BringLinkUpOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
 	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
@@ -1482,7 +1521,7 @@ type SetLinkUpOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
 	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
@@ -1546,7 +1585,7 @@ type RollbackOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 }
 
@@ -1654,7 +1693,7 @@ type PutRouterOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
 	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
@@ -1693,7 +1732,7 @@ type DeleteRouterOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
 	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
@@ -1872,7 +1911,7 @@ type ImportRoutesOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 }
 
@@ -1961,7 +2000,7 @@ type CancelTimerOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
 	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
@@ -2023,7 +2062,7 @@ type ImportTopologyOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
-	Actor          string // Who makes the change.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 }
 
@@ -2078,6 +2117,24 @@ func (c *Client) Watch(ctx context.Context, o WatchOptions) (*Events, error) {
 	return c.events(ctx, r)
 }
 
+// WhoAmI: who the caller is, and what it may do.
+//
+//	GET /v1/whoami
+func (c *Client) WhoAmI(ctx context.Context) (*Answer[WhoAmIAnswer], error) {
+	r := newRequest("GET", "/v1/whoami")
+	return send[WhoAmIAnswer](ctx, c, r)
+}
+
+// WhoAmIAnswer is an object of the API.
+type WhoAmIAnswer struct {
+	Authorization bool     `json:"authorization"` // It is in force.
+	Actor         string   `json:"actor,omitempty"`
+	Role          string   `json:"role,omitempty"` // The highest that the actor has anywhere.
+	Via           []string `json:"via,omitempty"`
+	Grants        []Grant  `json:"grants,omitempty"`
+	Revision      int64    `json:"revision"`
+}
+
 // GetVersion: versions of the program and of what it speaks.
 //
 //	GET /version
@@ -2093,6 +2150,32 @@ type GetVersionAnswer struct {
 	LogFormat   int64  `json:"log_format"`
 	MaxLevel    int64  `json:"max_level"`
 	FIBProtocol int64  `json:"fib_protocol"`
+}
+
+// Access is an object of the API.
+type Access struct {
+	Enabled  bool               `json:"enabled"`
+	Roles    []AccessRolesItem  `json:"roles"`
+	Tokens   []AccessTokensItem `json:"tokens"`
+	Revision int64              `json:"revision"`
+	Stale    bool               `json:"stale,omitempty"`
+}
+
+// AccessRolesItem is an object of the API.
+type AccessRolesItem struct {
+	Actor    string  `json:"actor"` // Or `group:<name>` of the identity provider.
+	Grants   []Grant `json:"grants"`
+	Revision int64   `json:"revision"`
+}
+
+// AccessTokensItem is an object of the API.
+type AccessTokensItem struct {
+	ID       string     `json:"id"`
+	Actor    string     `json:"actor"`
+	Expires  *time.Time `json:"expires,omitempty"`
+	Join     bool       `json:"join,omitempty"`
+	Node     string     `json:"node,omitempty"` // That has used the join token.
+	Revision int64      `json:"revision"`
 }
 
 // Addresses is an object of the API.
@@ -2230,6 +2313,7 @@ type Commit struct {
 	N        int64             `json:"n"` // How many events it has.
 	Events   []json.RawMessage `json:"events"`
 	Forced   []string          `json:"forced,omitempty"`  // Guards that were passed by force.
+	Via      []string          `json:"via,omitempty"`     // Where the actor's right came from, `token:<id>` or `group:<name>`.
 	Request  string            `json:"request,omitempty"` // Hash of the request.
 }
 
@@ -2487,6 +2571,16 @@ type EntryDifference struct {
 	After       []NextHop `json:"after,omitempty"`
 }
 
+// EventAuthDisabled is an object of the API.
+type EventAuthDisabled struct {
+	Kind string `json:"kind"`
+}
+
+// EventAuthEnabled is an object of the API.
+type EventAuthEnabled struct {
+	Kind string `json:"kind"`
+}
+
 // EventClockStepped is an object of the API.
 type EventClockStepped struct {
 	Kind string    `json:"kind"`
@@ -2646,16 +2740,9 @@ type EventRoleRemoved struct {
 
 // EventRoleSet is an object of the API.
 type EventRoleSet struct {
-	Kind   string                   `json:"kind"`
-	Actor  string                   `json:"actor"`
-	Grants []EventRoleSetGrantsItem `json:"grants"`
-}
-
-// EventRoleSetGrantsItem is an object of the API.
-type EventRoleSetGrantsItem struct {
-	Role     string   `json:"role"`
-	Prefixes []string `json:"prefixes,omitempty"`
-	Routers  []string `json:"routers,omitempty"`
+	Kind   string  `json:"kind"`
+	Actor  string  `json:"actor"`
+	Grants []Grant `json:"grants"`
 }
 
 // EventRouteAnnounced is an object of the API.
@@ -2725,11 +2812,12 @@ type EventTimerFired struct {
 
 // EventTimerSet is an object of the API.
 type EventTimerSet struct {
-	Kind   string              `json:"kind"`
-	Name   string              `json:"name"`
-	At     time.Time           `json:"at"`
-	Events []json.RawMessage   `json:"events,omitempty"`
-	Stage  *EventTimerSetStage `json:"stage,omitempty"`
+	Kind     string              `json:"kind"`
+	Name     string              `json:"name"`
+	At       time.Time           `json:"at"`
+	Events   []json.RawMessage   `json:"events,omitempty"`
+	Stage    *EventTimerSetStage `json:"stage,omitempty"`
+	Proposer string              `json:"proposer,omitempty"` // The events are this actor's proposal.
 }
 
 // EventTimerSetStage is an object of the API.
@@ -2739,6 +2827,23 @@ type EventTimerSetStage struct {
 	Events int64  `json:"events"`
 	Bytes  int64  `json:"bytes"`
 	Sha256 string `json:"sha256"`
+}
+
+// EventTokenRemoved is an object of the API.
+type EventTokenRemoved struct {
+	Kind string `json:"kind"`
+	ID   string `json:"id"`
+}
+
+// EventTokenSet is an object of the API.
+type EventTokenSet struct {
+	Kind    string     `json:"kind"`
+	ID      string     `json:"id"`
+	Actor   string     `json:"actor"`
+	Sha256  string     `json:"sha256"` // Of the secret; the cluster never has the secret itself.
+	Expires *time.Time `json:"expires,omitempty"`
+	Join    bool       `json:"join,omitempty"` // It admits one node to the cluster, and nothing else.
+	Node    string     `json:"node,omitempty"` // That has used it.
 }
 
 // ExplainedHop is an object of the API.
@@ -2848,6 +2953,15 @@ type Gone struct {
 	Gone   bool   `json:"gone"` // There is none any more.
 	Router string `json:"router,omitempty"`
 	NodeID string `json:"node_id,omitempty"`
+}
+
+// Grant is a role, limited to what is named; nothing named is everything.
+type Grant struct {
+	Role     string   `json:"role"` // viewer, operator or admin
+	Prefixes []string `json:"prefixes,omitempty"`
+	Routers  []string `json:"routers,omitempty"`
+	Tags     []string `json:"tags,omitempty"`
+	Keys     []string `json:"keys,omitempty"` // Prefixes of keys.
 }
 
 // GroupDifference is a path class of a router got other next hops.
@@ -3277,6 +3391,20 @@ type ReceiptFailedItem struct {
 	Sink   string `json:"sink,omitempty"`
 	Prefix string `json:"prefix,omitempty"`
 	Reason string `json:"reason"`
+}
+
+// Refusal is an object of the API.
+type Refusal struct {
+	Time          time.Time `json:"time"`
+	Actor         string    `json:"actor,omitempty"` // As authenticated, else as the caller says.
+	Authenticated bool      `json:"authenticated"`
+	Source        string    `json:"source"`
+	Method        string    `json:"method"`
+	Path          string    `json:"path"`
+	Status        int64     `json:"status"`
+	Type          string    `json:"type"` // Of the problem.
+	Detail        string    `json:"detail"`
+	Reason        string    `json:"reason,omitempty"` // That the caller gave.
 }
 
 // RollbackRequest is an object of the API.

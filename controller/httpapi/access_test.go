@@ -1,0 +1,381 @@
+package httpapi
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"dvr/controller/auth"
+	"dvr/eventlog"
+)
+
+// tokens of a cluster where authorization is in force, by actor.
+type tokens map[string]string
+
+// as is the header of who comes with an actor's token.
+func (k tokens) as(actor string) string { return "Authorization: Bearer " + k[actor] }
+
+// tokenEvent is token.set of a new token.
+func tokenEvent(actor, more string) (text, event string) {
+	text, id, hash := auth.NewToken()
+	return text, fmt.Sprintf(`{"kind":"token.set","id":%q,"actor":%q,"sha256":%q%s}`, id, actor, hex.EncodeToString(hash[:]), more)
+}
+
+// enforced puts authorization in force with root, oscar (operator), vera
+// (viewer), ned (operator of 10.0.0.0/8) and a token of nora, who has no role.
+func enforced(t *testing.T) (*api, tokens) {
+	t.Helper()
+	a, k := newAPI(t), tokens{}
+	var events []string
+	for actor, grant := range map[string]string{
+		"root": `{"role":"admin"}`, "oscar": `{"role":"operator"}`, "vera": `{"role":"viewer"}`, "ned": `{"role":"operator","prefixes":["10.0.0.0/8"]}`, "nora": "",
+	} {
+		text, event := tokenEvent(actor, "")
+		k[actor] = text
+		if events = append(events, event); grant != "" {
+			events = append(events, fmt.Sprintf(`{"kind":"role.set","actor":%q,"grants":[%s]}`, actor, grant))
+		}
+	}
+	a.must("POST", "/v1/commits", `{"events":[`+strings.Join(append(events, `{"kind":"auth.enabled"}`), ",")+`]}`, "X-DVR-Actor: installer")
+	return a, k
+}
+
+// TestWhoMayCall goes through every registered call as everybody: the class in
+// the table decides, and who may only read changes nothing.
+func TestWhoMayCall(t *testing.T) {
+	a, k := enforced(t)
+	served := map[string]bool{}
+	for _, r := range a.server.echo.Routes() {
+		if r.Method != http.MethodHead && !strings.HasPrefix(r.Method, "echo_") {
+			served[r.Method+" "+r.Path] = true
+		}
+	}
+	for call := range classes {
+		if !served[call] {
+			t.Errorf("%s is classified and not served", call)
+		}
+	}
+	before := a.revision()
+	path := strings.NewReplacer("/*", "/10.0.0.0/8", ":revision", "1", ":name", "n", ":id", "r1", ":a", "r1", ":b", "r2", ":router", "r1")
+	for call := range served {
+		method, shape, _ := strings.Cut(call, " ")
+		k1 := classes[call]
+		if k1 == unclassified {
+			t.Errorf("nobody has said who may call %s", call)
+		}
+		for who, rank := range map[string]class{"": public, "nora": public, "vera": reads, "oscar": changes, "root": administers} {
+			var headers []string
+			if who != "" {
+				headers = append(headers, k.as(who))
+			}
+			if rank >= changes && k1 >= changes {
+				continue // they may, or the next test says so; here nothing changes
+			}
+			r := a.do(method, path.Replace(shape)+"?timeout=1ms", "", headers...)
+			denied := r.Code == 401 || r.Code == 403
+			if denied != (rank < min(k1, administers)) {
+				t.Errorf("%s as %q: %d %s", call, who, r.Code, r.Body)
+			}
+			if denied && (r.Code == 401) != (who == "") {
+				t.Errorf("%s as %q: %d", call, who, r.Code)
+			}
+			if r.Code == 401 && r.Header.Get("WWW-Authenticate") == "" {
+				t.Errorf("%s: a 401 without a challenge", call)
+			}
+		}
+		if k1 == administers {
+			if r := a.do(method, path.Replace(shape), "", k.as("oscar")); r.Code != 403 {
+				t.Errorf("%s as an operator: %d", call, r.Code)
+			}
+		}
+	}
+	if a.revision() != before {
+		t.Errorf("revision %d became %d", before, a.revision())
+	}
+}
+
+// TestViewerChangesNothing sends every change that is described as a success
+// elsewhere, with a viewer's token and with none.
+func TestViewerChangesNothing(t *testing.T) {
+	a, k := enforced(t)
+	before, digest := a.revision(), a.app.State().Digest()
+	n := 0
+	for _, c := range every {
+		if c.method == "GET" {
+			continue
+		}
+		n++
+		var headers []string
+		if strings.HasSuffix(c.target, "/import") {
+			headers = []string{"Content-Type: application/x-ndjson"}
+		}
+		target := strings.NewReplacer("{last}", "1", "{timer}", "at-1").Replace(c.target)
+		for who, want := range map[string]int{"": 401, "vera": 403, "nora": 403} {
+			h := append([]string{"X-DVR-Actor: root"}, headers...)
+			if who != "" {
+				h = append(h, k.as(who))
+			}
+			if r := a.do(c.method, target, c.body, h...); r.Code != want {
+				t.Errorf("%s %s as %q: %d %s", c.method, target, who, r.Code, r.Body)
+			}
+		}
+	}
+	if a.revision() != before || a.app.State().Digest() != digest || n < 20 {
+		t.Errorf("%d changes were tried, revision %d became %d", n, before, a.revision())
+	}
+	m := a.must("GET", "/v1/audit?limit=1000", "", k.as("root")).json(t)
+	if got := len(m["refusals"].([]any)); got != 3*n || m["total"] != float64(3*n) {
+		t.Errorf("%d refusals are kept of %d", got, 3*n)
+	}
+}
+
+// TestCredentials: what is forged, broken, expired, revoked or for something else is nobody's.
+func TestCredentials(t *testing.T) {
+	a, k := enforced(t)
+	short, event := tokenEvent("root", fmt.Sprintf(`,"expires":%q`, eventlog.AppendTime(nil, time.Now().Add(-time.Hour).UnixMilli())))
+	join, joinEvent := tokenEvent("root", `,"join":true`)
+	a.must("POST", "/v1/commits", `{"events":[`+event+","+joinEvent+`]}`, k.as("root"))
+	other, _, _ := auth.NewToken()
+	root := k["root"]
+	body := `{"destination":"10.1.0.0/16","next_hop":"192.0.2.1"}`
+	before := a.revision()
+	for what, header := range map[string]string{
+		"no scheme": root, "basic": "Basic " + root, "empty": "Bearer ", "unknown": "Bearer " + other, "another's secret": "Bearer " + root[:strings.LastIndexByte(root, '_')] + other[strings.LastIndexByte(other, '_'):],
+		"cut": "Bearer " + root[:len(root)-1], "longer": "Bearer " + root + "x", "expired": "Bearer " + short, "of a node": "Bearer " + join, "a JWT": "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJyb290In0.",
+	} {
+		for _, c := range [][2]string{{"GET", "/routes"}, {"POST", "/routes"}} {
+			r := a.do(c[0], c[1], map[string]string{"POST": body}[c[0]], "Authorization: "+header)
+			if r.Code != 401 || strings.Contains(r.Body, root[len(root)-20:]) {
+				t.Errorf("%s: %s: %d %s", what, c[0], r.Code, r.Body)
+			}
+		}
+	}
+	// What a client calls itself is told, and gives nothing; neither does the name that admission uses.
+	r := a.do("POST", "/routes", body, "X-DVR-Actor: root", "dvr caller: root")
+	if r.Code != 401 || a.revision() != before {
+		t.Errorf("%d %s", r.Code, r.Body)
+	}
+	a.must("POST", "/routes", body, k.as("oscar"), "X-DVR-Actor: carol", "Idempotency-Key: once")
+	c := a.must("GET", fmt.Sprintf("/v1/commits/%d", a.revision()), "", k.as("vera")).json(t)
+	if c["actor"] != "oscar" || c["for"] != "carol" || !strings.HasPrefix(c["via"].([]any)[0].(string), "token:") {
+		t.Errorf("%v", c)
+	}
+	if r := a.do("POST", "/routes", body, k.as("oscar"), "X-DVR-Actor: system"); r.Code != 400 {
+		t.Errorf("for the system: %d", r.Code)
+	}
+	// Revoked, a token is refused at once, its repetitions too.
+	id := strings.Split(k["oscar"], "_")[1]
+	a.must("POST", "/v1/commits", `{"events":[{"kind":"token.removed","id":"`+id+`"}]}`, k.as("root"))
+	for range 2 {
+		if r := a.do("POST", "/routes", body, k.as("oscar"), "X-DVR-Actor: carol", "Idempotency-Key: once"); r.Code != 401 {
+			t.Errorf("revoked: %d %s", r.Code, r.Body)
+		}
+	}
+}
+
+// TestScopeOverHTTP: whatever way a change takes, its events stay in scope.
+func TestScopeOverHTTP(t *testing.T) {
+	a, k := enforced(t)
+	ned, root := k.as("ned"), k.as("root")
+	a.must("POST", "/routes", `{"destination":"0.0.0.0/0","next_hop":"192.0.2.9"}`, root)
+	a.must("POST", "/routes", `{"destination":"11.0.0.0/8","next_hop":"192.0.2.9"}`, root)
+	at := a.revision()
+	a.must("POST", "/routes", `{"destination":"10.1.0.0/16","next_hop":"192.0.2.1"}`, ned)
+	before := a.revision()
+	for _, c := range []struct{ method, target, body string }{
+		{"POST", "/routes", `{"destination":"0.0.0.0/0","next_hop":"192.0.2.1"}`},
+		{"POST", "/routes", `{"destination":"0.0.0.0/0","next_hop":"192.0.2.1"}` + " "},
+		{"PUT", "/routes/0.0.0.0/0", `{"next_hop":"192.0.2.1"}`},
+		{"DELETE", "/routes/11.0.0.0/8", ""},
+		{"DELETE", "/routes?destination=11.0.0.0/8", ""},
+		{"POST", "/routes?dry_run=true", `{"destination":"0.0.0.0/0","next_hop":"192.0.2.1"}`},
+		{"POST", "/routes?not_before=1h", `{"destination":"0.0.0.0/0","next_hop":"192.0.2.1"}`},
+		{"POST", "/routes?expires_in=1h", `{"destination":"0.0.0.0/0","next_hop":"192.0.2.1"}`},
+		{"POST", "/routes?force=true&reason=x", `{"destination":"0.0.0.0/0","next_hop":"192.0.2.1"}`},
+		{"POST", "/v1/commits", `{"events":[{"kind":"route.announced","destination":"10.2.0.0/16","next_hop":"192.0.2.1"},{"kind":"route.announced","destination":"11.2.0.0/16","next_hop":"192.0.2.1"}]}`},
+		{"POST", "/v1/commits", `{"events":[{"kind":"role.set","actor":"ned","grants":[{"role":"admin"}]}]}`},
+		{"POST", "/v1/commits", `{"events":[{"kind":"auth.disabled"}]}`},
+		{"POST", "/v1/rollback", fmt.Sprintf(`{"to":%d}`, at-1)},
+		{"PUT", "/v1/guards/g", `{"type":"max_routes","limit":1000}`},
+		{"PUT", "/v1/freezes/f", `{}`},
+		{"PUT", "/v1/links/r1/r2", `{}`},
+		{"PUT", "/kv/k", `{"value":"v"}`},
+	} {
+		if r := a.do(c.method, c.target, c.body, ned); r.Code != 403 || !strings.Contains(r.Body, "ned") {
+			t.Errorf("%s %s: %d %s", c.method, c.target, r.Code, r.Body)
+		}
+	}
+	if a.revision() != before {
+		t.Error("something was stored")
+	}
+	if r := a.importLines("/v1/routes/import", lines(`{"destination":"10.7.0.0/16","next_hop":"192.0.2.1"}`, `{"destination":"0.0.0.0/0","next_hop":"192.0.2.7"}`), ned); r.Code != 403 || a.revision() != before {
+		t.Errorf("an import: %d %s", r.Code, r.Body)
+	}
+	a.must("PUT", "/routes/10.1.0.0/16?confirm_within=1h", `{"next_hop":"192.0.2.2"}`, ned)
+	a.must("POST", fmt.Sprintf("/v1/commits/%d/confirm", a.revision()), "", ned)
+	a.must("DELETE", "/routes/10.1.0.0/16", "", ned)
+}
+
+// TestRollbackRestoresNoRight: going back brings no token and no role back.
+func TestRollbackRestoresNoRight(t *testing.T) {
+	a, k := enforced(t)
+	root, at := k.as("root"), a.revision()
+	id := strings.Split(k["vera"], "_")[1]
+	a.must("POST", "/v1/commits", `{"events":[{"kind":"token.removed","id":"`+id+`"},{"kind":"role.removed","actor":"ned"},{"kind":"key.put","key":"k","value":"v"}]}`, root)
+	a.must("POST", "/v1/rollback", fmt.Sprintf(`{"to":%d}`, at), root)
+	if r := a.do("GET", "/kv/k", "", root); r.Code != 404 {
+		t.Errorf("the rollback did nothing: %d", r.Code)
+	}
+	if a.do("GET", "/routes", "", k.as("vera")).Code != 401 || a.do("GET", "/routes", "", k.as("ned")).Code != 403 {
+		t.Error("a right came back")
+	}
+}
+
+func TestWhoAmI(t *testing.T) {
+	off := newAPI(t)
+	if m := off.must("GET", "/v1/whoami", "").json(t); m["authorization"] != false || m["actor"] != nil {
+		t.Errorf("%v", m)
+	}
+	if m := off.must("GET", "/v1/auth", "").json(t); m["enabled"] != false {
+		t.Errorf("%v", m)
+	}
+	a, k := enforced(t)
+	if m := a.must("GET", "/v1/whoami", "").json(t); m["authorization"] != true || m["actor"] != nil {
+		t.Errorf("%v", m)
+	}
+	m := a.must("GET", "/v1/whoami", "", k.as("ned")).json(t)
+	if m["actor"] != "ned" || m["role"] != "operator" || fmt.Sprint(m["grants"]) != "[map[prefixes:[10.0.0.0/8] role:operator]]" {
+		t.Errorf("%v", m)
+	}
+	r := a.must("GET", "/v1/auth", "", k.as("root"))
+	if m := r.json(t); m["enabled"] != true || len(m["tokens"].([]any)) != 5 || len(m["roles"].([]any)) != 4 || strings.Contains(r.Body, "sha256") {
+		t.Errorf("%s", r.Body)
+	}
+	// The last admin stays; switched off, nobody is asked.
+	if r := a.do("POST", "/v1/commits", `{"events":[{"kind":"role.removed","actor":"root"}]}`, k.as("root")); r.Code != 409 {
+		t.Errorf("%d %s", r.Code, r.Body)
+	}
+	a.must("POST", "/v1/commits", `{"events":[{"kind":"auth.disabled"}]}`, k.as("root"))
+	a.must("PUT", "/kv/k", `{"value":"v"}`)
+}
+
+// TestJoinToken: it admits one node, that again, and nobody else.
+func TestJoinToken(t *testing.T) {
+	a, k := enforced(t)
+	join, event := tokenEvent("root", `,"join":true`)
+	a.must("POST", "/v1/commits", `{"events":[`+event+`]}`, k.as("root"))
+	other, _, _ := auth.NewToken()
+	forged := join[:strings.LastIndexByte(join, '_')] + other[strings.LastIndexByte(other, '_'):]
+	node := func(id string) string { return `{"node_id":"` + id + `","raft":"127.0.0.1:8304"}` }
+	for i, c := range []struct {
+		id, header string
+		code       int
+	}{
+		{"node-4", "X-DVR-Actor: root", 401},
+		{"node-4", k.as("oscar"), 403},
+		{"node-4", "Authorization: Bearer " + forged, 401},
+		{"node-4", "Authorization: Bearer " + join, 200},
+		{"node-4", "Authorization: Bearer " + join, 200},
+		{"node-5", "Authorization: Bearer " + join, 403},
+		{"node-5", k.as("root"), 200},
+	} {
+		if r := a.do("POST", "/v1/cluster/members", node(c.id), c.header); r.Code != c.code {
+			t.Errorf("%d: %s: %d %s", i, c.id, r.Code, r.Body)
+		}
+	}
+	r := a.must("GET", "/v1/auth", "", k.as("root"))
+	if !strings.Contains(r.Body, `"join":true,"node":"node-4"`) {
+		t.Errorf("%s", r.Body)
+	}
+	if r := a.do("DELETE", "/v1/cluster/members/node-4", "", "Authorization: Bearer "+join); r.Code != 401 {
+		t.Errorf("a join token removes: %d", r.Code)
+	}
+}
+
+// TestStreamEnds: who loses the right to read loses the stream, too.
+func TestStreamEnds(t *testing.T) {
+	a, k := enforced(t)
+	h := http.Header{"Authorization": []string{"Bearer " + k["vera"]}}
+	if !a.server.stillAdmitted(h) || a.server.stillAdmitted(http.Header{}) || a.server.stillAdmitted(http.Header{"Authorization": []string{"Bearer " + k["nora"]}}) {
+		t.Fatal("who may read is told wrongly")
+	}
+	a.must("POST", "/v1/commits", `{"events":[{"kind":"token.removed","id":"`+strings.Split(k["vera"], "_")[1]+`"}]}`, k.as("root"))
+	if a.server.stillAdmitted(h) {
+		t.Error("a revoked token reads on")
+	}
+}
+
+func TestLimits(t *testing.T) {
+	now := time.Unix(1000, 0)
+	none := limits{}
+	for range 100 {
+		if err := none.admit("a", now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := limits{rate: 10, burst: 20}
+	for i := range 30 {
+		if err := l.admit("a", now); (err == nil) != (i < 20) {
+			t.Fatalf("call %d: %v", i, err)
+		}
+	}
+	if err := l.admit("b", now); err != nil {
+		t.Errorf("another actor: %v", err)
+	}
+	for i := range 6 {
+		if err := l.admit("a", now.Add(500*time.Millisecond)); (err == nil) != (i < 5) {
+			t.Errorf("later, call %d: %v", i, err)
+		}
+	}
+	for i := range 3 * maxLimited {
+		_ = l.admit(fmt.Sprint(i), now.Add(time.Second))
+	}
+	if len(l.seen) > maxLimited {
+		t.Errorf("%d actors are kept", len(l.seen))
+	}
+	a, k := enforced(t)
+	a.server.limits.rate, a.server.limits.burst = 0.001, 2
+	for i := range 4 {
+		r := a.do("GET", "/routes", "", k.as("vera"))
+		if want := map[bool]int{true: 200, false: 429}[i < 2]; r.Code != want || r.Code == 429 && r.Header.Get("Retry-After") == "" {
+			t.Errorf("call %d: %d %s", i, r.Code, r.Body)
+		}
+	}
+	a.must("GET", "/routes", "", k.as("root"))
+}
+
+// TestRefusals: bounded in memory and on disk, whatever is refused.
+func TestRefusals(t *testing.T) {
+	dir := t.TempDir()
+	f := NewRefusals(dir)
+	x := refusal{Actor: "a", Path: "/" + strings.Repeat("x", 400), Status: 403}
+	for i := range 3 * refusalsBytes / 500 {
+		x.Source = fmt.Sprint(i)
+		f.add(&x)
+	}
+	list, total, fault := f.newest(2000)
+	if len(list) != refusalsKept || total != uint64(3*refusalsBytes/500) || fault != nil || list[0].Source != fmt.Sprint(total-1) || list[1].Source != fmt.Sprint(total-2) {
+		t.Errorf("%d of %d, %v, %s", len(list), total, fault, list[0].Source)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "*"))
+	if len(files) != 2 {
+		t.Errorf("%v", files)
+	}
+	for _, name := range files {
+		if s, err := os.Stat(name); err != nil || s.Size() > refusalsBytes || s.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v %v", name, s, err)
+		}
+	}
+	f = NewRefusals(filepath.Join(dir, "absent"))
+	if f.add(&x); f.fault == nil {
+		t.Error("that nothing can be written is not told")
+	}
+}
