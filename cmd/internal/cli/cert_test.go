@@ -128,7 +128,7 @@ func TestCallsInTLS(t *testing.T) {
 		"no authority":          {[]string{"--endpoint", node, "--cert", alice.Cert, "--key", alice.Key}, ExitUsage, "whom to trust"},
 		"absent":                {[]string{"--endpoint", node, "--cacert", "/nowhere"}, ExitUsage, "/nowhere"},
 		"https without cacert":  {[]string{"--endpoint", "https://" + node}, ExitUnavailable, "x509"},
-		"a certificate missing": {[]string{"--endpoint", node, "--cacert", alice.CA}, ExitFailure, "403"},
+		"a certificate missing": {[]string{"--endpoint", node, "--cacert", alice.CA}, ExitDenied, "403"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out, message := executed(t, append(c.args, "--timeout", "20s", "status", "-o", "json")...)

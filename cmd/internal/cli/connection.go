@@ -21,6 +21,8 @@ import (
 type connection struct {
 	endpoints []string
 	actor     string
+	token     string // itself
+	tokenFile string // or where it is
 	timeout   time.Duration
 	output    string
 	out       io.Writer
@@ -41,6 +43,9 @@ func (c *connection) bind(cmd *cobra.Command) (names []string) {
 	f := cmd.PersistentFlags()
 	f.StringSliceVar(&c.endpoints, "endpoint", endpoints, "API address of a node, repeatable; the next one is asked when one fails (DVR_ENDPOINTS)")
 	f.StringVar(&c.actor, "actor", os.Getenv("DVR_ACTOR"), "who makes the change, as kept in the log (DVR_ACTOR)")
+	f.StringVar(&c.token, "token", os.Getenv("DVR_TOKEN"), "who you are: a token or JWT; others on this machine can see it here, so rather by DVR_TOKEN or a file")
+	f.Lookup("token").DefValue = "" // help shows no secret
+	f.StringVar(&c.tokenFile, "token-file", os.Getenv("DVR_TOKEN_FILE"), "file that holds it, readable by you alone (DVR_TOKEN_FILE; else, for loopback and TLS, dvr/token in your configuration directory)")
 	f.DurationVar(&c.timeout, "timeout", 30*time.Second, "give up after this time")
 	f.StringVarP(&c.output, "output", "o", "table", "table, json or yaml; a table on a terminal is cut to its width, through a pipe it is whole")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
@@ -48,7 +53,7 @@ func (c *connection) bind(cmd *cobra.Command) (names []string) {
 	f.StringVar(&c.files.Cert, "cert", os.Getenv("DVR_CERT_FILE"), "the operator's certificate (DVR_CERT_FILE)")
 	f.StringVar(&c.files.Key, "key", os.Getenv("DVR_KEY_FILE"), "its private key (DVR_KEY_FILE)")
 	f.StringVar(&c.files.CRL, "crl", os.Getenv("DVR_CRL_FILE"), "certificates that were revoked (DVR_CRL_FILE)")
-	return []string{"endpoint", "actor", "timeout", "output", "cacert", "cert", "key", "crl"}
+	return []string{"endpoint", "actor", "token", "token-file", "timeout", "output", "cacert", "cert", "key", "crl"}
 }
 
 func (c *connection) checkOutput() error {
@@ -86,6 +91,9 @@ func (c *connection) client(endpoints []string, actor string) (*client.Client, e
 	cl, err := client.NewSecure(endpoints, actor, credentials)
 	if err != nil {
 		return nil, usageError{err}
+	}
+	if cl.Token, err = c.credential(); err != nil {
+		return nil, err
 	}
 	return cl, nil
 }

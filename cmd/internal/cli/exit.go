@@ -18,6 +18,7 @@ const (
 	ExitNotFound    = 3
 	ExitConflict    = 4   // precondition failed, conflict, idempotency key reused
 	ExitUnavailable = 5   // no node answered, no quorum, outcome unknown, not installed in time
+	ExitDenied      = 8   // not authenticated, or not allowed
 	ExitRemoved     = 6   // a node that was removed from its cluster: it must not be started again as it is
 	ExitRefused     = 7   // a node that must not start as it is: its data lost, or of another cluster
 	ExitInterrupted = 130 // SIGINT or SIGTERM ended the command
@@ -33,6 +34,7 @@ const exitCodes = `Exit codes:
   5    unavailable: no node or data plane answered, no quorum, outcome unknown, not installed in time
   6    this node was removed from its cluster
   7    this node must not start as it is: its data are gone, or of another cluster
+  8    not authenticated, or not allowed
   130  ended by SIGINT or SIGTERM`
 
 // usageError marks errors of how the command was called.
@@ -72,6 +74,8 @@ func ExitCode(err error) int {
 		return ExitUnavailable
 	case errors.As(err, &p):
 		switch p.Status {
+		case http.StatusUnauthorized, http.StatusForbidden:
+			return ExitDenied
 		case http.StatusNotFound, http.StatusGone:
 			return ExitNotFound
 		case http.StatusConflict, http.StatusPreconditionFailed, http.StatusUnprocessableEntity:

@@ -77,6 +77,9 @@ type Client struct {
 	// pause before an endpoint that failed is asked again, and the least time of
 	// an attempt; tests shorten them.
 	pause, attempt time.Duration
+	// Token, if set before the first call, is sent with each: a token of the
+	// cluster, or a JWT of its identity provider.
+	Token string
 	// Waiting, if set before the first call, is told once per call that is still
 	// being repeated after a second why, and until when it may be (zero: no end).
 	// The goroutine that calls calls it.
@@ -370,6 +373,9 @@ func (c *Client) request(ctx context.Context, endpoint string, call Call, body i
 		// by itself where a connection breaks, and its error tells of the second
 		// attempt alone: that nobody listens any more, of a change that was sent.
 		req.Header["idempotency-key"] = []string{call.IdempotencyKey}
+	}
+	if c.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.Token)
 	}
 	if c.actor != "" {
 		req.Header.Set("X-DVR-Actor", c.actor)
