@@ -240,6 +240,9 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("fold the log: %w", err)
 	}
 	n.auth = &auth.Authenticator{State: n.appender.State, Now: n.now}
+	if p := s.OIDC; p.Issuer != "" {
+		n.auth.OIDC = auth.NewOIDC(auth.OIDCOptions{Issuer: p.Issuer, Audience: p.Audience, ActorClaim: p.ActorClaim, GroupsClaim: p.GroupsClaim, Now: n.now})
+	}
 	n.pressure.volume = func() int64 { return inFile(n.appender.Volume()) }
 	n.peers = newPeers(n)
 	observer := n.observer()

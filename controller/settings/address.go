@@ -176,6 +176,9 @@ func (s *Settings) complete() error {
 	if err := s.distinct(); err != nil {
 		return err
 	}
+	if s.OIDC.Issuer != "" && s.OIDC.Audience == "" {
+		return &Error{"OIDC_AUDIENCE", s.Origin("OIDC_AUDIENCE"), "is needed with OIDC_ISSUER: without it a JWT for any other service would do"}
+	}
 	if err := s.checkMembership(); err != nil {
 		return err
 	}
