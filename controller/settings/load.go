@@ -15,8 +15,8 @@ const prefix = "DVR_"
 // notOfNode are the DVR_ variables that are known and not settings of a node:
 // one environment may serve a node, a data plane and the command line.
 var notOfNode = map[string]bool{
-	"DVR_CONFIG":    true,                    // chooses the config file
-	"DVR_ENDPOINTS": true, "DVR_ACTOR": true, // of the other dvr commands
+	"DVR_CONFIG":    true,                                                               // chooses the config file
+	"DVR_ENDPOINTS": true, "DVR_ACTOR": true, "DVR_TOKEN": true, "DVR_TOKEN_FILE": true, // of the other dvr commands
 	// of dvr-dataplane
 	"DVR_CONTROLLER": true, "DVR_ROUTER": true, "DVR_SINK": true, "DVR_STATE_DIR": true, "DVR_LISTEN": true, "DVR_TAKEOVER": true, "DVR_ADOPT": true,
 	"DVR_TABLE": true, "DVR_METRIC": true, "DVR_TUNE_KERNEL": true,

@@ -123,7 +123,7 @@ func TestBeyondLoopbackInTLS(t *testing.T) {
 
 // One environment serves a node, a data plane and the command line.
 func TestVariablesOfOthers(t *testing.T) {
-	for _, name := range []string{"DVR_ROUTER", "DVR_CONTROLLER", "DVR_SINK", "DVR_STATE_DIR", "DVR_LISTEN", "DVR_TAKEOVER", "DVR_ADOPT", "DVR_TABLE", "DVR_METRIC", "DVR_TUNE_KERNEL", "DVR_ENDPOINTS", "DVR_ACTOR"} {
+	for _, name := range []string{"DVR_ROUTER", "DVR_CONTROLLER", "DVR_SINK", "DVR_STATE_DIR", "DVR_LISTEN", "DVR_TAKEOVER", "DVR_ADOPT", "DVR_TABLE", "DVR_METRIC", "DVR_TUNE_KERNEL", "DVR_ENDPOINTS", "DVR_ACTOR", "DVR_TOKEN", "DVR_TOKEN_FILE"} {
 		if _, err := load(t, nil, []string{name + "=x"}, ""); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
