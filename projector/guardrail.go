@@ -29,16 +29,18 @@ type BreachKind string
 
 // The kinds of breaches, as the commands that set and remove them are called.
 const (
-	ByGuard   BreachKind = "guard"
-	ByFreeze  BreachKind = "freeze"
-	ByDefault BreachKind = "" // the guard that is there where no other of its type is: it cannot be removed
+	ByGuard  BreachKind = "guard"
+	ByFreeze BreachKind = "freeze"
+	// ByApproval: it needs a second actor, and force does not do instead.
+	ByApproval BreachKind = "approval"
+	ByDefault  BreachKind = "" // the guard that is there where no other of its type is: it cannot be removed
 )
 
 // Policy is the guard rails and freezes in force, compiled, with who may do what. Immutable.
 type Policy struct {
 	protected, routes, shrink []eventlog.GuardSet
-	freezes                   []eventlog.FreezeSet
-	leastAbove                uint64 // of shrink
+	freezes, approvals        []eventlog.FreezeSet // approvals: the guards of type needs_approval
+	leastAbove                uint64               // of shrink
 	leastPercent              uint64
 	access                    *Access
 }
@@ -67,6 +69,8 @@ func newPolicy(items pmap.View[pmap.String, *item]) *Policy {
 			p.routes = append(p.routes, g)
 		case eventlog.GuardMaxShrink:
 			p.shrink = append(p.shrink, g)
+		case eventlog.GuardApproval:
+			p.approvals = append(p.approvals, eventlog.FreezeSet{Name: g.Name, Prefixes: g.Prefixes, Routers: g.Routers})
 		}
 	}
 	if len(p.shrink) == 0 {
@@ -148,6 +152,48 @@ func (p *Policy) Shrinks(router eventlog.RouterID, before, after int) []Breach {
 		out = append(out, Breach{g.Name, fmt.Sprintf("the table of %s would shrink from %d to %d prefixes, by more than %d %%", where, before, after, g.Percent), by})
 	}
 	return out
+}
+
+// Approvals is the guards by which a commit needs the consent of a second actor,
+// each once. What a proposal holds needs it when it is approved; what a schedule
+// holds, at once. Cost: O(events × guards).
+func (p *Policy) Approvals(events []eventlog.Event) []Breach {
+	var out []Breach
+	for i := range p.approvals {
+		g := &p.approvals[i]
+		if what := needsApproval(g, events); what != "" {
+			out = append(out, Breach{g.Name, what + " changes with the consent of a second actor", ByApproval})
+		}
+	}
+	return out
+}
+
+// needsApproval is what of the events the guard is about; "": nothing.
+func needsApproval(g *eventlog.FreezeSet, events []eventlog.Event) string {
+	for _, e := range events {
+		what := frozen(g, e)
+		switch e := e.(type) {
+		case *eventlog.GuardSet:
+			if e.Name == g.Name {
+				what = "guard " + g.Name
+			}
+		case *eventlog.GuardRemoved:
+			if e.Name == g.Name {
+				what = "guard " + g.Name
+			}
+		case *eventlog.TimerSet:
+			if e.Proposer == "" {
+				what = needsApproval(g, e.Events)
+				if e.Stage != nil {
+					what = "timer " + e.Name
+				}
+			}
+		}
+		if what != "" {
+			return what
+		}
+	}
+	return ""
 }
 
 // Idle reports that nothing but shrinking is guarded.

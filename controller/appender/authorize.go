@@ -1,6 +1,7 @@
 package appender
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -42,6 +43,9 @@ func authorize(s *projector.State, r *Request, c *eventlog.Commit, now int64) er
 	if err := access(s, a, c.Events); err != nil {
 		return err
 	}
+	if err := proposals(s, r, c); err != nil {
+		return err
+	}
 	if !r.Outside || !a.Enabled() {
 		return nil
 	}
@@ -68,6 +72,57 @@ func authorize(s *projector.State, r *Request, c *eventlog.Commit, now int64) er
 		}
 	}
 	return nil
+}
+
+// approves reports whether c is what somebody else proposed.
+func approves(s *projector.State, c *eventlog.Commit) bool {
+	for _, e := range c.Events {
+		if f, ok := e.(*eventlog.TimerFired); ok {
+			t, there := s.Timer(f.Name)
+			return there && t.Proposer != "" && t.Proposer != c.Actor
+		}
+	}
+	return false
+}
+
+// proposals holds a proposal to its proposer, and its approval to what it is: all
+// that was proposed, nothing else, by somebody else. What the system fires is its own.
+func proposals(s *projector.State, r *Request, c *eventlog.Commit) error {
+	for i, e := range c.Events {
+		switch e := e.(type) {
+		case *eventlog.TimerSet:
+			if e.Proposer != "" && e.Proposer != c.Actor {
+				return &eventlog.FieldError{Field: fmt.Sprintf("events[%d].proposer", i), Reason: "must be the actor of the commit"}
+			}
+		case *eventlog.TimerFired:
+			t, there := s.Timer(e.Name)
+			switch {
+			case !there:
+				return fmt.Errorf("%w: there is no %s", ErrConflict, e.Name)
+			case !r.Outside && t.Proposer == "":
+			case t.Proposer == "":
+				return fmt.Errorf("%w: %s is no proposal", ErrForbidden, e.Name)
+			case t.Proposer == c.Actor:
+				return fmt.Errorf("%w: %s has proposed %s: somebody else approves it", ErrForbidden, c.Actor, e.Name)
+			case !proposed(&t, c.Events):
+				return fmt.Errorf("%w: not what %s holds", ErrConflict, e.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// proposed reports whether events are those of a proposal and its end.
+func proposed(t *projector.Timer, events []eventlog.Event) bool {
+	if len(events) != len(t.Events)+1 {
+		return false
+	}
+	for i, e := range t.Events {
+		if e != events[i] && !bytes.Equal(eventlog.AppendEvent(nil, e), eventlog.AppendEvent(nil, events[i])) {
+			return false
+		}
+	}
+	return true
 }
 
 // access is what holds of events about roles and tokens whoever makes them.

@@ -213,3 +213,45 @@ func TestReplayedDecisions(t *testing.T) {
 		t.Fatalf("%d checked, %d stored: %v", checked, stored, err)
 	}
 }
+
+// TestProposalLapses: what nobody approves in time is not done; what is forged is not taken.
+func TestProposalLapses(t *testing.T) {
+	c := newClock()
+	a := open(t, newLog(), Options{Now: c.Now})
+	ctx := testContext(t)
+	at := c.Now().UnixMilli() + 5000
+	set := &eventlog.TimerSet{Name: "proposal-1", At: at, Events: put("k", "v"), Proposer: "alice"}
+	var f *eventlog.FieldError
+	if _, err := a.Append(ctx, Request{Actor: "bob", Outside: true, Events: []eventlog.Event{set}}); !errors.As(err, &f) {
+		t.Errorf("in another's name: %v", err)
+	}
+	if _, err := a.Append(ctx, Request{Actor: "alice", Outside: true, Events: []eventlog.Event{set}}); err != nil {
+		t.Fatal(err)
+	}
+	fired := &eventlog.TimerFired{Name: "proposal-1"}
+	for what, r := range map[string]Request{
+		"her own":      {Actor: "alice", Outside: true, Events: append(put("k", "v"), fired)},
+		"more":         {Actor: "bob", Outside: true, Events: append(put("k", "v"), fired, &eventlog.KeyPut{Key: "l", Value: "v"})},
+		"no such":      {Actor: "bob", Outside: true, Events: append(put("k", "v"), &eventlog.TimerFired{Name: "proposal-2"})},
+		"another":      {Actor: "bob", Outside: true, Events: append(put("k", "w"), fired)},
+		"less than it": {Actor: "bob", Outside: true, Events: []eventlog.Event{fired}},
+	} {
+		if _, err := a.Append(ctx, r); !errors.Is(err, ErrForbidden) && !errors.Is(err, ErrConflict) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	k := NewTimekeeper(a, TimekeeperOptions{Now: c.Now})
+	if n := k.Step(ctx); n != 0 {
+		t.Errorf("%d done too early", n)
+	}
+	c.advance(6e9)
+	if n := k.Step(ctx); n != 1 {
+		t.Errorf("%d done", n)
+	}
+	if _, ok := a.State().Key("k"); ok {
+		t.Error("what nobody approved was done")
+	}
+	if _, ok := a.State().Timer("proposal-1"); ok {
+		t.Error("the proposal stays")
+	}
+}

@@ -40,6 +40,9 @@ func (e *GuardError) Error() string {
 func (e *GuardError) remedy() string {
 	const force = "--force --reason WHY passes"
 	for _, b := range e.Breaches {
+		if b.By == projector.ByApproval {
+			return "--propose asks for it, and another actor's `dvr approve` does it"
+		}
 		if b.By != projector.ByDefault {
 			return fmt.Sprintf("`dvr %s remove %s` lifts it, %s", b.By, b.Name, force)
 		}
@@ -78,6 +81,9 @@ func (g *guard) judge(r *Request, c *eventlog.Commit, current *projector.State, 
 		return nil, err
 	}
 	policy := current.Policy()
+	if breaches := policy.Approvals(c.Events); len(breaches) > 0 && !approves(current, c) {
+		return nil, &GuardError{breaches}
+	}
 	idle, shrinks := policy.Idle(), policy.MayShrink(current, c.Events)
 	if idle && !shrinks {
 		return nil, nil

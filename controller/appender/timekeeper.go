@@ -14,10 +14,12 @@ import (
 
 // The names of timers say what becomes of their events: those of a scheduled
 // change are committed as they are, those of a lifetime take back what its commit
-// set, as far as nobody changed it since.
+// set, as far as nobody changed it since; those of a proposal are committed by
+// who approves it, and lapse when they fall due.
 const (
 	ScheduledTimer = "at-"
 	LifetimeTimer  = "until-"
+	ProposalTimer  = "proposal-"
 )
 
 // TimekeeperOptions of a Timekeeper. The zero value of each field has the default named.
@@ -175,6 +177,9 @@ func (k *Timekeeper) fire(ctx context.Context, name string, now int64) (Result, 
 		}
 		return t, nil
 	}
+	if t, ok := k.a.State().Timer(name); ok && t.Proposer != "" {
+		return k.lapse(ctx, name, "nobody approved it in time", due)
+	}
 	lifetime := strings.HasPrefix(name, LifetimeTimer)
 	r := Request{Actor: system, Exempt: lifetime}
 	if t, ok := k.a.State().Timer(name); ok && !lifetime {
@@ -194,8 +199,12 @@ func (k *Timekeeper) fire(ctx context.Context, name string, now int64) (Result, 
 	if err == nil || !refusal(err) {
 		return res, err
 	}
-	cause := err.Error()
-	res, err = k.settle(ctx, Request{Actor: system, Exempt: true}, func(s *projector.State) ([]eventlog.Event, string, error) {
+	return k.lapse(ctx, name, err.Error(), due)
+}
+
+// lapse ends a timer without its events.
+func (k *Timekeeper) lapse(ctx context.Context, name, cause string, due func(*projector.State) (projector.Timer, error)) (Result, error) {
+	res, err := k.settle(ctx, Request{Actor: system, Exempt: true}, func(s *projector.State) ([]eventlog.Event, string, error) {
 		if _, err := due(s); err != nil {
 			return nil, "", err
 		}

@@ -379,3 +379,92 @@ func TestRefusals(t *testing.T) {
 		t.Error("that nothing can be written is not told")
 	}
 }
+
+// TestApproval: what a guard names changes by two actors alone, whatever way it is tried.
+func TestApproval(t *testing.T) {
+	a, k := enforced(t)
+	root, oscar, ned := k.as("root"), k.as("oscar"), k.as("ned")
+	a.must("PUT", "/v1/guards/eyes", `{"type":"needs_approval","prefixes":["10.0.0.0/8"]}`, root)
+	before := a.revision()
+	body := `{"destination":"10.1.0.0/16","next_hop":"192.0.2.1"}`
+	for _, c := range []struct{ method, target, body string }{
+		{"POST", "/routes", body},
+		{"POST", "/routes?force=true&reason=now", body},
+		{"POST", "/routes?not_before=1h", body},
+		{"POST", "/routes?expires_in=1h", body},
+		{"POST", "/routes?confirm_within=1h", body},
+		{"POST", "/v1/commits", `{"events":[{"kind":"key.put","key":"k","value":"v"},{"kind":"route.announced","destination":"10.1.0.0/16","next_hop":"192.0.2.1"}]}`},
+		{"DELETE", "/v1/guards/eyes", ""},
+		{"PUT", "/v1/guards/eyes", `{"type":"max_routes","limit":1000}`},
+		{"DELETE", "/v1/guards/eyes?force=true&reason=now", ""},
+	} {
+		if r := a.do(c.method, c.target, c.body, root); r.Code != 409 || !strings.Contains(r.Body, "guarded") || !strings.Contains(r.Body, "approve") {
+			t.Errorf("%s %s: %d %s", c.method, c.target, r.Code, r.Body)
+		}
+	}
+	a.must("POST", "/routes?dry_run=true&propose=true", `{"destination":"11.1.0.0/16","next_hop":"192.0.2.1"}`, root)
+	if a.revision() != before {
+		t.Fatal("something was stored")
+	}
+	a.must("POST", "/routes", `{"destination":"11.1.0.0/16","next_hop":"192.0.2.1"}`, oscar)
+	if r := a.do("POST", "/routes?propose=true", `{"destination":"11.1.0.0/16","next_hop":"192.0.2.1"}`, ned); r.Code != 403 {
+		t.Errorf("a proposal out of scope: %d", r.Code)
+	}
+	for _, q := range []string{"not_before=1h", "expires_in=1h", "confirm_within=1h", "force=true&reason=x"} {
+		if r := a.do("POST", "/routes?propose=true&"+q, body, oscar); r.Code != 400 {
+			t.Errorf("propose and %s: %d", q, r.Code)
+		}
+	}
+	propose := func(method, target, body, who string) string {
+		t.Helper()
+		return a.must(method, target+"?propose=true", body, who).json(t)["timer"].(string)
+	}
+	approve := func(name, who string) answer {
+		t.Helper()
+		return a.do("POST", "/v1/timers/"+name+"/approve", "", who)
+	}
+	name := propose("POST", "/routes", body, oscar)
+	if a.do("GET", "/routes/10.1.0.0/16", "", root).Code != 404 {
+		t.Error("a proposal is done")
+	}
+	for who, code := range map[string]int{oscar: 403, k.as("vera"): 403, k.as("nora"): 403, "X-DVR-Actor: root": 401} {
+		if r := approve(name, who); r.Code != code {
+			t.Errorf("approved by %s: %d %s", who, r.Code, r.Body)
+		}
+	}
+	if r := approve(name, ned); r.Code != 200 {
+		t.Fatalf("%d %s", r.Code, r.Body)
+	}
+	c := a.must("GET", fmt.Sprintf("/v1/commits/%d", a.revision()), "", root).json(t)
+	if c["actor"] != "ned" || c["for"] != "oscar" || !strings.HasPrefix(c["reason"].(string), "proposed by commit ") || c["n"] != 2.0 {
+		t.Errorf("%v", c)
+	}
+	a.must("GET", "/routes/10.1.0.0/16", "", root)
+	if r := approve(name, root); r.Code != 404 {
+		t.Errorf("twice: %d", r.Code)
+	}
+	// An approver is held to its own scope; a proposal can be taken back; the guard goes by two.
+	wide := propose("POST", "/v1/commits", `{"events":[{"kind":"route.announced","destination":"10.2.0.0/16","next_hop":"192.0.2.1"},{"kind":"route.announced","destination":"12.2.0.0/16","next_hop":"192.0.2.1"}]}`, oscar)
+	if r := approve(wide, ned); r.Code != 403 {
+		t.Errorf("out of the approver's scope: %d", r.Code)
+	}
+	a.must("DELETE", "/v1/timers/"+wide, "", oscar)
+	if r := approve(wide, root); r.Code != 404 {
+		t.Errorf("taken back: %d", r.Code)
+	}
+	lift := propose("DELETE", "/v1/guards/eyes", "", root)
+	if r := approve(lift, oscar); r.Code != 403 {
+		t.Errorf("an operator lifts a guard: %d", r.Code)
+	}
+	two, event := tokenEvent("ruth", "")
+	a.must("POST", "/v1/commits", `{"events":[`+event+`,{"kind":"role.set","actor":"ruth","grants":[{"role":"admin"}]}]}`, root)
+	if r := approve(lift, "Authorization: Bearer "+two); r.Code != 200 {
+		t.Errorf("%d %s", r.Code, r.Body)
+	}
+	a.must("DELETE", "/routes/10.1.0.0/16", "", oscar)
+	// A timer that is no proposal is nobody's to approve.
+	later := a.must("PUT", "/kv/x?not_before=1h", `{"value":"v"}`, oscar).json(t)["timer"].(string)
+	if r := approve(later, root); r.Code != 409 {
+		t.Errorf("a schedule: %d %s", r.Code, r.Body)
+	}
+}

@@ -7,7 +7,7 @@ import (
 )
 
 // careParams are those of every mutation beside what shapes its answer.
-var careParams = []string{"dry_run", "force", "confirm_within", "not_before", "expires_in"}
+var careParams = []string{"dry_run", "force", "confirm_within", "not_before", "expires_in", "propose"}
 
 // care reads them; nil: none is given.
 func (q *query) care() (*service.Care, error) {
@@ -24,6 +24,9 @@ func (q *query) care() (*service.Care, error) {
 		return nil, err
 	}
 	if c.Force, err = q.flag("force"); err != nil {
+		return nil, err
+	}
+	if c.Propose, err = q.flag("propose"); err != nil {
 		return nil, err
 	}
 	if c.ConfirmWithin, err = q.span("confirm_within"); err != nil {

@@ -120,6 +120,7 @@ var every = []struct{ method, target, body string }{
 	{"PUT", "/kv/soon?confirm_within=1h", `{"value":"v"}`}, {"GET", "/v1/confirmations", ""}, {"POST", "/v1/commits/{last}/confirm", ""},
 	{"POST", "/v1/rollback", `{"actor":"nobody","since":2}`},
 	{"PUT", "/kv/later?not_before=1h", `{"value":"v"}`}, {"GET", "/v1/timers", ""}, {"DELETE", "/v1/timers/{timer}", ""},
+	{"PUT", "/kv/proposed?propose=true", `{"value":"v"}`}, {"POST", "/v1/timers/{timer}/approve", ""},
 	{"PUT", "/v1/routers/r2", `{}`}, {"GET", "/v1/routers", ""}, {"GET", "/v1/routers/r2", ""}, {"GET", "/v1/routers/r2/vector", ""},
 	{"GET", "/v1/routers/r2/rib", ""}, {"GET", "/v1/routers/r2/fib", ""},
 	{"PUT", "/v1/links/r1/r2", `{}`}, {"GET", "/v1/links", ""}, {"GET", "/v1/links/r1/r2", ""},
@@ -130,7 +131,7 @@ var every = []struct{ method, target, body string }{
 	{"POST", "/v1/cluster/members/node-4/promote", ""}, {"POST", "/v1/cluster/leader", `{"node_id":"node-2"}`},
 	{"DELETE", "/v1/cluster/members/node-4", ""},
 	{"PUT", "/kv/k", `{"value":"v"}`}, {"GET", "/kv", ""}, {"GET", "/kv/k", ""}, {"GET", "/v1/kv/history/k", ""},
-	{"GET", "/v1/kv/watch?timeout=1ms", ""}, {"DELETE", "/kv/k", ""},
+	{"GET", "/v1/kv/watch?timeout=50ms", ""}, {"DELETE", "/kv/k", ""},
 	{"DELETE", "/v1/links/r1/r2", ""}, {"DELETE", "/v1/routers/r2", ""},
 	{"DELETE", "/routes/10.2.0.0/16", ""}, {"DELETE", "/routes?destination=10.3.0.0/16", ""},
 }
@@ -147,6 +148,9 @@ func TestEveryCall(t *testing.T) {
 		var headers []string
 		if strings.HasSuffix(c.target, "/import") {
 			headers = []string{"Content-Type: application/x-ndjson"}
+		}
+		if strings.HasSuffix(c.target, "/approve") {
+			headers = []string{"X-DVR-Actor: second"}
 		}
 		sep := "?"
 		if strings.Contains(c.target, "?") {
@@ -178,9 +182,12 @@ func TestEveryCall(t *testing.T) {
 			}
 		}
 		path, _, _ := strings.Cut(c.target, "?")
+		if timer != "" {
+			path = strings.Replace(path, "/"+timer, "/:name", 1)
+		}
 		called[c.method+" "+path] = true
 	}
-	shape := strings.NewReplacer("/"+timer, "/:name", "/guards/g", "/guards/:name", "/freezes/f", "/freezes/:name", "/kv/soon", "/kv/*", "/kv/later", "/kv/*", "commits/"+confirmed+"/confirm", "commits/:revision/confirm", "/10.2.0.0/16", "/*", "/r1/r2", "/:a/:b", "/r2", "/:id", "commits/1", "commits/:revision", "/node-4", "/:id", "/edge/", "/:router/", "/kv/k", "/kv/*", "history/k", "history/*")
+	shape := strings.NewReplacer("/guards/g", "/guards/:name", "/freezes/f", "/freezes/:name", "/kv/soon", "/kv/*", "/kv/later", "/kv/*", "/kv/proposed", "/kv/*", "commits/"+confirmed+"/confirm", "commits/:revision/confirm", "/10.2.0.0/16", "/*", "/r1/r2", "/:a/:b", "/r2", "/:id", "commits/1", "commits/:revision", "/node-4", "/:id", "/edge/", "/:router/", "/kv/k", "/kv/*", "history/k", "history/*")
 	have := map[string]bool{}
 	for k := range called {
 		have[shape.Replace(k)] = true

@@ -145,6 +145,10 @@ func TestExamplesAreServed(t *testing.T) {
 	call("listTimers", "")
 	delete(left, "cancelTimer")
 	a.must("DELETE", "/v1/timers/"+scheduled, "")
+	delete(left, "approveProposal")
+	proposed := a.must("PUT", "/kv/proposed?propose=true", `{"value":"v"}`).json(t)["timer"].(string)
+	a.must("POST", "/v1/timers/"+proposed+"/approve?dry_run=true", "", "X-DVR-Actor: second")
+	a.must("POST", "/v1/timers/"+proposed+"/approve", "", "X-DVR-Actor: second")
 	a.connect("r1")
 
 	for _, id := range []string{"getTable", "listRoutes", "listRouters", "listLinks", "listGuards", "listFreezes", "getVector", "getRIB", "getFIB", "lookup", "explain", "blame", "exportTopology"} {

@@ -126,6 +126,23 @@ func (s *Server) cancelTimer(c echo.Context) error {
 	return s.removal(c, "/v1/timers/", "timer cancelled", func(name string) eventlog.Event { return &eventlog.TimerCancelled{Name: name} })
 }
 
+// approve is POST /v1/timers/{name}/approve: another actor's proposal is committed.
+func (s *Server) approve(c echo.Context) error {
+	var name string
+	m, _, err := s.change(c, approveParams, func(*query) (p string, err error) {
+		name, err = pathName(c)
+		return "/v1/timers/" + name + "/approve", err
+	}, nil)
+	if err != nil {
+		return err
+	}
+	rec, err := s.service.Approve(c.Request().Context(), &m, name)
+	if err != nil {
+		return err
+	}
+	return s.changed(c, func(o object) { o.str("name", name) }, "approved", &rec)
+}
+
 func (s *Server) deleteGuard(c echo.Context) error {
 	return s.removal(c, "/v1/guards/", "guard removed", func(name string) eventlog.Event { return &eventlog.GuardRemoved{Name: name} })
 }

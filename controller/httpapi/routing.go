@@ -43,6 +43,7 @@ func (s *Server) routes() {
 	s.add(get, "/v1/confirmations", s.listConfirmations)
 	s.add(get, "/v1/timers", s.listTimers)
 	s.add(del, "/v1/timers/:name", s.cancelTimer)
+	s.add(post, "/v1/timers/:name/approve", s.approve)
 	s.add(get, "/v1/guards", s.listGuards)
 	s.add(put, "/v1/guards/:name", s.putGuard)
 	s.add(del, "/v1/guards/:name", s.deleteGuard)

@@ -22,6 +22,8 @@ type Care struct {
 	ConfirmWithin time.Duration
 	// NotBefore schedules the commit for that point of log time, Unix milliseconds; 0: now.
 	NotBefore int64
+	// Propose stores the change as a proposal, which another actor may approve.
+	Propose bool
 	// ExpiresIn > 0: what the commit sets is taken back after that time.
 	ExpiresIn time.Duration
 }
@@ -30,6 +32,7 @@ type Care struct {
 const (
 	MinConfirmWithin = time.Second
 	MaxConfirmWithin = 7 * 24 * time.Hour
+	ProposalFor      = 3 * 24 * time.Hour   // then a proposal lapses
 	MaxAhead         = 366 * 24 * time.Hour // of what is scheduled, and of lifetimes
 )
 
@@ -46,6 +49,8 @@ func (c *Care) check(reason string, now int64) error {
 		return invalid("not_before", "is in the past")
 	case c.NotBefore > now+MaxAhead.Milliseconds():
 		return invalid("not_before", "is more than a year ahead")
+	case c.Propose && (c.NotBefore != 0 || c.ExpiresIn != 0 || c.ConfirmWithin != 0 || c.Force):
+		return invalid("propose", "has no meaning beside not_before, expires_in, confirm_within and force yet")
 	case c.NotBefore != 0 && c.ExpiresIn != 0:
 		return invalid("expires_in", "has no meaning beside not_before yet")
 	}
@@ -86,14 +91,14 @@ func lifetime(events []eventlog.Event, name string, at int64) []eventlog.Event {
 }
 
 // scheduled is the timer that holds events until at.
-func scheduled(events []eventlog.Event, name string, at int64, within time.Duration) ([]eventlog.Event, error) {
+func scheduled(events []eventlog.Event, name string, at int64, within time.Duration, proposer string) ([]eventlog.Event, error) {
 	if within > 0 {
 		events = append(append([]eventlog.Event(nil), events...), &eventlog.ConfirmationOpened{Deadline: at + within.Milliseconds()})
 	}
 	if len(events) > eventlog.MaxCommitEvents {
 		return nil, fmt.Errorf("%d events: %w: a scheduled change has at most %d", len(events), ErrTooLarge, eventlog.MaxCommitEvents)
 	}
-	return []eventlog.Event{&eventlog.TimerSet{Name: name, At: at, Events: events}}, nil
+	return []eventlog.Event{&eventlog.TimerSet{Name: name, At: at, Events: events, Proposer: proposer}}, nil
 }
 
 // timed is an Operation whose events are scheduled or have a lifetime.
@@ -103,6 +108,7 @@ type timed struct {
 	At       int64          `json:"at"`
 	Lifetime bool           `json:"lifetime,omitempty"`
 	Confirm  time.Duration  `json:"confirm,omitempty"`
+	Proposer string         `json:"proposer,omitempty"`
 }
 
 func (o *timed) Kind() string { return "timed" }
@@ -115,7 +121,7 @@ func (o *timed) Decide(st *projector.State) ([]eventlog.Event, error) {
 	if o.Lifetime {
 		return lifetime(events, o.Timer, o.At), nil
 	}
-	return scheduled(events, o.Timer, o.At, o.Confirm)
+	return scheduled(events, o.Timer, o.At, o.Confirm, o.Proposer)
 }
 
 // namedOperation is an Operation with its kind beside it.
@@ -166,12 +172,19 @@ func (s *Service) care(m *Mutation, c *Change) (timer string, at int64, err erro
 		} else {
 			c.Events = lifetime(c.Events, timer, at)
 		}
+	case care.Propose && !care.DryRun: // a preview shows what it would do
+		timer, at = timedName(appender.ProposalTimer), now+ProposalFor.Milliseconds()
+		if c.Operation != nil {
+			c.Operation = &timed{Inner: namedOperation{c.Operation}, Timer: timer, At: at, Proposer: m.Actor}
+		} else if c.Events, err = scheduled(c.Events, timer, at, 0, m.Actor); err != nil {
+			return "", 0, err
+		}
 	case care.NotBefore > 0 && !care.DryRun: // a preview shows what it will do
 		timer, at = timedName(appender.ScheduledTimer), care.NotBefore
 		c.ConfirmWithin = 0
 		if c.Operation != nil {
 			c.Operation = &timed{Inner: namedOperation{c.Operation}, Timer: timer, At: at, Confirm: care.ConfirmWithin}
-		} else if c.Events, err = scheduled(c.Events, timer, at, care.ConfirmWithin); err != nil {
+		} else if c.Events, err = scheduled(c.Events, timer, at, care.ConfirmWithin, ""); err != nil {
 			return "", 0, err
 		}
 	}

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"dvr/eventlog"
 	"dvr/projector"
@@ -33,6 +34,36 @@ func (o *confirmCommit) Decide(st *projector.State) ([]eventlog.Event, error) {
 		return nil, fmt.Errorf("%w: commit %d does not wait for a confirmation: it was confirmed or undone, or asked for none", ErrConflict, o.Revision)
 	}
 	return []eventlog.Event{&eventlog.ConfirmationConfirmed{Revision: o.Revision}}, nil
+}
+
+// Approve commits what another actor proposed. Errors: ErrNotFound; ErrConflict
+// where it is no proposal; ErrForbidden where the caller has proposed it.
+func (s *Service) Approve(ctx context.Context, m *Mutation, name string) (Receipt, error) {
+	if t, ok := s.appender.State().Timer(name); ok && t.Proposer != "" {
+		m.Caller.For = t.Proposer
+		if m.Reason == "" {
+			m.Reason = fmt.Sprintf("proposed by commit %d", t.Revision)
+		}
+	}
+	return s.apply(ctx, m, nil, &approveProposal{name}, nil)
+}
+
+// approveProposal commits what a proposal holds.
+type approveProposal struct {
+	Name string `json:"name"`
+}
+
+func (o *approveProposal) Kind() string { return "proposal.approve" }
+
+func (o *approveProposal) Decide(st *projector.State) ([]eventlog.Event, error) {
+	t, ok := st.Timer(o.Name)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("proposal %s: %w", o.Name, ErrNotFound)
+	case t.Proposer == "":
+		return nil, fmt.Errorf("%w: timer %s is no proposal", ErrConflict, o.Name)
+	}
+	return append(slices.Clip(t.Events), &eventlog.TimerFired{Name: o.Name}), nil
 }
 
 // SetPolicy sets a guard rail or a freeze, or replaces it.

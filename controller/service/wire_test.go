@@ -35,6 +35,7 @@ func TestChangesTravel(t *testing.T) {
 		&confirmCommit{7},
 		&removeItem{eventOf[eventlog.Event]{&eventlog.GuardRemoved{Name: "g"}}},
 		&useToken{"k7", "n4", 5},
+		&approveProposal{"proposal-1"},
 		&timed{Inner: namedOperation{&removeLink{d, link}}, Timer: "at-1", At: 5, Confirm: time.Minute},
 		&timed{Inner: namedOperation{&deleteKey{d, "a b"}}, Timer: "until-1", At: 5, Lifetime: true},
 	}

@@ -216,13 +216,32 @@ func storedList(c *connection, path, plural string) *cobra.Command {
 	}
 }
 
+func approveCommand(c *connection) *cobra.Command {
+	var wait, require, key, reason string
+	cmd := &cobra.Command{
+		Use: "approve NAME", Short: "Do what another actor proposed (--propose)", Args: cobra.ExactArgs(1),
+		Long:    "Do what another actor proposed. dvr timer list shows the proposals with what they hold; dvr timer cancel NAME rejects one.",
+		Example: "  dvr approve proposal-0f3c9a1b2d4e5f607182\n  dvr approve proposal-0f3c9a1b2d4e5f607182 --wait installed",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			m := mutation{wait: wait, require: require, key: key, reason: reason}
+			return c.change(cmd, &m, http.MethodPost, "/v1/timers/"+url.PathEscape(args[0])+"/approve", nil, nil)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&wait, "wait", "", "answer when logged, projected (default) or installed")
+	f.StringVar(&require, "require", "", "routers that must have installed it, comma-separated")
+	f.StringVar(&key, "idempotency-key", "", "repeat a change safely under the same key")
+	f.StringVar(&reason, "reason", "", "why, as kept in the log")
+	return cmd
+}
+
 func guardCommand(c *connection) *cobra.Command {
 	var m mutation
 	var prefixes, routers []string
 	var actor, origin string
 	var percent, above, limit uint32
 	set := &cobra.Command{
-		Use: "set NAME protected|max_shrink|max_routes", Short: "Set a guard rail", Args: cobra.ExactArgs(2),
+		Use: "set NAME protected|max_shrink|max_routes|needs_approval", Short: "Set a guard rail", Args: cobra.ExactArgs(2),
 		Example: "  dvr guard set core protected --prefix 10.0.0.0/8\n  dvr guard set shrink max_shrink --percent 10 --above 100\n  dvr guard set bgp max_routes --origin bgp --limit 1000000",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o := map[string]any{"type": args[1]}
@@ -245,7 +264,7 @@ func guardCommand(c *connection) *cobra.Command {
 		},
 	}
 	f := set.Flags()
-	f.StringSliceVar(&prefixes, "prefix", nil, "protected: destinations inside are not changed, repeatable")
+	f.StringSliceVar(&prefixes, "prefix", nil, "protected, needs_approval: destinations inside, repeatable")
 	f.StringSliceVar(&routers, "router", nil, "only of this router, repeatable")
 	f.StringVar(&actor, "actor", "", "max_routes: only commits of this actor")
 	f.StringVar(&origin, "origin", "", "max_routes: only routes of this origin are counted")

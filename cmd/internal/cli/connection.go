@@ -186,7 +186,7 @@ func (c *connection) shown(ctx context.Context, call client.Call, table func(w *
 type mutation struct {
 	wait, require, key, reason, ifMatch string
 
-	dryRun, force                       bool
+	dryRun, force, propose              bool
 	confirmWithin, notBefore, expiresIn string
 }
 
@@ -201,6 +201,7 @@ func (m *mutation) bind(cmd *cobra.Command) {
 	f.BoolVar(&m.force, "force", false, "pass guard rails and freezes (needs --reason)")
 	f.StringVar(&m.confirmWithin, "confirm-within", "", "undo it after this time, such as 60s, unless dvr confirm came")
 	f.StringVar(&m.notBefore, "not-before", "", "do it at this time (RFC 3339), or after this time, such as 8h")
+	f.BoolVar(&m.propose, "propose", false, "store it as a proposal, which another actor approves (dvr approve)")
 	f.StringVar(&m.expiresIn, "expires-in", "", "take back what it sets after this time")
 }
 
@@ -223,6 +224,9 @@ func (m *mutation) call(method, path string, query url.Values, body []byte, time
 	set("expires_in", m.expiresIn)
 	if m.dryRun {
 		query.Set("dry_run", "true")
+	}
+	if m.propose {
+		query.Set("propose", "true")
 	}
 	if m.force {
 		query.Set("force", "true")

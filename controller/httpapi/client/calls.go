@@ -197,6 +197,7 @@ type PutKeyOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -217,6 +218,7 @@ func (c *Client) PutKey(ctx context.Context, key string, body PutKeyBody, o PutK
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
@@ -241,6 +243,7 @@ type DeleteKeyOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -261,6 +264,7 @@ func (c *Client) DeleteKey(ctx context.Context, key string, o DeleteKeyOptions) 
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
@@ -330,6 +334,7 @@ type AddRouteOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -350,6 +355,7 @@ func (c *Client) AddRoute(ctx context.Context, body RouteRequest, o AddRouteOpti
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
@@ -372,6 +378,7 @@ type DeleteRouteByQueryOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -395,6 +402,7 @@ func (c *Client) DeleteRouteByQuery(ctx context.Context, body *DeleteRouteByQuer
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
@@ -447,6 +455,7 @@ type ReplaceRouteOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -467,6 +476,7 @@ func (c *Client) ReplaceRoute(ctx context.Context, destination string, body any,
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
@@ -488,6 +498,7 @@ type DeleteRouteOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -510,6 +521,7 @@ func (c *Client) DeleteRoute(ctx context.Context, destination string, o DeleteRo
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
@@ -735,6 +747,7 @@ type CommitOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 }
@@ -753,6 +766,7 @@ func (c *Client) Commit(ctx context.Context, body CommitRequest, o CommitOptions
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.json(body)
@@ -788,6 +802,7 @@ type ConfirmCommitOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -808,6 +823,7 @@ func (c *Client) ConfirmCommit(ctx context.Context, revision int64, o ConfirmCom
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
@@ -999,6 +1015,7 @@ type PutFreezeOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -1019,6 +1036,7 @@ func (c *Client) PutFreeze(ctx context.Context, name string, body FreezeRequest,
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
@@ -1038,6 +1056,7 @@ type DeleteFreezeOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -1058,6 +1077,7 @@ func (c *Client) DeleteFreeze(ctx context.Context, name string, o DeleteFreezeOp
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
@@ -1109,6 +1129,7 @@ type PutGuardOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -1129,6 +1150,7 @@ func (c *Client) PutGuard(ctx context.Context, name string, body GuardRequest, o
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
@@ -1148,6 +1170,7 @@ type DeleteGuardOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -1168,6 +1191,7 @@ func (c *Client) DeleteGuard(ctx context.Context, name string, o DeleteGuardOpti
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
@@ -1320,6 +1344,7 @@ type PutLinkOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -1341,6 +1366,7 @@ func (c *Client) PutLink(ctx context.Context, a string, b string, body LinkReque
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
@@ -1361,6 +1387,7 @@ type DeleteLinkOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -1382,6 +1409,7 @@ func (c *Client) DeleteLink(ctx context.Context, a string, b string, o DeleteLin
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
@@ -1401,6 +1429,7 @@ type TakeLinkDownOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -1422,6 +1451,7 @@ func (c *Client) TakeLinkDown(ctx context.Context, a string, b string, o TakeLin
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
@@ -1441,6 +1471,7 @@ type SetLinkDownOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -1462,6 +1493,7 @@ func (c *Client) SetLinkDown(ctx context.Context, a string, b string, o SetLinkD
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
@@ -1481,6 +1513,7 @@ type BringLinkUpOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -1502,6 +1535,7 @@ func (c *Client) BringLinkUp(ctx context.Context, a string, b string, o BringLin
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
@@ -1521,6 +1555,7 @@ type SetLinkUpOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -1542,6 +1577,7 @@ func (c *Client) SetLinkUp(ctx context.Context, a string, b string, o SetLinkUpO
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
@@ -1585,6 +1621,7 @@ type RollbackOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 }
@@ -1603,6 +1640,7 @@ func (c *Client) Rollback(ctx context.Context, body RollbackRequest, o RollbackO
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.json(body)
@@ -1693,6 +1731,7 @@ type PutRouterOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -1713,6 +1752,7 @@ func (c *Client) PutRouter(ctx context.Context, router string, body RouterReques
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
@@ -1732,6 +1772,7 @@ type DeleteRouterOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -1752,6 +1793,7 @@ func (c *Client) DeleteRouter(ctx context.Context, router string, o DeleteRouter
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
@@ -1911,6 +1953,7 @@ type ImportRoutesOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 }
@@ -1932,6 +1975,7 @@ func (c *Client) ImportRoutes(ctx context.Context, body io.Reader, o ImportRoute
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.stream("application/x-ndjson", body)
@@ -2000,6 +2044,7 @@ type CancelTimerOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -2020,6 +2065,39 @@ func (c *Client) CancelTimer(ctx context.Context, name string, o CancelTimerOpti
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
+	r.head("X-DVR-Actor", o.Actor)
+	r.head("Idempotency-Key", o.IdempotencyKey)
+	r.head("If-Match", o.IfMatch)
+	r.head("If-None-Match", o.IfNoneMatch)
+	return send[NameChanged](ctx, c, r)
+}
+
+// ApproveProposalOptions are the optional parameters of ApproveProposal; what is zero is not sent.
+type ApproveProposalOptions struct {
+	Wait           string // Answer when the change is in the log, in this node's state, or installed by the data planes it concerns.
+	Timeout        string // How long to wait, above 0 and up to 5m.
+	Require        string // With `wait=installed` the routers, with commas, whose data planes must confirm.
+	Reason         string // Why, kept in the log.
+	DryRun         bool   // Change nothing; answer what would change.
+	Force          bool   // Pass guard rails and freezes; needs `reason`.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
+	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
+	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
+	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
+}
+
+// ApproveProposal: commit what another actor proposed.
+//
+//	POST /v1/timers/{name}/approve
+func (c *Client) ApproveProposal(ctx context.Context, name string, o ApproveProposalOptions) (*Answer[NameChanged], error) {
+	r := newRequest("POST", "/v1/timers/"+segment(name)+"/approve")
+	r.set("wait", o.Wait)
+	r.set("timeout", o.Timeout)
+	r.set("require", o.Require)
+	r.set("reason", o.Reason)
+	r.set("dry_run", o.DryRun)
+	r.set("force", o.Force)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
@@ -2062,6 +2140,7 @@ type ImportTopologyOptions struct {
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
 	NotBefore      string // A time, or a duration from now, at which the change is made.
 	ExpiresIn      string // The change is undone after this time.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 }
@@ -2083,6 +2162,7 @@ func (c *Client) ImportTopology(ctx context.Context, body io.Reader, o ImportTop
 	r.set("confirm_within", o.ConfirmWithin)
 	r.set("not_before", o.NotBefore)
 	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.stream("application/x-ndjson", body)
