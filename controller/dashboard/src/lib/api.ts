@@ -1,4 +1,5 @@
 // The HTTP API, on the node beside the page or, through the launcher, on one that is online.
+import { credential } from './credential.svelte';
 import { session } from './session.svelte';
 
 /** An answer that is not a success: RFC 9457's members, and the field at fault where one is. */
@@ -49,8 +50,12 @@ async function problemOf(r: Response): Promise<Problem> {
 }
 
 async function once<T>(url: string, init: RequestInit): Promise<Answer<T>> {
-  const r = await fetch(url, { cache: 'no-store', ...init });
-  if (!r.ok) throw await problemOf(r);
+  const r = await fetch(url, { cache: 'no-store', ...init, headers: credential.with(init.headers) });
+  if (!r.ok) {
+    const p = await problemOf(r);
+    if (p.status === 401) credential.refused(credential.token ? p.detail : '');
+    throw p;
+  }
   const h = r.headers;
   const body = r.status === 204 ? (undefined as T) : ((await r.json()) as T);
   return { body, etag: h.get('ETag') ?? '', cursor: h.get('DVR-Next-Cursor') ?? '', stale: h.get('DVR-Stale') === 'true', date: Date.parse(h.get('Date') ?? '') || 0 };

@@ -1,5 +1,6 @@
 // How long changes take until they are acknowledged: quantiles between two readings of a node's metrics.
 import { Problem } from './api';
+import { credential } from './credential.svelte';
 import { session } from './session.svelte';
 
 /** Requests by their upper bound in seconds, cumulative. */
@@ -39,7 +40,7 @@ export async function reading(signal: AbortSignal): Promise<{ node: string; hist
   await session.ready;
   const node = session.pick([]);
   if (node === null) throw new Problem(0, 'No answer', 'No node is online', 'unreachable');
-  const r = await fetch(`${session.base(node)}/metrics`, { signal, cache: 'no-store' });
+  const r = await fetch(`${session.base(node)}/metrics`, { signal, cache: 'no-store', headers: credential.with() });
   if (!r.ok) throw new Problem(r.status, `HTTP ${r.status}`, 'The metrics cannot be read');
   return { node, histogram: parse(await r.text()) };
 }

@@ -1,4 +1,5 @@
 // What the browser's one event stream tells, as state of the page.
+import { credential } from './credential.svelte';
 import { Stream, type Head, type Told } from './stream';
 import type { LaunchedNode, Member, Plane } from './types';
 
@@ -24,16 +25,19 @@ class Live {
 
   start(host: 'node' | 'launcher') {
     if (typeof SharedWorker === 'undefined') {
-      new Stream((t) => this.take(t)).start(host);
+      const stream = new Stream((t) => this.take(t));
+      credential.onchange = (token) => stream.start(host, token);
+      stream.start(host, credential.token || undefined);
       return;
     }
     let port: MessagePort;
     const connect = () => {
       port = new SharedWorker(new URL('./stream.worker.ts', import.meta.url), { type: 'module', name: 'dvr' }).port;
       port.onmessage = ({ data }) => this.take(data as Told);
-      port.postMessage(host);
+      port.postMessage([host, credential.token || undefined]);
     };
     connect();
+    credential.onchange = (token) => port.postMessage([host, token]);
     // A page that the browser kept, and shows again when somebody goes back, connects anew: a worker that has ended
     // meanwhile tells nobody so, and its ports are silent.
     addEventListener('pagehide', () => {

@@ -32,19 +32,30 @@ export interface Told {
 // A heartbeat comes every 15 s: beyond this the connection is dead.
 const silence = 40_000;
 
+// The token that the streams are read with; empty: none.
+let credential = '';
+
 export class Stream {
   private told: Told = { state: 'connecting', launcher: 'connecting', problem: '', heard: 0, source: '', revision: 0, rate: [], nodes: {}, members: {}, planes: {}, known: false };
   private host = '';
   private place = '';
   private following?: AbortController;
+  private launching?: AbortController;
   private timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(private readonly publish: (t: Told) => void) {
     setInterval(() => this.sample(), 1000);
   }
 
-  /** start begins; again, it tells what is known. */
-  start(host: 'node' | 'launcher') {
+  /** start begins; again, it tells what is known, and goes on with the token where one is given. A tab without one takes nobody's. */
+  start(host: 'node' | 'launcher', token?: string) {
+    const changed = token !== undefined && token !== credential;
+    credential = token ?? credential;
+    if (changed && this.host) {
+      this.launching?.abort();
+      this.following?.abort();
+      if (this.host === 'node' || this.told.source) void this.follow(this.told.source);
+    }
     if (!this.host) {
       this.host = host;
       if (host === 'launcher') void this.launcher();
@@ -71,7 +82,8 @@ export class Stream {
   private async launcher() {
     for (;;) {
       try {
-        await read('/api/control/events', new AbortController(), () => this.told.launcher = 'live', (kind, data) => {
+        this.launching = new AbortController();
+        await read('/api/control/events', this.launching, () => this.told.launcher = 'live', (kind, data) => {
           const t = this.told;
           if (kind === 'nodes') t.nodes = data as Told['nodes'];
           else if (kind === 'node') t.nodes[(data as LaunchedNode).id] = data as LaunchedNode;
@@ -177,7 +189,9 @@ async function read(url: string, stop: AbortController, opened: () => void, even
   stop.signal.addEventListener('abort', end);
   let watchdog = setTimeout(end, silence);
   try {
-    const r = await fetch(url, { signal: own.signal, headers: { Accept: 'text/event-stream' }, cache: 'no-store' });
+    const headers: Record<string, string> = { Accept: 'text/event-stream' };
+    if (credential) headers.Authorization = `Bearer ${credential}`;
+    const r = await fetch(url, { signal: own.signal, headers, cache: 'no-store' });
     if (!r.ok || !r.body) throw new Refused(r.status, `HTTP ${r.status}`);
     opened();
     const reader = r.body.pipeThrough(new TextDecoderStream()).getReader();

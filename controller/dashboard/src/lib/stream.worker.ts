@@ -13,6 +13,6 @@ const stream = new Stream((told: Told) => {
       return;
     }
     ports.add(port);
-    stream.start(data as 'node' | 'launcher');
+    stream.start(...(data as ['node' | 'launcher', string?]));
   };
 };
