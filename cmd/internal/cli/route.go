@@ -80,14 +80,22 @@ func changed(c *connection, answer *client.Answer, body any) error {
 		if name = strings.TrimSpace(name); name != "" {
 			name += ": "
 		}
-		t.line("%s%s at revision %s", name, text(member(body, "status")), text(member(body, "revision")))
+		status, timer := text(member(body, "status")), member(body, "timer")
+		proposed := strings.HasPrefix(text(timer), "proposal-")
+		if proposed {
+			status = "proposed"
+		}
+		t.line("%s%s at revision %s", name, status, text(member(body, "revision")))
 		if member(body, "status") == "nothing to roll back" {
 			t.line("No commit matches that is not taken back already: `dvr log list` has them all.")
 		}
 		if by := member(body, "confirm_by"); by != nil {
 			t.line("It undoes itself unless confirmed by %s: dvr confirm %s", text(by), text(member(body, "revision")))
 		}
-		if timer := member(body, "timer"); timer != nil {
+		switch {
+		case proposed:
+			t.line("Another actor does it until %s: dvr approve %s", text(member(body, "timer_at")), text(timer))
+		case timer != nil:
 			t.line("timer %s at %s", text(timer), text(member(body, "timer_at")))
 		}
 		if answer.Header.Get("DVR-Replayed") == "true" {
