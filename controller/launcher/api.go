@@ -52,6 +52,8 @@ var kinds = []struct {
 	{certs.ErrNoCertificate, http.StatusUnauthorized, "unauthenticated", "Not authenticated", 0},
 	{certs.ErrExpired, http.StatusUnauthorized, "unauthenticated", "Not authenticated", 0},
 	{certs.ErrKind, http.StatusForbidden, "forbidden", "Not allowed", 0},
+	{errUnauthenticated, http.StatusUnauthorized, "unauthenticated", "Not authenticated", 0},
+	{errForbidden, http.StatusForbidden, "forbidden", "Forbidden", 0},
 	{errNoPath, http.StatusNotFound, "not-found", "Not found", 0},
 	{errMethod, http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", 0},
 	{errContentType, http.StatusUnsupportedMediaType, "content-type", "Unsupported content type", 0},
@@ -73,16 +75,18 @@ var kinds = []struct {
 // call is one of the control API.
 type call struct {
 	method, path string
+	needs        right
+	revives      bool // it brings nodes back
 	answer       func(http.ResponseWriter, *http.Request) error
 }
 
 // calls is the table of them; controller/httpapi/openapi describes them.
 func (l *Launcher) calls() []call {
 	out := []call{
-		{http.MethodGet, "/api/control/nodes", l.list},
-		{http.MethodPost, "/api/control/add", l.add},
-		{http.MethodGet, "/api/control/events", l.events},
-		{http.MethodGet, "/api/control/logs/{id}", l.logs},
+		{http.MethodGet, "/api/control/nodes", viewer, false, l.list},
+		{http.MethodPost, "/api/control/add", admin, false, l.add},
+		{http.MethodGet, "/api/control/events", viewer, false, l.events},
+		{http.MethodGet, "/api/control/logs/{id}", admin, true, l.logs},
 	}
 	for _, action := range []struct {
 		path, status string
@@ -94,8 +98,9 @@ func (l *Launcher) calls() []call {
 		// Begun, it is carried through, whether or not the caller waits.
 		{"delete", "decommissioned", func(ctx context.Context, id string) error { return l.Decommission(context.WithoutCancel(ctx), id) }},
 	} {
-		out = append(out, call{http.MethodPost, "/api/control/" + action.path + "/{id}", func(w http.ResponseWriter, r *http.Request) error {
-			if err := action.do(r.Context(), r.PathValue("id")); err != nil {
+		revives := action.path == "start" || action.path == "restart"
+		out = append(out, call{http.MethodPost, "/api/control/" + action.path + "/{id}", admin, revives, func(w http.ResponseWriter, r *http.Request) error {
+			if err := action.do(withCredential(r.Context(), r.Header.Get("Authorization")), r.PathValue("id")); err != nil {
 				return err
 			}
 			return send(w, r, http.StatusOK, map[string]string{"status": action.status, "id": r.PathValue("id")})
@@ -111,7 +116,9 @@ func (l *Launcher) handler() http.Handler {
 		mux.HandleFunc(c.path, func(w http.ResponseWriter, r *http.Request) {
 			err := errMethod
 			if r.Method == c.method || c.method == http.MethodGet && r.Method == http.MethodHead {
-				err = c.answer(w, r)
+				if err = l.admit(r, c.needs, c.revives); err == nil {
+					err = c.answer(w, r)
+				}
 			} else {
 				w.Header().Set("Allow", c.method)
 			}
@@ -124,7 +131,7 @@ func (l *Launcher) handler() http.Handler {
 		add(c)
 	}
 	for path, content := range pages() {
-		add(call{http.MethodGet, path, content})
+		add(call{http.MethodGet, path, anyone, false, content})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { l.problem(w, r, l.elsewhere(r)) })
 
@@ -200,7 +207,11 @@ func (l *Launcher) add(w http.ResponseWriter, r *http.Request) error {
 	if request.NodeID == "" {
 		return errNoNodeID
 	}
-	n, err := l.Add(request.NodeID, request.Observer)
+	token, err := l.joinToken(r, request.NodeID)
+	if err != nil {
+		return err
+	}
+	n, err := l.addWith(request.NodeID, request.Observer, token)
 	if err != nil {
 		return err
 	}
@@ -279,6 +290,9 @@ func (l *Launcher) problem(w http.ResponseWriter, r *http.Request, err error) {
 	_ = e.Encode(p) // strings and a number
 	if retry > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(retry))
+	}
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="dvr"`)
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)

@@ -41,6 +41,8 @@ type Node struct {
 	Joined bool `json:"joined,omitempty"`
 	// Observer: it joins without a vote.
 	Observer bool `json:"observer,omitempty"`
+	// JoinToken: with which it joins, until it has.
+	JoinToken string `json:"join_token,omitempty"`
 	// Leaving: the member is removed, process and data have yet to go.
 	Leaving bool `json:"leaving,omitempty"`
 }

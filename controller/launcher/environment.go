@@ -10,7 +10,7 @@ import (
 // DVR_ in front they are settings too.
 var decided = []string{
 	"API_ADDR", "API_ADVERTISE", "CA_FILE", "CERT_FILE", "CLIENT_ADDR", "CLIENT_ADVERTISE", "CLUSTER_ID", "CRL_FILE", "DATA_DIR", "ETCD_ENDPOINTS", "FIB_ADDR", "FIB_ADVERTISE",
-	"INITIAL_CLUSTER", "INSECURE", "JOIN", "KEY_FILE", "NODE_ID", "OBSERVER", "RAFT_ADDR", "RAFT_ADVERTISE",
+	"INITIAL_CLUSTER", "INSECURE", "JOIN", "JOIN_TOKEN", "KEY_FILE", "NODE_ID", "OBSERVER", "RAFT_ADDR", "RAFT_ADVERTISE",
 }
 
 // Settings that mean the same to every node or data plane may come with DVR_
@@ -59,7 +59,11 @@ func (c *Configuration) nodeEnvironment(id, dir string) []string {
 			list = append(list, loopback(o.Ports.API))
 		}
 	}
-	return append(env, "JOIN="+strings.Join(list, ","))
+	env = append(env, "JOIN="+strings.Join(list, ","))
+	if n.JoinToken != "" {
+		env = append(env, "JOIN_TOKEN="+n.JoinToken)
+	}
+	return env
 }
 
 // planeEnvironment is the settings of a node's data plane: its own node's

@@ -280,6 +280,26 @@ func fakeNode() {
 		}
 		answer(w, status, h)
 	})
+	mux.HandleFunc("GET /v1/whoami", func(w http.ResponseWriter, r *http.Request) {
+		switch token := r.Header.Get("Authorization"); {
+		case !f.has("auth"):
+			answer(w, http.StatusOK, person{})
+		case token == "":
+			answer(w, http.StatusOK, person{Authorization: true})
+		case token == "Bearer root":
+			answer(w, http.StatusOK, person{Authorization: true, Actor: "root", Role: "admin", Grants: []personsGrant{{Role: "admin"}}})
+		case token == "Bearer ned":
+			answer(w, http.StatusOK, person{Authorization: true, Actor: "ned", Role: "admin", Grants: []personsGrant{{Role: "admin", Routers: []string{"r1"}}}})
+		case token == "Bearer vera":
+			answer(w, http.StatusOK, person{Authorization: true, Actor: "vera", Role: "viewer", Grants: []personsGrant{{Role: "viewer"}}})
+		default:
+			answer(w, http.StatusUnauthorized, map[string]string{"detail": "no such token"})
+		}
+	})
+	mux.HandleFunc("POST /v1/commits", func(w http.ResponseWriter, r *http.Request) {
+		f.note("commit with %s", r.Header.Get("Authorization"))
+		answer(w, http.StatusCreated, nil)
+	})
 	mux.HandleFunc("GET /v1/cluster/members", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, f.change(nil)) })
 	mux.HandleFunc("DELETE /v1/cluster/members/{id}", func(w http.ResponseWriter, r *http.Request) {
 		id, status := r.PathValue("id"), http.StatusOK

@@ -63,6 +63,7 @@ type Launcher struct {
 	nodes    *os.Root // <dir>/nodes: what is deleted is inside
 	store    *store
 	caller   *caller
+	enforced enforced
 	hosts    *gate.Hosts
 	listener net.Listener
 	http     *http.Server

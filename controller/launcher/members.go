@@ -87,9 +87,28 @@ func (c *caller) close() { c.http.CloseIdleConnections() }
 // do calls the node at port and decodes its answer into out, a problem too
 // (out may be nil). Errors: *answerError, or that of the connection.
 func (c *caller) do(ctx context.Context, method string, port int, path string, out any) error {
-	req, err := http.NewRequestWithContext(ctx, method, c.scheme+"://"+loopback(port)+path, nil)
+	return c.send(ctx, method, port, path, nil, out)
+}
+
+// post is do of a change with a body.
+func (c *caller) post(ctx context.Context, port int, path string, body any) error {
+	raw, err := json.Marshal(body)
 	if err != nil {
 		return err
+	}
+	return c.send(ctx, http.MethodPost, port, path, raw, nil)
+}
+
+func (c *caller) send(ctx context.Context, method string, port int, path string, sent []byte, out any) error {
+	req, err := http.NewRequestWithContext(ctx, method, c.scheme+"://"+loopback(port)+path, bytes.NewReader(sent))
+	if err != nil {
+		return err
+	}
+	if len(sent) > 0 {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if header, _ := ctx.Value(credentialKey{}).(string); header != "" {
+		req.Header.Set("Authorization", header)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

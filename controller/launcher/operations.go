@@ -14,6 +14,11 @@ import (
 // returns at once, also without a leader. Beyond seven voters it observes.
 // Errors: ErrBadID, ErrExists, ErrNoPorts.
 func (l *Launcher) Add(id string, observer bool) (Node, error) {
+	return l.addWith(id, observer, "")
+}
+
+// addWith is Add of a node that joins with a token.
+func (l *Launcher) addWith(id string, observer bool, token string) (Node, error) {
 	if err := checkID(id); err != nil {
 		return Node{}, err
 	}
@@ -37,7 +42,7 @@ func (l *Launcher) Add(id string, observer bool) (Node, error) {
 				voting++
 			}
 		}
-		c.Nodes[id] = Node{Ports: ports, Observer: observer || voting >= voters}
+		c.Nodes[id] = Node{Ports: ports, Observer: observer || voting >= voters, JoinToken: token}
 		return nil
 	})
 	if err != nil {

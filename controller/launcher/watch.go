@@ -67,7 +67,7 @@ func (l *Launcher) learn(id string, o observation) observation {
 	err := l.store.update(func(c *Configuration) error {
 		c.ClusterID = o.membership.ClusterID
 		if n, ok := c.Nodes[id]; ok && member {
-			n.Joined = true
+			n.Joined, n.JoinToken = true, ""
 			c.Nodes[id] = n
 		}
 		return nil
