@@ -2,9 +2,11 @@ package auth
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"dvr/controller/appender"
+	"dvr/eventlog"
 	"dvr/projector"
 )
 
@@ -26,11 +28,24 @@ type Authenticator struct {
 	Now func() time.Time
 	// OIDC checks what is no token; nil: that is nobody's.
 	OIDC Verifier
+	// Certificates: nodes prove to each other who they are, so what one says of an
+	// operator's certificate, CertificatePrefix and its name, is believed.
+	Certificates bool
 }
+
+// CertificatePrefix begins what stands for an operator's certificate between the
+// API and the node that appends. No client may send it.
+const CertificatePrefix = "cert:"
 
 // Authenticate gives whose credential it is. Errors: ErrUnauthenticated. Cost of
 // a token: one SHA-256 and a lookup, no allocation.
 func (a *Authenticator) Authenticate(credential string) (*projector.Principal, error) {
+	if name, ok := strings.CutPrefix(credential, CertificatePrefix); ok {
+		if !a.Certificates || eventlog.CheckActor(name) != nil || name == eventlog.SystemActor {
+			return nil, fmt.Errorf("%w: no certificate says so", ErrUnauthenticated)
+		}
+		return &projector.Principal{Actor: name, Via: []string{credential}}, nil
+	}
 	t, err := a.token(credential)
 	switch {
 	case err != nil:

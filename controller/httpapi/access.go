@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"dvr/controller/auth"
+	"dvr/controller/certs"
 	"dvr/controller/cluster"
 	"dvr/controller/service"
 	"dvr/eventlog"
@@ -22,6 +23,7 @@ type class uint8
 const (
 	unclassified class = iota // nobody
 	public                    // anybody
+	found                     // who came with a certificate, and anybody in clear text; else viewer
 	reads                     // viewer
 	changes                   // operator, of any scope: the appender judges what is changed
 	administers               // admin without scope
@@ -33,7 +35,7 @@ const (
 var classes = map[string]class{
 	"GET /health": public, "GET /livez": public, "GET /readyz": public, "GET /version": public, "GET /v1/whoami": public,
 	// Nodes find each other by it, and the launcher its nodes.
-	"GET /v1/cluster/members": public,
+	"GET /v1/cluster/members": found,
 
 	"GET /metrics": reads, "GET /cluster/status": reads, "GET /v1/status": reads,
 	"GET /routes": reads, "GET /routes/*": reads, "GET /v1/routes": reads, "GET /v1/lookup": reads,
@@ -58,7 +60,7 @@ var classes = map[string]class{
 	"POST /v1/cluster/members": joins,
 }
 
-// callerHeader has the name of who was authenticated, from admission on. No
+// callerHeader has the name of who was authenticated, and the credential, from admission on. No
 // request can bring it: a header's name holds no space.
 const callerHeader = "dvr caller"
 
@@ -69,7 +71,7 @@ func bearer(h http.Header) (string, error) {
 		return "", nil
 	}
 	scheme, credential, ok := strings.Cut(v[0], " ")
-	if credential = strings.TrimSpace(credential); len(v) > 1 || !ok || !strings.EqualFold(scheme, "Bearer") || credential == "" {
+	if credential = strings.TrimSpace(credential); len(v) > 1 || !ok || !strings.EqualFold(scheme, "Bearer") || credential == "" || strings.HasPrefix(credential, auth.CertificatePrefix) {
 		return "", fmt.Errorf("%w: the header Authorization must be Bearer and a token, once", service.ErrUnauthenticated)
 	}
 	return credential, nil
@@ -78,26 +80,57 @@ func bearer(h http.Header) (string, error) {
 // errNobody: authorization is in force and the request has no credential.
 var errNobody = fmt.Errorf("%w: this cluster asks who you are: send Authorization: Bearer and a token (--token, DVR_TOKEN)", service.ErrUnauthenticated)
 
-// identify says who makes a request; nil without an error: nobody said so.
-func (s *Server) identify(r *http.Request) (*projector.Principal, error) {
+// identify says who makes a request, and by which credential: the one in the
+// header, or else an operator's certificate. nil without an error: nobody said so.
+func (s *Server) identify(r *http.Request) (*projector.Principal, string, error) {
 	credential, err := bearer(r.Header)
-	if err != nil || credential == "" {
-		return nil, err
+	if err != nil {
+		return nil, "", err
 	}
-	return s.auth.Authenticate(credential)
+	if credential == "" && r.TLS != nil {
+		if id, err := certs.OfRequest(r); err == nil && id.Kind == certs.Operator {
+			credential = auth.CertificatePrefix + id.Name
+		}
+	}
+	if credential == "" {
+		return nil, "", nil
+	}
+	p, err := s.auth.Authenticate(credential)
+	return p, credential, err
 }
+
+// byNode reports whether a request comes from another node of the cluster, as its
+// certificate says.
+func byNode(r *http.Request) bool {
+	if r.TLS == nil {
+		return false
+	}
+	id, err := certs.OfRequest(r)
+	return err == nil && id.Kind == certs.Node
+}
+
+// uncertified reports a request by TLS without a certificate: it was let in for
+// what its header says.
+func uncertified(r *http.Request) bool { return r.TLS != nil && len(r.TLS.PeerCertificates) == 0 }
 
 // admit refuses a call that its caller may not make, at the state of this node.
 // Cost while authorization is not in force: two atomic loads.
 func (s *Server) admit(r *http.Request, k class) error {
 	access := s.auth.State().Access()
-	if !access.Enabled() || k == public {
+	switch {
+	case !access.Enabled():
+		if uncertified(r) && len(r.Header["Authorization"]) > 0 {
+			return certs.ErrNoCertificate // nobody else could say who it is
+		}
+		return nil
+	case k == public:
+		return nil
+	case strings.HasPrefix(r.URL.Path, "/v1/cluster/") && byNode(r):
+		return nil
+	case k == found && !uncertified(r):
 		return nil
 	}
-	if s.peer != nil && strings.HasPrefix(r.URL.Path, "/v1/cluster/") && s.peer(r) {
-		return nil
-	}
-	p, err := s.identify(r)
+	p, credential, err := s.identify(r)
 	if k == joins && err != nil { // it may be a join token
 		return nil
 	}
@@ -107,7 +140,7 @@ func (s *Server) admit(r *http.Request, k class) error {
 	case p == nil:
 		return errNobody
 	}
-	r.Header[callerHeader] = []string{p.Actor}
+	r.Header[callerHeader] = []string{p.Actor, credential}
 	rank, free := access.Rank(p)
 	need := projector.RankViewer
 	switch k {
@@ -128,15 +161,11 @@ func (s *Server) admit(r *http.Request, k class) error {
 const readmitEvery = 5 * time.Second
 
 // stillAdmitted reports whether the caller of a stream, who came with that
-// header, may go on reading.
-func (s *Server) stillAdmitted(h http.Header) bool {
+// credential, may go on reading.
+func (s *Server) stillAdmitted(credential string) bool {
 	access := s.auth.State().Access()
 	if !access.Enabled() {
 		return true
-	}
-	credential, err := bearer(h)
-	if err != nil || credential == "" {
-		return false
 	}
 	p, err := s.auth.Authenticate(credential)
 	if err != nil {
@@ -147,20 +176,15 @@ func (s *Server) stillAdmitted(h http.Header) bool {
 }
 
 // caller fills in who asks for a mutation.
-func caller(h http.Header, m *service.Mutation) error {
+func caller(h http.Header, m *service.Mutation) {
 	v := h[callerHeader]
-	if len(v) == 0 {
-		return nil
+	if len(v) < 2 {
+		return
 	}
-	credential, err := bearer(h)
-	if err != nil {
-		return err
-	}
-	if m.Actor != anonymous {
+	if m.Actor != anonymous && m.Actor != v[0] {
 		m.Caller.For = m.Actor
 	}
-	m.Actor, m.Caller.Credential = v[0], credential
-	return nil
+	m.Actor, m.Caller.Credential = v[0], v[1]
 }
 
 // relayed is the context of a call that another node may have to make in turn,
@@ -176,7 +200,7 @@ func relayed(r *http.Request) context.Context {
 // useJoinToken lets a node in that comes with a join token: by its first use the
 // token becomes that node's.
 func (s *Server) useJoinToken(r *http.Request, node string) error {
-	if !s.auth.State().Access().Enabled() || len(r.Header[callerHeader]) > 0 || s.peer != nil && s.peer(r) {
+	if !s.auth.State().Access().Enabled() || len(r.Header[callerHeader]) > 0 || byNode(r) {
 		return nil
 	}
 	credential, err := bearer(r.Header)
@@ -206,7 +230,7 @@ func (s *Server) whoAmI(c echo.Context) error {
 	o := b.object()
 	o.bool("authorization", access.Enabled())
 	if access.Enabled() {
-		p, err := s.identify(r)
+		p, _, err := s.identify(r)
 		if err != nil {
 			return err
 		}

@@ -79,9 +79,6 @@ type Config struct {
 	Metrics *Metrics    // nil: a fresh one
 	// Auth says whose credentials are; nil: tokens alone are known.
 	Auth *auth.Authenticator
-	// Peer reports whether a request comes from another node of the cluster, as
-	// its certificate says; nil: that is not known.
-	Peer func(*http.Request) bool
 	// RateLimit is how many calls a second an authenticated actor may make; 0: any.
 	RateLimit float64
 	// Refusals keeps what was refused; nil: in memory alone.
@@ -101,7 +98,6 @@ type Server struct {
 	prefix  atomic.Pointer[positionPrefix]
 	bodies  budget
 	auth    *auth.Authenticator
-	peer    func(*http.Request) bool
 	limits  limits
 	refused *Refusals
 
@@ -144,7 +140,7 @@ func New(c Config) *Server {
 	s := &Server{service: c.Service, node: c.Node, cluster: c.Cluster, version: c.Version, log: c.Logger, metrics: c.Metrics, hosts: newHosts(c.Hosts), heartbeat: heartbeat, stopping: make(chan struct{})}
 	s.end = sync.OnceFunc(func() { close(s.stopping) })
 	s.bodies.give(bodyBudget)
-	s.auth, s.peer, s.refused = authenticator(&c), c.Peer, c.Refusals
+	s.auth, s.refused = authenticator(&c), c.Refusals
 	s.limits.rate, s.limits.burst = c.RateLimit, 2*c.RateLimit
 	if s.refused == nil {
 		s.refused = NewRefusals("")

@@ -155,7 +155,10 @@ func (s *Server) streamed(c echo.Context, how *service.Read, begin func(ctx cont
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	credential := http.Header{"Authorization": r.Header["Authorization"]}
+	credential := ""
+	if v := r.Header[callerHeader]; len(v) > 1 {
+		credential = v[1]
+	}
 	go func() { // ends with the call
 		look := time.NewTicker(readmitEvery)
 		defer look.Stop()

@@ -26,9 +26,7 @@ func mutation(r *http.Request, q *query, path string, body []byte) (m service.Mu
 			return m, fieldError("X-DVR-Actor", "must be 1 to 128 printable ASCII characters, once, and not %s", eventlog.SystemActor)
 		}
 	}
-	if err := caller(h, &m); err != nil {
-		return m, err
-	}
+	caller(h, &m)
 	if v := h["Idempotency-Key"]; len(v) > 0 {
 		if m.ID = v[0]; len(v) > 1 || !goodKey(m.ID) {
 			return m, fieldError("Idempotency-Key", "must be 1 to 100 printable ASCII characters without slash, once")

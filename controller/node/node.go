@@ -239,7 +239,7 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return fmt.Errorf("fold the log: %w", err)
 	}
-	n.auth = &auth.Authenticator{State: n.appender.State, Now: n.now}
+	n.auth = &auth.Authenticator{State: n.appender.State, Now: n.now, Certificates: n.tls != nil}
 	if p := s.OIDC; p.Issuer != "" {
 		n.auth.OIDC = auth.NewOIDC(auth.OIDCOptions{Issuer: p.Issuer, Audience: p.Audience, ActorClaim: p.ActorClaim, GroupsClaim: p.GroupsClaim, Now: n.now})
 	}
