@@ -287,6 +287,7 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	n.runMembership(background)
 	n.peers.run(background)
 	n.levels.serve()
+	n.run(func() { n.makeAdmin(background) })
 	n.front.OnShutdown(api.EndWatches)
 	n.front.Open(api.Handler())
 	n.announce(o.Out)

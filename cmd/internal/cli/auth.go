@@ -63,7 +63,7 @@ func authCommand(c *connection) *cobra.Command {
 	token.AddCommand(tokenCreate(c), tokenList(c), tokenRevoke(c))
 	role := &cobra.Command{Use: "role", Short: "Give and take roles", Args: cobra.NoArgs}
 	role.AddCommand(roleGrant(c), roleRevoke(c), roleList(c))
-	cmd.AddCommand(authInit(c), authDisable(c), token, role, joinToken(c), refusalsCommand(c))
+	cmd.AddCommand(authInit(c), authDisable(c), authRecover(c), token, role, joinToken(c), refusalsCommand(c))
 	return cmd
 }
 
@@ -186,6 +186,36 @@ func authDisable(c *connection) *cobra.Command {
 			return err
 		},
 	}
+}
+
+func authRecover(c *connection) *cobra.Command {
+	var dir, write string
+	cmd := &cobra.Command{
+		Use: "recover ACTOR", Short: "Make an admin where the last one's token is lost, on a node's machine", Args: cobra.ExactArgs(1),
+		Long: "Make an admin where the last one's token is lost. It is asked of nobody: whoever can write into a node's data\n" +
+			"directory can. The node makes the admin when it is started next; the log says so.",
+		Example: "  dvr auth recover alice --data-dir /var/lib/dvr --write ~/.config/dvr/token",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			token, id, err := auth.WriteRecovery(dir, args[0])
+			if err != nil {
+				return err
+			}
+			if write != "" {
+				if err := writeToken(write, token); err != nil {
+					return errors.Join(fmt.Errorf("the token's file: %w", err), auth.EndRecovery(dir))
+				}
+			}
+			if err := c.handOver(write, token, id, args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintln(c.errOut, "dvr: start the node again; then it is in force")
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&dir, "data-dir", "", "the node's DATA_DIR")
+	cmd.Flags().StringVar(&write, "write", "", "file for the token, readable by you alone, instead of the terminal")
+	_ = cmd.MarkFlagRequired("data-dir")
+	return cmd
 }
 
 func tokenCreate(c *connection) *cobra.Command {

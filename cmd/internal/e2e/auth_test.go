@@ -75,6 +75,19 @@ func TestAuthorizationInACluster(t *testing.T) {
 		t.Errorf("%d %s", code, out)
 	}
 
+	// Who has the directory of a node makes an admin where the last token is lost.
+	if out, code := run(t, "auth", "recover", "rescue", "--data-dir", filepath.Join(other.Dir, "data"), "--write", filepath.Join(dir, "rescue")); code != 0 {
+		t.Fatalf("%d %s", code, out)
+	}
+	if err := other.Stop(patience); err != nil {
+		t.Fatal(err)
+	}
+	launch(t, other)
+	ready(t, other)
+	if a := answersAs(t, other.API, "/v1/auth", filepath.Join(dir, "rescue")); a != http.StatusOK {
+		t.Errorf("the admin that was made: %d", a)
+	}
+
 	join, code := as(file, "auth", "join-token", "--write", filepath.Join(dir, "join"))
 	if code != 0 {
 		t.Fatalf("%d %s", code, join)
@@ -111,6 +124,32 @@ func codeOf(t *testing.T, api, path string, want int) int {
 		}
 		resp.Body.Close()
 		if code = resp.StatusCode; code == want {
+			break
+		}
+	}
+	return code
+}
+
+// answersAs is answers to who has a token, until it is 200.
+func answersAs(t *testing.T, api, path, file string) int {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := 0
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) { // polls another process
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+api+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(raw)))
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			continue
+		}
+		resp.Body.Close()
+		if code = resp.StatusCode; code == http.StatusOK {
 			break
 		}
 	}
