@@ -28,7 +28,7 @@ func tokenEvent(actor, more string) (text, event string) {
 
 // enforced puts authorization in force with root, oscar (operator), vera
 // (viewer), ned (operator of 10.0.0.0/8) and a token of nora, who has no role.
-func enforced(t *testing.T) (*api, tokens) {
+func enforced(t testing.TB) (*api, tokens) {
 	t.Helper()
 	a, k := newAPI(t), tokens{}
 	var events []string

@@ -16,8 +16,15 @@ func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d *discard) WriteHeader(int)             {}
 
 // BenchmarkPostRoute is the hot path without sockets and without etcd.
-func BenchmarkPostRoute(b *testing.B) {
-	a := newAPI(b)
+func BenchmarkPostRoute(b *testing.B) { postRoute(b, newAPI(b), "") }
+
+// BenchmarkPostRouteAuthorized is the same by who has a token and a scope.
+func BenchmarkPostRouteAuthorized(b *testing.B) {
+	a, k := enforced(b)
+	postRoute(b, a, "Bearer "+k["ned"])
+}
+
+func postRoute(b *testing.B, a *api, authorization string) {
 	body := []byte(`{"destination":"10.1.0.0/16","next_hop":"192.168.1.1","metric":100}`)
 	h := a.server.Handler()
 	b.ReportAllocs()
@@ -25,6 +32,9 @@ func BenchmarkPostRoute(b *testing.B) {
 		r := httptest.NewRequest("POST", "/routes?wait=logged", nil)
 		r.Host = "127.0.0.1:9090"
 		r.Header.Set("Content-Type", "application/json")
+		if authorization != "" {
+			r.Header.Set("Authorization", authorization)
+		}
 		r.ContentLength = int64(len(body))
 		reader := bytes.NewReader(body)
 		r.Body = io.NopCloser(reader)
