@@ -66,6 +66,8 @@ describe('dashboard', { skip: skip || false }, () => {
   test('routes: add, the server’s errors at the field, change, withdraw', async () => {
     await browser.go(page, '/routes');
     await page.getByText('2 routes').waitFor();
+    assert.ok((await page.getByRole('table', { name: 'Routes' }).boundingBox()).height < 150, 'two routes fill the page');
+    assert.equal(await page.getByRole('rowgroup', { name: 'Routes' }).evaluate((e) => e.scrollHeight - e.clientHeight > 0), false, 'two rows are scrolled');
     await button('Add a route').click();
     await dialog().getByLabel('Destination').fill('10.9.0.1/16');
     await dialog().getByLabel('Next hop', { exact: true }).fill('192.168.9.1');
@@ -192,6 +194,12 @@ describe('dashboard', { skip: skip || false }, () => {
     await browser.go(page, `/kv?at=${revision}&key=site/name`);
     await dialog().getByLabel('Value').getByText('core two').waitFor();
     await dialog().getByText('The past cannot be changed').waitFor();
+    await browser.go(page, '/history?revision=1');
+    await dialog().getByText('the log begins').waitFor();
+    await dialog().getByText('epoch 1, created').waitFor();
+    await cluster.must('PUT', '/v1/routers/ber1?not_before=8h', {});
+    await browser.go(page, '/history');
+    await page.getByRole('row', { name: /timer .* 1 change at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d/ }).waitFor();
     await browser.go(page, `/routes?at=6`);
     await page.getByText('at revision 6').waitFor();
     await button('Back to now').click();

@@ -1,7 +1,13 @@
 // Events of the log in words.
+import { clock, day, plural } from './format';
+import { taste } from './taste.svelte';
 import type { Event } from './types';
 
 const text = (v: unknown) => (v === undefined || v === null ? '' : String(v));
+function when(v: unknown): string {
+  const t = new Date(text(v));
+  return Number.isNaN(t.getTime()) ? text(v) : `${day(t, taste.utc)} ${clock(t, taste.utc)}`;
+}
 const router = (e: Event) => (text(e.router) && e.router !== '*' ? ` at ${text(e.router)}` : '');
 const link = (e: Event) => `${text(e.a)} – ${text(e.b)}${e.name ? ` (${text(e.name)})` : ''}`;
 
@@ -62,6 +68,26 @@ export function describe(e: Event): Described {
       return { verb: 'freeze', tone: 'warn', about: text(e.name), rest: '' };
     case 'freeze.removed':
       return { verb: 'freeze ended', tone: 'good', about: text(e.name), rest: '' };
+    case 'timer.set': {
+      const n = Array.isArray(e.events) ? e.events.length : ((e.stage as { events?: number } | undefined)?.events ?? 0);
+      return { verb: 'timer', tone: 'good', about: text(e.name), rest: `${plural(n, 'change')} at ${when(e.at)}` };
+    }
+    case 'timer.fired':
+      return { verb: 'timer fired', tone: 'accent', about: text(e.name), rest: '' };
+    case 'timer.cancelled':
+      return { verb: 'timer cancelled', tone: 'warn', about: text(e.name), rest: '' };
+    case 'timer.failed':
+      return { verb: 'timer failed', tone: 'bad', about: text(e.name), rest: text(e.cause) };
+    case 'role.set':
+      return { verb: 'roles', tone: 'good', about: text(e.actor), rest: (Array.isArray(e.grants) ? (e.grants as { role: string }[]) : []).map((g) => g.role).join(', ') };
+    case 'role.removed':
+      return { verb: 'roles removed', tone: 'bad', about: text(e.actor), rest: '' };
+    case 'epoch.started':
+      return { verb: e.from ? 'a new epoch' : 'the log begins', tone: 'accent', about: '', rest: `epoch ${text(e.epoch)}${e.cause ? `, ${text(e.cause)}` : ''}` };
+    case 'level.raised':
+      return { verb: 'log level', tone: 'accent', about: '', rest: `${text(e.level)} from the next commit on` };
+    case 'clock.stepped':
+      return { verb: 'clock set right', tone: 'warn', about: '', rest: `from ${when(e.from)} to ${when(e.to)}` };
   }
   const rest = Object.entries(e)
     .filter(([k]) => k !== 'kind')
