@@ -177,7 +177,7 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 			}
 		}
 	}()
-	if err = n.loadCredentials(); err != nil {
+	if n.tls, err = credentials(s, n.log.Named("tls")); err != nil {
 		return err
 	}
 	if n.lock, err = lockDir(s.DataDir); err != nil {

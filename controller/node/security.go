@@ -22,21 +22,28 @@ import (
 	"dvr/controller/settings"
 )
 
-// loadCredentials reads the certificates, and refuses what others would refuse later.
-func (n *Node) loadCredentials() error {
-	s := n.settings
+// Check tells what Start would refuse of the settings beside what
+// settings.Load finds: certificates that cannot be used. It reads their files
+// and opens nothing else.
+func Check(s *settings.Settings) error {
+	_, err := credentials(s, nil)
+	return err
+}
+
+// credentials reads the certificates, and refuses what others would refuse
+// later; nil without them. log may be nil.
+func credentials(s *settings.Settings, log *zap.Logger) (*certs.Credentials, error) {
 	if s.TLS.None() {
-		return nil
+		return nil, nil
 	}
-	c, err := certs.Load(s.TLS, n.log.Named("tls"))
+	c, err := certs.Load(s.TLS, log)
 	if err != nil {
-		return fmt.Errorf("CA_FILE, CERT_FILE, KEY_FILE: %w", err)
+		return nil, fmt.Errorf("CA_FILE, CERT_FILE, KEY_FILE: %w", err)
 	}
 	if err := suits(c.Own(), s); err != nil {
-		return fmt.Errorf("CERT_FILE %s: %w", s.TLS.Cert, err)
+		return nil, fmt.Errorf("CERT_FILE %s: %w", s.TLS.Cert, err)
 	}
-	n.tls = c
-	return nil
+	return c, nil
 }
 
 // suits tells whether the certificate is this node's and has the names by which others dial it.

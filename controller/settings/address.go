@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -124,23 +125,28 @@ func (s *Settings) checkTLS() error {
 }
 
 // complete derives what is unset and checks what belongs together.
-func (s *Settings) complete() error {
-	if s.DataDir == "" {
-		return &Error{"DATA_DIR", s.Origin("DATA_DIR"), "must not be empty"}
-	}
-	if err := s.checkTLS(); err != nil {
-		return err
-	}
-	if s.EtcdWritable && len(s.EtcdEndpoints) > 0 && s.Origin("ETCD_WRITABLE") != OriginDefault {
-		return &Error{"ETCD_WRITABLE", s.Origin("ETCD_WRITABLE"), "has no meaning with ETCD_ENDPOINTS: an external etcd has its own access rules"}
-	}
+func (l *loading) complete() {
+	s := l.s
+	l.check(func() error {
+		if s.DataDir == "" {
+			return &Error{"DATA_DIR", s.Origin("DATA_DIR"), "must not be empty"}
+		}
+		return nil
+	}, "DATA_DIR")
+	l.check(s.checkTLS, "CA_FILE", "CERT_FILE", "KEY_FILE", "CRL_FILE", "INSECURE")
+	l.check(func() error {
+		if s.EtcdWritable && len(s.EtcdEndpoints) > 0 && s.Origin("ETCD_WRITABLE") != OriginDefault {
+			return &Error{"ETCD_WRITABLE", s.Origin("ETCD_WRITABLE"), "has no meaning with ETCD_ENDPOINTS: an external etcd has its own access rules"}
+		}
+		return nil
+	}, "ETCD_WRITABLE", "ETCD_ENDPOINTS")
+	// An address that no certificate covers is judged by INSECURE and the files.
+	security := []string{"CA_FILE", "CERT_FILE", "KEY_FILE", "CRL_FILE", "INSECURE"}
+	raft := append([]string{"RAFT_ADDR", "RAFT_ADVERTISE"}, security...)
+	api := append([]string{"API_ADDR", "API_ADVERTISE"}, security...)
 	must := func() (string, error) { return "", fmt.Errorf("must not be empty") }
-	if err := s.normalize("RAFT", &s.Raft, 1, must); err != nil {
-		return err
-	}
-	if err := s.normalize("API", &s.API, 0, must); err != nil {
-		return err
-	}
+	l.check(func() error { return s.normalize("RAFT", &s.Raft, 1, must) }, raft...)
+	l.check(func() error { return s.normalize("API", &s.API, 0, must) }, api...)
 	beside := func(of Address, name string, distance int, own string) (string, error) {
 		host, port, _ := splitHostPort(of.Listen, 0)
 		if port == 0 {
@@ -162,27 +168,37 @@ func (s *Settings) complete() error {
 			}
 		}
 	}
-	fib, client := s.FIB.Listen == "", s.Client.Listen == ""
-	inherit(&s.FIB, s.API)
-	inherit(&s.Client, s.Raft)
-	if err := s.derived("FIB", &s.FIB, fib, 0, func() (string, error) { return beside(s.API, "API_ADDR", fibAfterAPI, "FIB_ADDR") }); err != nil {
-		return err
+	fib, client := append([]string{"FIB_ADDR", "FIB_ADVERTISE"}, security...), append([]string{"CLIENT_ADDR", "CLIENT_ADVERTISE"}, security...)
+	if s.FIB.Listen == "" {
+		fib = append(fib, api...)
 	}
-	if err := s.derived("CLIENT", &s.Client, client, 1, func() (string, error) {
-		return beside(s.Raft, "RAFT_ADDR", baseClientPort-baseRaftPort, "CLIENT_ADDR")
-	}); err != nil {
-		return err
+	if s.Client.Listen == "" {
+		client = append(client, raft...)
 	}
-	if err := s.distinct(); err != nil {
-		return err
-	}
-	if s.OIDC.Issuer != "" && s.OIDC.Audience == "" {
-		return &Error{"OIDC_AUDIENCE", s.Origin("OIDC_AUDIENCE"), "is needed with OIDC_ISSUER: without it a JWT for any other service would do"}
-	}
-	if err := s.checkMembership(); err != nil {
-		return err
-	}
-	return s.reachable()
+	l.check(func() error {
+		follows := s.FIB.Listen == ""
+		inherit(&s.FIB, s.API)
+		return s.derived("FIB", &s.FIB, follows, 0, func() (string, error) { return beside(s.API, "API_ADDR", fibAfterAPI, "FIB_ADDR") })
+	}, fib...)
+	l.check(func() error {
+		follows := s.Client.Listen == ""
+		inherit(&s.Client, s.Raft)
+		return s.derived("CLIENT", &s.Client, follows, 1, func() (string, error) {
+			return beside(s.Raft, "RAFT_ADDR", baseClientPort-baseRaftPort, "CLIENT_ADDR")
+		})
+	}, client...)
+	l.check(func() error {
+		if s.OIDC.Issuer != "" && s.OIDC.Audience == "" {
+			return &Error{"OIDC_AUDIENCE", s.Origin("OIDC_AUDIENCE"), "is needed with OIDC_ISSUER: without it a JWT for any other service would do"}
+		}
+		return nil
+	}, "OIDC_ISSUER", "OIDC_AUDIENCE")
+	addresses := slices.Concat(raft, api, fib, client)
+	membership := []string{"ETCD_ENDPOINTS", "INITIAL_CLUSTER", "JOIN", "OBSERVER", "CLUSTER_ID"}
+	l.check(s.distinct, append([]string{"ETCD_ENDPOINTS"}, addresses...)...)
+	l.check(s.checkMembership, membership...)
+	l.check(s.checkRoster, append([]string{"NODE_ID", "INITIAL_CLUSTER"}, raft...)...)
+	l.check(s.reachable, slices.Concat(membership, addresses)...)
 }
 
 // derived completes an address that may follow another one: an advertised bare

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -37,64 +38,108 @@ func Flags(fs *pflag.FlagSet) {
 }
 
 // Load reads the settings from parsed flags (nil: none), the environment in the
-// form of os.Environ, and the config file that one of them names. Every error
-// is an *Error, or one about the file as a whole.
+// form of os.Environ, and the config file that one of them names. The error has
+// everything that is wrong, an *Error each, joined: first what no setting can be
+// read of, then what does not belong together. What rests on a setting that is
+// wrong is not judged.
 func Load(fs *pflag.FlagSet, environ []string) (*Settings, error) {
 	s := &Settings{origins: map[string]Origin{}}
+	l := &loading{s: s, wrong: map[string]bool{}}
 	for _, d := range table {
-		if err := d.set(s, d.value); err != nil {
-			return nil, &Error{d.name, OriginDefault, err.Error()}
-		}
+		l.set(d, d.value, OriginDefault)
 	}
-	env, err := readEnvironment(environ)
-	if err != nil {
-		return nil, err
-	}
+	env := l.readEnvironment(environ)
 	path, from := env["DVR_CONFIG"].value, "DVR_CONFIG"
 	if fs != nil && fs.Changed("config") {
 		path, _ = fs.GetString("config")
 		from = "--config"
 	}
 	if path != "" {
-		if err := s.readFile(path, from); err != nil {
-			return nil, err
-		}
+		l.readFile(path, from)
 	}
 	for _, d := range table {
 		if v, ok := env[d.name]; ok {
-			if err := s.set(d, v.value, Origin("environment "+v.name)); err != nil {
-				return nil, err
-			}
+			l.set(d, v.value, Origin("environment "+v.name))
 		}
 	}
 	if fs != nil {
 		for _, d := range table {
 			if f := fs.Lookup(d.flagName()); f != nil && f.Changed {
-				if err := s.set(d, f.Value.String(), Origin("flag --"+d.flagName())); err != nil {
-					return nil, err
-				}
+				l.set(d, f.Value.String(), Origin("flag --"+d.flagName()))
 			}
 		}
 	}
-	if err := s.complete(); err != nil {
+	if !l.unread {
+		l.complete()
+	}
+	if err := errors.Join(l.errs...); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Settings) set(d *definition, value string, o Origin) error {
-	s.origins[d.name] = o
-	if err := d.set(s, value); err != nil {
-		return &Error{d.name, o, err.Error()}
+// Errors are the parts of Load's error, in its order; of another error itself.
+func Errors(err error) []error {
+	if list, ok := err.(interface{ Unwrap() []error }); ok {
+		return list.Unwrap()
 	}
-	return nil
+	return []error{err}
+}
+
+// loading is settings on their way, and what is wrong with them so far.
+type loading struct {
+	s     *Settings
+	errs  []error
+	wrong map[string]bool // settings that an error is about
+	// unread: there is a file of which nothing is known, so neither is what
+	// belongs together.
+	unread bool
+}
+
+// fail keeps an error and that its setting is wrong.
+func (l *loading) fail(err *Error) {
+	l.errs = append(l.errs, err)
+	l.wrong[err.Name] = true
+}
+
+// check runs a check that reads these settings, unless one of them is wrong.
+func (l *loading) check(f func() error, reads ...string) {
+	for _, name := range reads {
+		if l.wrong[name] {
+			return
+		}
+	}
+	var e *Error
+	if err := f(); errors.As(err, &e) {
+		l.fail(e)
+	} else if err != nil {
+		l.errs = append(l.errs, err)
+	}
+}
+
+func (l *loading) set(d *definition, value string, o Origin) {
+	l.s.origins[d.name] = o
+	if err := d.set(l.s, value); err != nil {
+		l.fail(&Error{d.name, o, err.Error()})
+	}
+}
+
+// unknown refuses a name that no setting has. The one that was probably meant
+// lacks the value that it was to have.
+func (l *loading) unknown(name, bare string, at Origin) {
+	e := &Error{name, at, "unknown setting"}
+	if meant := nearest(bare); meant != "" {
+		e.Reason += "; did you mean " + meant + "?"
+		l.wrong[meant] = true
+	}
+	l.fail(e)
 }
 
 type variable struct{ name, value string }
 
 // readEnvironment keys what is set by its bare name. A variable that is set
 // to nothing counts as unset, as compose files write it.
-func readEnvironment(environ []string) (map[string]variable, error) {
+func (l *loading) readEnvironment(environ []string) map[string]variable {
 	known := map[string]bool{}
 	for _, d := range table {
 		known[d.name] = true
@@ -104,7 +149,8 @@ func readEnvironment(environ []string) (map[string]variable, error) {
 		name, value, _ := strings.Cut(kv, "=")
 		bare, ours := strings.CutPrefix(name, prefix)
 		if ours && !known[bare] && !notOfNode[name] {
-			return nil, &Error{name, Origin("environment " + name), "unknown setting" + suggest(bare)}
+			l.unknown(name, bare, Origin("environment "+name))
+			continue
 		}
 		if notOfNode[name] {
 			out[name] = variable{name, value}
@@ -114,29 +160,36 @@ func readEnvironment(environ []string) (map[string]variable, error) {
 			continue
 		}
 		if other, ok := out[bare]; ok && other.value != value {
-			return nil, &Error{bare, Origin("environment"), fmt.Sprintf("%s=%s and %s=%s contradict each other: set one", other.name, other.value, name, value)}
+			l.fail(&Error{bare, Origin("environment"), fmt.Sprintf("%s and %s contradict each other: set one", other.name, name)})
 		}
 		out[bare] = variable{name, value}
 	}
-	return out, nil
+	return out
 }
 
 // readFile applies a YAML mapping of scalars; lists are joined by commas.
-func (s *Settings) readFile(path, from string) error {
+func (l *loading) readFile(path, from string) {
+	unread := func(format string, args ...any) {
+		l.fail(&Error{from, "", fmt.Sprintf(format, args...)})
+		l.unread = true
+	}
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return &Error{from, "", fmt.Sprintf("the config file cannot be read: %v", err)}
+		unread("the config file cannot be read: %v", err)
+		return
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(raw, &doc); err != nil {
-		return &Error{from, "", fmt.Sprintf("%s is not YAML: %v", path, err)}
+		unread("%s is not YAML: %v", path, err)
+		return
 	}
 	if len(doc.Content) == 0 {
-		return nil
+		return
 	}
 	m := doc.Content[0]
 	if m.Kind != yaml.MappingNode {
-		return &Error{from, "", fmt.Sprintf("%s:%d: expected settings as `key: value`", path, m.Line)}
+		unread("%s:%d: expected settings as `key: value`", path, m.Line)
+		return
 	}
 	byKey := map[string]*definition{}
 	for _, d := range table {
@@ -148,21 +201,20 @@ func (s *Settings) readFile(path, from string) error {
 		at := Origin(fmt.Sprintf("file %s:%d", path, k.Line))
 		d, ok := byKey[k.Value]
 		if !ok {
-			return &Error{k.Value, at, "unknown setting" + suggest(k.Value)}
+			l.unknown(k.Value, k.Value, at)
+			continue
 		}
 		if seen[k.Value] {
-			return &Error{d.name, at, "set twice"}
+			l.fail(&Error{d.name, at, "set twice"})
+			continue
 		}
 		seen[k.Value] = true
-		value, err := scalar(v)
-		if err != nil {
-			return &Error{d.name, at, err.Error()}
-		}
-		if err := s.set(d, value, at); err != nil {
-			return err
+		if value, err := scalar(v); err != nil {
+			l.fail(&Error{d.name, at, err.Error()})
+		} else {
+			l.set(d, value, at)
 		}
 	}
-	return nil
 }
 
 func scalar(v *yaml.Node) (string, error) {
@@ -185,8 +237,8 @@ func scalar(v *yaml.Node) (string, error) {
 	return "", fmt.Errorf("expected a plain value")
 }
 
-// suggest names the setting that was probably meant.
-func suggest(name string) string {
+// nearest is the setting that was probably meant by a name; "": none is near.
+func nearest(name string) string {
 	name = strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 	best, least := "", 4
 	for _, d := range table {
@@ -194,10 +246,7 @@ func suggest(name string) string {
 			best, least = d.name, n
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return "; did you mean " + best + "?"
+	return best
 }
 
 // distance is Levenshtein's.

@@ -114,16 +114,25 @@ func (s *Settings) checkMembership() error {
 	case s.Observer && len(s.Join) == 0:
 		return fail("OBSERVER", "needs JOIN: the API address of a member whose cluster is to be observed")
 	}
-	if len(s.InitialCluster) > 0 {
-		own, ok := s.InitialCluster[s.NodeID]
-		switch {
-		case !ok:
-			return fail("INITIAL_CLUSTER", "does not list this node, NODE_ID=%s", s.NodeID)
-		case own != s.Raft.Advertise:
-			return fail("INITIAL_CLUSTER", "says %s for this node, %s, whose RAFT_ADVERTISE is %s: make them equal", own, s.NodeID, s.Raft.Advertise)
-		case len(s.InitialCluster) > MaxVoters:
-			return fail("INITIAL_CLUSTER", "lists %d members; at most %d vote: let the others join with --observer", len(s.InitialCluster), MaxVoters)
-		}
+	return nil
+}
+
+// checkRoster checks the first members of a new cluster against this node.
+func (s *Settings) checkRoster() error {
+	if len(s.InitialCluster) == 0 {
+		return nil
+	}
+	fail := func(format string, args ...any) error {
+		return &Error{"INITIAL_CLUSTER", s.Origin("INITIAL_CLUSTER"), fmt.Sprintf(format, args...)}
+	}
+	own, ok := s.InitialCluster[s.NodeID]
+	switch {
+	case !ok:
+		return fail("does not list this node, NODE_ID=%s", s.NodeID)
+	case own != s.Raft.Advertise:
+		return fail("says %s for this node, %s, whose RAFT_ADVERTISE is %s: make them equal", own, s.NodeID, s.Raft.Advertise)
+	case len(s.InitialCluster) > MaxVoters:
+		return fail("lists %d members; at most %d vote: let the others join with --observer", len(s.InitialCluster), MaxVoters)
 	}
 	return nil
 }

@@ -92,13 +92,13 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s (%s): %s", e.Name, e.Origin, e.Reason)
 }
 
-// Entry is one setting as `dvr node --print-settings` and the log show it.
+// Entry is one setting as `dvr config show` shows it.
 type Entry struct {
 	Name, Value string
 	Origin      Origin
 }
 
-// Entries lists every setting in the documented order. Nothing here is secret.
+// Entries lists every setting in the documented order. Of a secret no value is here.
 func (s *Settings) Entries() []Entry {
 	out := make([]Entry, 0, len(table))
 	for _, d := range table {
