@@ -9,7 +9,7 @@ import (
 // Settings that the launcher decides for its nodes, by their bare names. With
 // DVR_ in front they are settings too.
 var decided = []string{
-	"API_ADDR", "API_ADVERTISE", "CA_FILE", "CERT_FILE", "CLIENT_ADDR", "CLIENT_ADVERTISE", "CLUSTER_ID", "CRL_FILE", "DATA_DIR", "ETCD_ENDPOINTS", "FIB_ADDR", "FIB_ADVERTISE",
+	"ADMIN_ADDR", "API_ADDR", "API_ADVERTISE", "CA_FILE", "CERT_FILE", "CLIENT_ADDR", "CLIENT_ADVERTISE", "CLUSTER_ID", "CRL_FILE", "DATA_DIR", "ETCD_ENDPOINTS", "FIB_ADDR", "FIB_ADVERTISE",
 	"INITIAL_CLUSTER", "INSECURE", "JOIN", "JOIN_TOKEN", "KEY_FILE", "NODE_ID", "OBSERVER", "RAFT_ADDR", "RAFT_ADVERTISE",
 }
 

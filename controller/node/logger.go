@@ -11,12 +11,14 @@ import (
 	"dvr/controller/settings"
 )
 
-// newLogger writes JSON or lines for people, to out or standard error.
-func newLogger(s *settings.Settings, out io.Writer) (*zap.Logger, error) {
-	level, err := zapcore.ParseLevel(s.LogLevel)
+// newLogger writes JSON or lines for people, to out or standard error, of a
+// level that may be changed.
+func newLogger(s *settings.Settings, out io.Writer) (*zap.Logger, zap.AtomicLevel, error) {
+	at, err := logLevel(s.LogLevel)
 	if err != nil {
-		return nil, fmt.Errorf("LOG_LEVEL: %w", err)
+		return nil, zap.AtomicLevel{}, fmt.Errorf("LOG_LEVEL: %w", err)
 	}
+	level := zap.NewAtomicLevelAt(at)
 	if out == nil {
 		out = os.Stderr
 	}
@@ -31,5 +33,5 @@ func newLogger(s *settings.Settings, out io.Writer) (*zap.Logger, error) {
 		c.EncodeLevel = zapcore.CapitalLevelEncoder
 		encoder = zapcore.NewConsoleEncoder(c)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), level)), nil
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), level)), level, nil
 }

@@ -84,6 +84,7 @@ type Node struct {
 	planes   *fibstream.Server
 	grpc     *grpc.Server
 	front    *httpapi.Front
+	admin    *admin // nil without ADMIN_ADDR
 	startup  *startup
 	health   *health
 	peers    *peers
@@ -163,7 +164,8 @@ func (n *Node) begin(start func() error, limit time.Duration) error {
 // start is Start on a node that holds nothing yet.
 func (n *Node) start(ctx context.Context, o Options) (err error) {
 	s := n.settings
-	if n.log, err = newLogger(s, o.Logs); err != nil {
+	var level zap.AtomicLevel
+	if n.log, level, err = newLogger(s, o.Logs); err != nil {
 		return err
 	}
 	n.log = n.log.With(zap.String("node", s.NodeID))
@@ -188,6 +190,12 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	}
 	if n.fib, err = listen("FIB_ADDR", s.FIB.Listen); err != nil {
 		return err
+	}
+	if s.Admin != "" {
+		if n.admin, err = newAdmin(s.Admin, level, n.log); err != nil {
+			return err
+		}
+		n.serve("the admin address", n.admin.serve)
 	}
 	limitMemory(s.MemoryLimit, n.log)
 	n.startup = newStartup(n)
@@ -511,6 +519,9 @@ func (n *Node) stop() error {
 			note("HTTP", err)
 		}
 		cancel()
+	}
+	if n.admin != nil {
+		note("admin address", n.admin.close())
 	}
 	if n.api != nil {
 		note("API listener", n.api.Close())

@@ -140,6 +140,7 @@ func (l *loading) complete() {
 		}
 		return nil
 	}, "ETCD_WRITABLE", "ETCD_ENDPOINTS")
+	l.check(s.checkAdmin, "ADMIN_ADDR")
 	// An address that no certificate covers is judged by INSECURE and the files.
 	security := []string{"CA_FILE", "CERT_FILE", "KEY_FILE", "CRL_FILE", "INSECURE"}
 	raft := append([]string{"RAFT_ADDR", "RAFT_ADVERTISE"}, security...)
@@ -195,10 +196,30 @@ func (l *loading) complete() {
 	}, "OIDC_ISSUER", "OIDC_AUDIENCE")
 	addresses := slices.Concat(raft, api, fib, client)
 	membership := []string{"ETCD_ENDPOINTS", "INITIAL_CLUSTER", "JOIN", "OBSERVER", "CLUSTER_ID"}
-	l.check(s.distinct, append([]string{"ETCD_ENDPOINTS"}, addresses...)...)
+	l.check(s.distinct, append([]string{"ADMIN_ADDR", "ETCD_ENDPOINTS"}, addresses...)...)
 	l.check(s.checkMembership, membership...)
 	l.check(s.checkRoster, append([]string{"NODE_ID", "INITIAL_CLUSTER"}, raft...)...)
 	l.check(s.reachable, slices.Concat(membership, addresses)...)
+}
+
+// checkAdmin completes ADMIN_ADDR; it is loopback, whatever else is allowed:
+// what is asked there is for who runs the machine.
+func (s *Settings) checkAdmin() error {
+	if s.Admin == "" {
+		return nil
+	}
+	host, port, err := splitHostPort(s.Admin, 0)
+	if err != nil {
+		return &Error{"ADMIN_ADDR", s.Origin("ADMIN_ADDR"), err.Error()}
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	if !IsLoopback(host) {
+		return &Error{"ADMIN_ADDR", s.Origin("ADMIN_ADDR"), fmt.Sprintf("%s reaches beyond this machine, where profiles and the level of the logs are for nobody: listen on loopback (127.0.0.1:%d), and come by ssh -L", s.Admin, port)}
+	}
+	s.Admin = net.JoinHostPort(host, strconv.Itoa(port))
+	return nil
 }
 
 // derived completes an address that may follow another one: an advertised bare
@@ -223,11 +244,11 @@ func (s *Settings) distinct() error {
 	list := []struct {
 		name string
 		a    Address
-	}{{"RAFT_ADDR", s.Raft}, {"API_ADDR", s.API}, {"FIB_ADDR", s.FIB}, {"CLIENT_ADDR", s.Client}}
+	}{{"RAFT_ADDR", s.Raft}, {"API_ADDR", s.API}, {"FIB_ADDR", s.FIB}, {"CLIENT_ADDR", s.Client}, {"ADMIN_ADDR", Address{Listen: s.Admin}}}
 	for _, l := range list {
 		external := len(s.EtcdEndpoints) > 0 && (l.name == "RAFT_ADDR" || l.name == "CLIENT_ADDR")
 		_, port, _ := net.SplitHostPort(l.a.Listen)
-		if port == "0" || external {
+		if port == "" || port == "0" || external {
 			continue
 		}
 		if other, ok := seen[port]; ok {

@@ -17,8 +17,8 @@ func TestEveryErrorAtOnce(t *testing.T) {
 	}{
 		{name: "of every source", args: "--log-level loud --log-format json", env: "ETCD_QUOTA=lots DVR_NODEID=x API_ADDR=:http", file: "kv_quota: much\nnode: x\n",
 			want: []string{"DVR_NODEID@environment DVR_NODEID", "KV_QUOTA@file:1", "node@file:2", "ETCD_QUOTA@environment ETCD_QUOTA", "LOG_LEVEL@flag --log-level", "API_ADDR@environment API_ADDR"}},
-		{name: "what belongs together, too", env: "DATA_DIR= CERT_FILE=a OBSERVER=true", args: "--data-dir=",
-			want: []string{"DATA_DIR@flag --data-dir", "CA_FILE@", "OBSERVER@environment OBSERVER"}},
+		{name: "what belongs together, too", env: "DATA_DIR= CERT_FILE=a OBSERVER=true", args: "--data-dir= --admin-addr 0.0.0.0:9990",
+			want: []string{"DATA_DIR@flag --data-dir", "CA_FILE@", "ADMIN_ADDR@flag --admin-addr", "OBSERVER@environment OBSERVER"}},
 		{name: "an address that is none has no port that collides", env: "API_ADDR=x RAFT_ADDR=:9190",
 			want: []string{"API_ADDR@environment API_ADDR"}},
 		{name: "each listener for itself", env: "API_ADDR=0.0.0.0:9090 RAFT_ADDR=192.0.2.1:8300",
@@ -60,6 +60,31 @@ func TestErrorsOfOne(t *testing.T) {
 	alone := errors.New("alone")
 	if got := Errors(alone); len(got) != 1 || got[0] != alone {
 		t.Error(got)
+	}
+}
+
+// TestAdminAddress: loopback and nothing else, whatever allows more elsewhere.
+func TestAdminAddress(t *testing.T) {
+	for v, want := range map[string]string{"": "", ":9990": "127.0.0.1:9990", "localhost:9990": "localhost:9990", "[::1]:0": "[::1]:0", "127.1.2.3:80": "127.1.2.3:80"} {
+		s, err := load(t, nil, []string{"ADMIN_ADDR=" + v}, "")
+		if err != nil || s.Admin != want {
+			t.Errorf("%q: %v", v, err)
+			continue
+		}
+		if listed := s.Entries(); listed[10].Name != "ADMIN_ADDR" || listed[10].Value != want {
+			t.Errorf("%q: listed as %v", v, listed[10])
+		}
+	}
+	for v, mentioned := range map[string]string{
+		"0.0.0.0:9990": "ssh -L", "192.0.2.1:9990": "loopback", "[::]:9990": "loopback", "node-1:9990": "loopback", "9990": "host:port",
+		":9090": "API_ADDR", ":9190": "FIB_ADDR", ":8300": "RAFT_ADDR", ":2379": "CLIENT_ADDR",
+	} {
+		for _, also := range []string{"INSECURE=true", "INSECURE=false"} {
+			_, err := load(t, nil, []string{"ADMIN_ADDR=" + v, also}, "")
+			if err == nil || !strings.Contains(err.Error(), mentioned) || !strings.Contains(err.Error(), "ADMIN_ADDR") {
+				t.Errorf("%q with %s: %v, want it to mention %q", v, also, err, mentioned)
+			}
+		}
 	}
 }
 

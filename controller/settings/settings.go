@@ -15,6 +15,7 @@ type Settings struct {
 	API    Address // HTTP
 	FIB    Address // gRPC for data planes
 	Client Address // clients of the embedded etcd
+	Admin  string  // host:port on loopback, for profiles and the level of the logs; empty: none
 
 	// EtcdEndpoints names an external etcd; empty: the embedded one.
 	EtcdEndpoints []string

@@ -35,6 +35,7 @@ var table = []*definition{
 	text("FIB_ADVERTISE", "", "address that data planes are told (default: FIB_ADDR)", func(s *Settings) *string { return &s.FIB.Advertise }),
 	text("CLIENT_ADDR", "", "listen address of the embedded etcd's client service (default: port 2379 + RAFT port - 8300)", func(s *Settings) *string { return &s.Client.Listen }),
 	text("CLIENT_ADVERTISE", "", "address that etcd clients are told (default: CLIENT_ADDR)", func(s *Settings) *string { return &s.Client.Advertise }),
+	text("ADMIN_ADDR", "", "listen address, on loopback, for profiles (pprof) and the level of the logs while the node runs (default: none)", func(s *Settings) *string { return &s.Admin }),
 	{name: "ETCD_ENDPOINTS", usage: "external etcd instead of the embedded one, comma separated",
 		set: func(s *Settings, v string) (err error) { s.EtcdEndpoints, err = endpoints(v); return },
 		get: func(s *Settings) string { return strings.Join(s.EtcdEndpoints, ",") }},

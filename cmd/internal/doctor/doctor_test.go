@@ -184,6 +184,9 @@ func TestExternalStore(t *testing.T) {
 	if got := portsOf(load(t)); len(got) != 4 {
 		t.Errorf("%v", got)
 	}
+	if got := portsOf(load(t, "ADMIN_ADDR=:9990")); len(got) != 5 || got[4] != (port{"ADMIN_ADDR", "127.0.0.1:9990"}) {
+		t.Errorf("%v", got)
+	}
 }
 
 // TestNothingIsLeft: directories that were not there are gone again; one that

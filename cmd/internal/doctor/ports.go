@@ -23,6 +23,9 @@ func portsOf(s *settings.Settings) []port {
 	if len(s.EtcdEndpoints) == 0 && !s.Observer {
 		list = append(list, port{"RAFT_ADDR", s.Raft.Listen}, port{"CLIENT_ADDR", s.Client.Listen})
 	}
+	if s.Admin != "" {
+		list = append(list, port{"ADMIN_ADDR", s.Admin})
+	}
 	return list
 }
 
