@@ -75,14 +75,15 @@ func (o Options) withDefaults() Options {
 // safe for concurrent use.
 type Appender struct {
 	publisher
-	log     eventlog.Log
-	options Options
-	queue   *queue
-	barrier barrier
-	counts  counters
-	used    usedStages
-	fault   atomic.Pointer[error] // why nothing is folded; nil: it goes on
-	urgent  chan struct{}         // someone waits for what others appended
+	log      eventlog.Log
+	options  Options
+	queue    *queue
+	barrier  barrier
+	counts   counters
+	measures measures
+	used     usedStages
+	fault    atomic.Pointer[error] // why nothing is folded; nil: it goes on
+	urgent   chan struct{}         // someone waits for what others appended
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc

@@ -3,6 +3,7 @@ package appender
 import (
 	"crypto/sha256"
 	"slices"
+	"time"
 
 	"dvr/eventlog"
 	"dvr/projector"
@@ -23,6 +24,8 @@ type batch struct {
 	joined []joined      // requests whose answer rests on one of the commits
 	stages []string
 	state  *projector.State // frozen at tip when the batch leaves
+	began  time.Time        // when its first commit was judged
+	left   time.Time        // when it was given to the log
 	// raises: it holds level.raised, and that alone, so that an older program
 	// reads everything before it and stops exactly there.
 	raises bool
@@ -44,6 +47,7 @@ func newBatch(prev eventlog.Head, at int64, room []byte, commits int) *batch {
 		tip:   prev,
 		tipAt: at,
 		items: make([]*Pending, 0, commits),
+		began: time.Now(),
 	}
 }
 

@@ -29,9 +29,10 @@ func Open(ctx context.Context, log eventlog.Log, options Options) (*Appender, er
 	own, cancel := context.WithCancel(context.Background())
 	a := &Appender{
 		log: log, options: options,
-		queue:  newQueue(options.MaxQueued, options.MaxQueuedBytes),
-		urgent: make(chan struct{}, 1),
-		ctx:    own, cancel: cancel,
+		queue:    newQueue(options.MaxQueued, options.MaxQueuedBytes),
+		urgent:   make(chan struct{}, 1),
+		measures: newMeasures(),
+		ctx:      own, cancel: cancel,
 	}
 	fold, head, err := a.restore(ctx)
 	if err != nil && (!errors.Is(err, eventlog.ErrLevel) || errors.Is(err, eventlog.ErrTruncated)) {

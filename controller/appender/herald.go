@@ -17,6 +17,7 @@ const heraldAt = 128
 // gives way: callers woken all at once would queue for the processors in front of
 // the goroutines that bring the next batch into the log.
 func (a *Appender) tell(b *batch) {
+	began := time.Now()
 	a.tellSinks(b)
 	easy := true
 	for i, p := range b.items {
@@ -28,6 +29,7 @@ func (a *Appender) tell(b *batch) {
 	for _, j := range b.joined {
 		a.conclude(j)
 	}
+	a.measures.answer.Observe(time.Since(began).Seconds())
 }
 
 // tellSinks answers those of b's requests that have a sink, and takes them out.

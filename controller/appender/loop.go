@@ -418,6 +418,7 @@ func (l *loop) launch() {
 	l.building = nil
 	b.prev.Guard = l.head.Guard
 	b.state = l.fold.State()
+	b.left = time.Now()
 	l.flying = b
 	l.queue.busy.Store(true) // the landing wakes the loop anyway
 	l.flight.Reset(longFlight)
@@ -472,6 +473,7 @@ func (l *loop) land(r landing) {
 }
 
 func (l *loop) acknowledge(b *batch, head eventlog.Head) {
+	landed := time.Now()
 	l.publish(b.state, head)
 	l.full, l.fullPause = false, 0
 	l.ownRun++
@@ -480,6 +482,7 @@ func (l *loop) acknowledge(b *batch, head eventlog.Head) {
 	l.counts.commits.Add(int64(len(b.items)))
 	l.counts.bytes.Add(int64(bytes))
 	l.counts.folded(bytes)
+	l.measures.stored(b, bytes, landed)
 	if len(b.stages) > 0 {
 		for _, p := range b.items {
 			if p.stage != nil {

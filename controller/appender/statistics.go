@@ -17,7 +17,9 @@ type Statistics struct {
 	Refused, Replayed, Busy int64 // requests
 	HeadMoved, NoSpace      int64 // batches that were not stored
 	Followed                int64 // batches of others that were folded
-	Queued, QueuedBytes     int64 // accepted and not yet answered
+	// Folded, at the start or later, by whomever they were appended.
+	FoldedBatches, FoldedBytes int64
+	Queued, QueuedBytes        int64 // accepted and not yet answered
 }
 
 // Statistics reads the counters; they are not taken at one instant.
@@ -27,6 +29,7 @@ func (a *Appender) Statistics() Statistics {
 		Batches: c.batches.Load(), Commits: c.commits.Load(), Bytes: c.bytes.Load(),
 		Refused: c.refused.Load(), Replayed: c.replayed.Load(), Busy: c.busy.Load(),
 		HeadMoved: c.headMoved.Load(), NoSpace: c.noSpace.Load(), Followed: c.followed.Load(),
+		FoldedBatches: c.foldedBatches.Load(), FoldedBytes: c.foldedLogBytes.Load(),
 		Queued: a.queue.count.Load(), QueuedBytes: a.queue.bytes.Load(),
 	}
 }

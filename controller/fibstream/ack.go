@@ -32,6 +32,7 @@ func (x *session) ack(a *fibpb.Ack) error {
 	n := copy(x.inFlight, x.inFlight[i+1:])
 	clear(x.inFlight[n:])
 	x.inFlight = x.inFlight[:n]
+	x.server.measures.ack.Observe(x.server.options.Now().Sub(d.at).Seconds())
 	equal := bytes.Equal(a.GetDigest(), d.fib.Digest().Bytes())
 	if equal {
 		x.acked = d.fib
@@ -40,6 +41,7 @@ func (x *session) ack(a *fibpb.Ack) error {
 		}
 	} else if d.number > x.repair.after && !x.repair.due {
 		x.repair.due = true
+		x.server.measures.differ.Inc()
 		now := x.server.options.Now()
 		x.repair.next = now.Add(x.repair.pause)
 		x.repair.pause = min(max(2*x.repair.pause, x.server.options.ReconcilePause), maxReconcilePause)

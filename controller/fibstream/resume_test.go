@@ -4,6 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
 	"dvr/controller/fibpb"
 	"dvr/controller/fibstream/fibtest"
 )
@@ -108,6 +111,15 @@ func TestRepairsAWrongDigest(t *testing.T) {
 			h.synced(t, p)
 			if _, fulls, _ := p.Counts(); fulls != 2 {
 				t.Fatalf("%d full deltas, want the first and one repair", fulls)
+			}
+			var acks, differ, full dto.Metric
+			for m, into := range map[prometheus.Metric]*dto.Metric{h.server.measures.ack: &acks, h.server.measures.differ: &differ, h.server.measures.full: &full} {
+				if err := m.Write(into); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if differ.GetCounter().GetValue() != 1 || full.GetCounter().GetValue() != 1 || acks.GetHistogram().GetSampleCount() < 3 {
+				t.Errorf("measured: %v %v %v", &differ, &full, &acks)
 			}
 		})
 	}

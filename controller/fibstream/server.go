@@ -108,6 +108,7 @@ type Server struct {
 	states   Source
 	options  Options
 	registry *registry
+	measures measures
 	tables   tables
 
 	controllers atomic.Pointer[[]string]
@@ -124,6 +125,7 @@ func New(states Source, options Options) *Server {
 	s := &Server{
 		states: states, options: options,
 		registry: newRegistry(options),
+		measures: newMeasures(),
 		tables:   tables{of: map[eventlog.RouterID]*table{}},
 		closing:  make(chan struct{}),
 	}

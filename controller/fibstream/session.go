@@ -62,6 +62,7 @@ type session struct {
 type sent struct {
 	number uint64
 	fib    *projector.FIB
+	at     time.Time // when it was begun to be sent
 }
 
 // repair is the state of reconciling a data plane whose digest differs.
@@ -254,8 +255,9 @@ func (x *session) advance(s *projector.State) (wait time.Duration, err error) {
 	}
 	x.number++
 	x.mu.Lock()
-	x.inFlight = append(x.inFlight, sent{x.number, fib})
+	x.inFlight = append(x.inFlight, sent{x.number, fib, x.server.options.Now()})
 	if repairing {
+		x.server.measures.full.Inc()
 		x.repair.due = false
 		x.repair.after = x.number - 1
 	}

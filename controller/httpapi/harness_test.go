@@ -84,7 +84,9 @@ func newAPI(t testing.TB) *api {
 	a.planes = fibstream.New(a.app, fibstream.Options{Node: "node-1"})
 	a.throne = &throne{LocalAppender: service.Writer(a.app)}
 	a.svc = service.New(a.throne, service.Planes(a.planes, "node-1"), a.log)
-	a.server = New(Config{Service: a.svc, Node: a.node, Cluster: a.nodes, Version: "test", Hosts: []string{"r1.example", "192.0.2.7"}})
+	metrics := NewMetrics(a.svc, a.node)
+	metrics.Add(append(a.app.Collectors(), a.planes.Collectors()...)...)
+	a.server = New(Config{Service: a.svc, Metrics: metrics, Node: a.node, Cluster: a.nodes, Version: "test", Hosts: []string{"r1.example", "192.0.2.7"}})
 	t.Cleanup(func() {
 		a.planes.Close()
 		if err := a.app.Close(); err != nil {

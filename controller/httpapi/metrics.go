@@ -41,8 +41,15 @@ func NewMetrics(s *service.Service, n Node) *Metrics {
 	return m
 }
 
-// Registry lets the node's other parts add theirs.
-func (m *Metrics) Registry() prometheus.Registerer { return m.registry }
+// Add adds what other parts of the node measure. It must come before the page
+// is served; it panics where two have one name.
+func (m *Metrics) Add(list ...prometheus.Collector) { m.registry.MustRegister(list...) }
+
+// Beside shows what g gathers after the node's own; at most one. It
+// must come before the page is served.
+func (m *Metrics) Beside(g prometheus.Gatherer) {
+	m.page = promhttp.HandlerFor(prometheus.Gatherers{m.registry, g}, promhttp.HandlerOpts{})
+}
 
 // routeMetrics are the series of one call, found once and not per request.
 type routeMetrics struct {
@@ -120,6 +127,9 @@ var described = func() map[string]*prometheus.Desc {
 	add("requests_busy_total", "Requests refused for back pressure.")
 	add("head_moved_total", "Batches that another node's came before.")
 	add("no_space_total", "Batches refused by a full store.")
+	add("followed_batches_total", "Batches of other nodes that were folded as they came.")
+	add("folded_batches_total", "Batches that were folded, at the start or later, by whomever appended.")
+	add("folded_bytes_total", "Bytes of log that were folded, at the start or later.")
 	add("queued_requests", "Requests accepted and not yet answered.")
 	add("queued_bytes", "Bytes of requests accepted and not yet answered.")
 	add("folding", "1 while this node folds the log.")
@@ -182,6 +192,9 @@ func (s *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	count("requests_busy_total", a.Busy)
 	count("head_moved_total", a.HeadMoved)
 	count("no_space_total", a.NoSpace)
+	count("followed_batches_total", a.Followed)
+	count("folded_batches_total", a.FoldedBatches)
+	count("folded_bytes_total", a.FoldedBytes)
 	gauge("queued_requests", float64(a.Queued))
 	gauge("queued_bytes", float64(a.QueuedBytes))
 	gauge("folding", flag(st.Fault == nil))

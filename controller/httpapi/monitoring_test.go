@@ -86,7 +86,19 @@ func queries(t *testing.T) map[string][]string {
 	return out
 }
 
-// TestMonitoringNamesWhatIsServed: rules and dashboard ask for no metric that a node does not serve.
+// stages are what a change passes through, and what is measured of each.
+var stages = map[string][]string{
+	"call":         {"dvr_http_request_seconds_bucket", "dvr_http_requests_total"},
+	"queue":        {"dvr_queued_requests", "dvr_queued_bytes", "dvr_requests_busy_total"},
+	"batch":        {"dvr_append_seconds_bucket", "dvr_batch_commits_bucket", "dvr_batch_bytes_bucket"},
+	"store":        {"dvr_store_bytes", "dvr_store_quota_bytes", "dvr_kv_bytes", "dvr_kv_quota_bytes", "dvr_no_space_total"},
+	"fold":         {"dvr_folded_batches_total", "dvr_folded_bytes_total", "dvr_followed_batches_total", "dvr_folding"},
+	"data plane":   {"dvr_dataplane_ack_seconds_bucket", "dvr_dataplane_lag_revisions", "dvr_dataplane_failed_prefixes"},
+	"verification": {"dvr_dataplane_digest_equal", "dvr_dataplane_digest_mismatches_total", "dvr_dataplane_reconciled_total", "dvr_dataplane_sink_repaired_total"},
+}
+
+// TestMonitoringNamesWhatIsServed: rules, dashboard and the operations guide ask
+// for no metric that a node does not serve, and every stage is measured.
 func TestMonitoringNamesWhatIsServed(t *testing.T) {
 	a := newAPI(t)
 	n := *a.node.status.Load()
@@ -105,8 +117,13 @@ func TestMonitoringNamesWhatIsServed(t *testing.T) {
 			}
 		}
 	}
-	served["dvr_dataplane_resident_bytes"] = true // once a data plane has told: TestMetricsOfADataPlane
-	name := regexp.MustCompile(`\b(dvr|process|go)_[a-z0-9_]+`)
+	for name := range described { // some only where there is something to tell: TestMetricsOfADataPlane, of certificates, of an archive
+		served["dvr_"+name] = true
+	}
+	for _, suffix := range []string{"", "_bucket"} { // of the etcd in a node's process: TestMetricsOfTheEtcdInside there
+		served["etcd_disk_wal_fsync_duration_seconds"+suffix] = true
+	}
+	name := regexp.MustCompile(`\b(dvr|process|go|etcd)_[a-z0-9_]+`)
 	asked := 0
 	check := func(where, expr string) {
 		for _, m := range name.FindAllString(expr, -1) {
@@ -122,6 +139,20 @@ func TestMonitoringNamesWhatIsServed(t *testing.T) {
 	for title, list := range queries(t) {
 		for _, expr := range list {
 			check(title, expr)
+		}
+	}
+	guide, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, quoted := range regexp.MustCompile("`(dvr|etcd)_[^`]*`").FindAllString(string(guide), -1) {
+		check("docs/operations.md", quoted)
+	}
+	for stage, names := range stages {
+		for _, n := range names {
+			if !served[n] {
+				t.Errorf("of the %s there is no %s", stage, n)
+			}
 		}
 	}
 	if asked < 50 {

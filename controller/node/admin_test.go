@@ -126,6 +126,25 @@ func TestAdminOfANode(t *testing.T) {
 	}
 }
 
+// TestMetricsOfTheEtcdInside: they are on the node's page beside its own, nothing twice.
+func TestMetricsOfTheEtcdInside(t *testing.T) {
+	t.Parallel()
+	n, _, _ := start(t, environment(t, t.TempDir()))
+	if code, body := call(t, n, "POST", "/routes", `{"destination":"10.1.0.0/16","next_hop":"192.168.1.1","metric":100}`); code != 201 {
+		t.Fatalf("POST: %d %s", code, body)
+	}
+	code, page := call(t, n, "GET", "/metrics", "")
+	for _, want := range []string{"\netcd_disk_wal_fsync_duration_seconds_bucket{", "\netcd_server_has_leader 1\n", "\ndvr_batch_commits_count ", "\ndvr_append_seconds_count{phase=\"store\"} ", "\ndvr_dataplane_ack_seconds_count 0\n"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%d: no %q", code, want)
+		}
+	}
+	if strings.Contains(page, "etcd_debugging_") || strings.Count(page, "# TYPE go_goroutines ") != 1 {
+		t.Error("what etcd calls debugging is there, or Go's own metrics twice")
+	}
+	t.Logf("%d bytes", len(page))
+}
+
 func TestAdminBeyondLoopback(t *testing.T) {
 	for _, address := range []string{"0.0.0.0:0", "[::]:0"} {
 		a, err := newAdmin(address, zap.NewAtomicLevel(), zap.NewNop())

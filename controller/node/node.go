@@ -268,9 +268,14 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	n.archive = newArchiving(n)
 	n.service = service.New(n.peers.exchange.Appender(), planes, n.past())
 	n.service.Management = n.management
+	metrics := httpapi.NewMetrics(n.service, n.health)
+	metrics.Add(append(n.appender.Collectors(), n.planes.Collectors()...)...)
+	if n.etcd != nil {
+		metrics.Beside(etcdserver.Metrics())
+	}
 	n.refusals = httpapi.NewRefusals(s.DataDir)
 	api := httpapi.New(httpapi.Config{
-		Service: n.service, Node: n.health, Cluster: n.members(), Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log,
+		Service: n.service, Metrics: metrics, Node: n.health, Cluster: n.members(), Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log,
 		Auth: n.auth, RateLimit: float64(s.RateLimit), Refusals: n.refusals,
 	})
 

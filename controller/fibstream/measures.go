@@ -1,0 +1,31 @@
+package fibstream
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// measures are of deltas, over all data planes of this controller: one series
+// each, however many there are.
+type measures struct {
+	ack    prometheus.Histogram
+	differ prometheus.Counter
+	full   prometheus.Counter
+}
+
+func newMeasures() measures {
+	return measures{
+		ack: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "dvr_dataplane_ack_seconds", Help: "Time from when a delta was begun to be sent until its data plane has acknowledged it.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}),
+		differ: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "dvr_dataplane_digest_mismatches_total", Help: "Times that a connected data plane was found to hold something else than it was sent.",
+		}),
+		full: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "dvr_dataplane_reconciled_total", Help: "Full tables that were sent for that reason.",
+		}),
+	}
+}
+
+// Collectors are what the server measures of what it sends.
+func (s *Server) Collectors() []prometheus.Collector {
+	return []prometheus.Collector{s.measures.ack, s.measures.differ, s.measures.full}
+}
