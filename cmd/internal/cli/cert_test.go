@@ -137,6 +137,25 @@ func TestCallsInTLS(t *testing.T) {
 			}
 		})
 	}
+	t.Run("ready, as a container asks that has a node's certificate", func(t *testing.T) {
+		n1, probed := ca.Make(certs.Node, "n1"), ca.Load(certs.Node, "n1")
+		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if len(r.TLS.PeerCertificates) > 0 {
+				w.WriteHeader(http.StatusForbidden)
+			}
+			_, _ = io.WriteString(w, `{"status":"ready","transport":"tls","revision":7}`)
+		}))
+		s.TLS = probed.Server(true, []string{"http/1.1"}, certs.Operator)
+		s.StartTLS()
+		defer s.Close()
+		t.Setenv("DVR_CA_FILE", n1.CA)
+		t.Setenv("DVR_CERT_FILE", n1.Cert)
+		t.Setenv("DVR_KEY_FILE", n1.Key)
+		code, out, message := executed(t, "--endpoint", strings.TrimPrefix(s.URL, "https://"), "--timeout", "20s", "ready")
+		if code != ExitOK || out != "ready at revision 7, transport tls\n" {
+			t.Errorf("exit %d, %s%s", code, out, message)
+		}
+	})
 	t.Run("by the environment", func(t *testing.T) {
 		t.Setenv("DVR_CA_FILE", alice.CA)
 		t.Setenv("DVR_CERT_FILE", alice.Cert)

@@ -102,6 +102,7 @@ func TestRequests(t *testing.T) {
 		{"kv history a/b --limit 5 --before 9", `GET /v1/kv/history/a%2Fb?before=9&limit=5`},
 		{"status", `GET /v1/cluster/members`}, // after /v1/status and /v1/dataplanes
 		{"-o json status", `GET /v1/status`},
+		{"ready", `GET /readyz`},
 	} {
 		e := &exchange{code: 200, answer: `{}`}
 		if _, err := run(t, e, strings.Fields(test.args)...); err != nil {
@@ -200,6 +201,8 @@ func TestExitCodes(t *testing.T) {
 		{"status", 500, ExitFailure},
 		{"--timeout 50ms status", 503, ExitUnavailable},
 		{"--timeout 50ms status", 504, ExitUnavailable},
+		{"ready", 200, ExitOK},
+		{"--timeout 50ms ready", 503, ExitUnavailable},
 		{"route add 10.0.0.0/8 10.1.1.1 --wait installed", 202, ExitUnavailable},
 		{"-o xml status", 200, ExitUsage},
 		{"log show last", 200, ExitUsage},

@@ -13,6 +13,7 @@ var examples = map[string]string{
 	"sim":     "dvr sim isp:1000\ndvr sim grid:1024",
 	"status":  "dvr status\ndvr status --endpoint 192.0.2.1 -o json",
 	"version": "dvr version",
+	"ready":   "dvr ready --timeout 60s\ndvr ready --endpoint 192.0.2.1 --cacert ca.crt",
 	"lookup":  "dvr lookup 10.1.2.3\ndvr lookup 10.1.2.3 --router r1 --source dataplane",
 
 	"blame": "dvr blame 10.1.0.0/16\ndvr blame 10.1.0.0/16 --limit 5 --at 4700",

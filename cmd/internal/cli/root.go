@@ -60,7 +60,7 @@ func Root(s Streams) *cobra.Command {
 	root.AddCommand(node, configCommand(c, shared), launch, demo, doctor, sim, backupCommand(c, shared), restore, certCommand(c, shared), routeCommand(c), routerCommand(c), linkCommand(c), vectorCommand(c), logCommand(c), kvCommand(c),
 		routeLookup(c), explainCommand(c), diffCommand(c), blameCommand(c), bisectCommand(c), watchCommand(c),
 		commitCommand(c), confirmCommand(c), approveCommand(c), rollbackCommand(c), guardCommand(c), freezeCommand(c), timerCommand(c),
-		statusCommand(c), topCommand(c), supportBundleCommand(c), clusterCommand(c, shared), dataplaneCommand(c), apiCommand(c), versionCommand(c), authCommand(c), whoAmICommand(c))
+		statusCommand(c), readyCommand(c), topCommand(c), supportBundleCommand(c), clusterCommand(c, shared), dataplaneCommand(c), apiCommand(c), versionCommand(c), authCommand(c), whoAmICommand(c))
 	root.InitDefaultCompletionCmd()
 	c.complete(root)
 	root.AddCommand(manCommand(root))
