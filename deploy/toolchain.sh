@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # toolchain.sh: installs what DVR's builds need beyond Go, git and make, from Debian's own packages.
 #
-#   deploy/toolchain.sh [--list] [build] [dashboard] [npm] [browser] [film] [test] [robustness] [bench] [lint] [packages]     what to prepare for; build by default
+#   deploy/toolchain.sh [--list] [build] [dashboard] [npm] [browser] [film] [test] [robustness] [bench] [lint] [packages] [docker]     what to prepare for; build by default
 #
 #   --list names the packages and installs nothing
 #   build  the C++ data plane: compiler, CMake, gRPC, protobuf, libbpf, spdlog, CLI11, GoogleTest, benchmark
@@ -14,13 +14,14 @@
 #   robustness  namespaces, packet filters and strace, which make the faults
 #   bench  strace, which slows fdatasync down; DPDK, whose rte_fib is the lookup engine's peer; iproute2, the kernel sink's; clang for the BPF program that generates packets; zstd for the tables
 #   packages  what tells a program's dependencies as Debian names them
+#   docker  Docker's engine, docker-compose and what makes a Debian root, which try the containers
 #   lint   the second compiler, which compiles the BPF program, too, bpftool, which finishes that, and clang-format
 #
 # Idempotent: where everything is installed it asks dpkg only and prints nothing. Otherwise it needs root, a Debian 12
 # (or newer) and its package mirror. Exit status: 0 everything is there, 1 it could not be installed, 2 wrong usage.
 set -euo pipefail
 
-usage() { sed -n '2,20s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,21s/^# \{0,1\}//p' "$0"; }
 die() { printf 'toolchain: %s\n' "$*" >&2; exit 1; }
 
 build=(
@@ -36,6 +37,7 @@ robustness=(iproute2 iptables nftables strace)
 bench=(clang-19 iproute2 libdpdk-dev pkg-config strace zstd)
 lint=(bpftool clang-19 clang-format-19)
 packages=(binutils dpkg-dev)
+docker=(ca-certificates curl debootstrap docker-compose docker.io iproute2)
 
 list=0
 if [[ ${1-} == --list ]]; then
@@ -55,6 +57,7 @@ for what in "$@"; do
     robustness) wanted+=("${build[@]}" "${robustness[@]}") ;;
     bench) wanted+=("${build[@]}" "${bench[@]}") ;;
     packages) wanted+=("${packages[@]}") ;;
+    docker) wanted+=("${docker[@]}") ;;
     lint) wanted+=("${build[@]}" "${lint[@]}") ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
