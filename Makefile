@@ -96,7 +96,10 @@ release: build ## tarball, Debian packages, bill of materials (CycloneDX) and ch
 
 docker-test: ## the containers of deploy/docker from bin/, really run: killed, cut off, in TLS (two minutes; says so where Docker cannot be had)
 	@deploy/toolchain.sh docker || { echo "SKIPPED: Docker cannot be installed here"; exit 0; }; status=0; \
-	deploy/docker/try.sh || status=$$?; if ((status == 77)); then echo "SKIPPED"; else exit $$status; fi
+	deploy/docker/try.sh || status=$$?; if ((status == 77)); then echo "SKIPPED: the containers were not tried"; else exit $$status; fi
+
+helm-test: ## the Helm chart, rendered by Helm, judged by Kubernetes' types and schema (minutes the first time, for Helm's modules)
+	@cd deploy/helm/check && GOFLAGS= go test ./...
 
 race: ## Go tests under the race detector
 	CGO_ENABLED=1 go test -race -short -timeout 20m ./...
