@@ -17,7 +17,7 @@ if [[ ${1-} != --inside ]]; then
   for tool in /usr/bin/docker dockerd docker-compose debootstrap unshare ip curl; do
     command -v "$tool" >/dev/null || cannot "$tool is missing (deploy/toolchain.sh docker)"
   done
-  unshare --mount --pid --net --ipc --fork --kill-child true 2>/dev/null || cannot "no namespaces"
+  unshare --mount --pid --net --ipc --fork --kill-child true 2>/dev/null || cannot "no namespaces (in a chroot there are none)"
   mountpoint -q /sys/fs/cgroup || cannot "no control groups"
   bin=${DVR_BIN:-$top/bin}
   for program in dvr dvr-dataplane; do
@@ -254,5 +254,25 @@ await "health" healthy "${nodes[@]}" "${planes[@]}"
 await "nothing lost" everywhere
 await "the nodes the same" same
 for plane in "${planes[@]}"; do await "the new route at $plane" installed "$plane" 192.168.1.7; done
+
+say "tokens"
+dvr() {
+  DVR_CA_FILE=certs/operator/ca.crt DVR_CERT_FILE=certs/operator/tls.crt DVR_KEY_FILE=certs/operator/tls.key "$base/context/bin/dvr" --endpoint localhost:9091 "$@" >"$base/answer" 2>&1 ||
+    wrong "dvr $*: $(cat "$base/answer")"
+}
+# code [CURL'S ARGUMENTS]: the answer's, of node 2 to who shows no certificate; a change reaches it in its time.
+code() { curl -sS -m 60 -o /dev/null -w '%{http_code}' --cacert certs/operator/ca.crt https://localhost:9092/routes "$@"; }
+dvr auth init operator --write "$base/token"
+dvr auth role grant watcher viewer
+dvr auth token create watcher --write "$base/watcher"
+reads() { [[ $(code -H "Authorization: Bearer $(cat "$base/$1")") == 200 ]]; }
+await "what a token allows" reads token
+await "what a viewer's token allows" reads watcher
+[[ $(code) == 401 ]] || wrong "without a token: $(code)"
+change=(-X POST -H 'Content-Type: application/json' -d '{"destination": "192.168.4.0/24", "next_hop": "10.0.0.1"}')
+[[ $(code "${change[@]}" -H "Authorization: Bearer $(cat "$base/watcher")") == 403 ]] || wrong "a viewer may change routes"
+[[ $(code "${change[@]}" -H "Authorization: Bearer $(cat "$base/token")") == 201 ]] || wrong "an admin may not change routes"
+for plane in "${planes[@]}"; do await "the new route at $plane" installed "$plane" 192.168.4.7; done
+await "health" healthy "${nodes[@]}" "${planes[@]}"
 compose down -v -t 30
 say "all is well"
