@@ -2,6 +2,7 @@ package settings
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -93,5 +94,18 @@ func TestContradictionTellsNoValue(t *testing.T) {
 	_, err := load(t, nil, []string{"NODE_ID=hush", "DVR_NODE_ID=silence"}, "")
 	if err == nil || strings.Contains(err.Error(), "hush") || strings.Contains(err.Error(), "silence") {
 		t.Error(err)
+	}
+}
+
+// TestEverySettingIsInTheReadme, by its name.
+func TestEverySettingIsInTheReadme(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range table {
+		if !strings.Contains(string(readme), "`"+d.name+"`") {
+			t.Errorf("README.md says nothing of %s", d.name)
+		}
 	}
 }
