@@ -341,7 +341,7 @@ func roleGrant(c *connection) *cobra.Command {
 		Use: "grant ACTOR viewer|operator|admin", Short: "Give an actor a role, everywhere or in a scope", Args: cobra.ExactArgs(2),
 		Long: "Give an actor a role beside those that it has: everywhere, or where all of the flags apply. ACTOR is that of\n" +
 			"a token, oidc:NAME of the identity provider, or group:NAME for all who are in that group there.",
-		Example: "  dvr auth role grant alice operator\n  dvr auth role grant group:net-ops operator --prefix 10.0.0.0/8 --router r1 --router r2\n  dvr auth role grant ci operator --key deploy/",
+		Example: "  dvr auth role grant alice operator\n  dvr auth role grant group:net-ops operator --prefix 10.0.0.0/8 --router r1 --router r2\n  dvr auth role grant ci operator --key-prefix deploy/",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains([]string{"viewer", "operator", "admin"}, args[1]) {
 				return usageError{howTo(cmd, fmt.Errorf("%q is no role: want viewer, operator or admin", args[1]))}
@@ -374,7 +374,7 @@ func roleGrant(c *connection) *cobra.Command {
 	f.StringSliceVar(&prefixes, "prefix", nil, "only destinations inside this prefix, repeatable")
 	f.StringSliceVar(&routers, "router", nil, "only this router, its routes and the links between those named, repeatable")
 	f.StringSliceVar(&tags, "tag", nil, "only what has this tag, repeatable")
-	f.StringSliceVar(&keys, "key", nil, "keys that begin with this, repeatable")
+	f.StringSliceVar(&keys, "key-prefix", nil, "keys that begin with this, repeatable")
 	f.StringVar(&reason, "reason", "", "why, as kept in the log")
 	return cmd
 }

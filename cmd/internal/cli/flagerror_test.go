@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func TestFlagErrors(t *testing.T) {
@@ -47,4 +50,23 @@ func TestDistance(t *testing.T) {
 			t.Errorf("%q to %q: %d, want %d", c.a, c.b, got, c.want)
 		}
 	}
+}
+
+// TestNoFlagHidesAnother: a command whose own flag is called as one for all
+// could not be given that one. Whose commits and whose guard are asked for by
+// --actor; who asks is DVR_ACTOR there.
+func TestNoFlagHidesAnother(t *testing.T) {
+	root := Root(Streams{Out: new(bytes.Buffer), Err: new(bytes.Buffer)})
+	var look func(cmd *cobra.Command)
+	look = func(cmd *cobra.Command) {
+		cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+			if all := root.PersistentFlags().Lookup(f.Name); all != nil && all != f && f.Name != "actor" {
+				t.Errorf("%s --%s hides the flag of all commands", cmd.CommandPath(), f.Name)
+			}
+		})
+		for _, c := range cmd.Commands() {
+			look(c)
+		}
+	}
+	look(root)
 }
