@@ -107,9 +107,30 @@ func validateEvents(events []Event, allowed func(Kind) bool, reason string) erro
 	return distinct(events)
 }
 
+// Distinct is the rule of a commit that no item is changed twice, for events of
+// any number. Errors: FieldError. Cost: linear, a map unless all are routes
+// announced in the order of their destinations.
+func Distinct(events []Event) error {
+	var last netip.Prefix
+	for i, e := range events {
+		if e == nil {
+			return &FieldError{Field: fmt.Sprintf("events[%d]", i), Reason: "is missing"}
+		}
+		r, ok := e.(*RouteAnnounced)
+		if !ok || i > 0 && last.Compare(r.Destination) >= 0 {
+			return distinct(events)
+		}
+		last = r.Destination
+	}
+	return nil
+}
+
 func distinct(events []Event) error {
 	seen := make(map[identity]int, len(events))
 	for i, e := range events {
+		if e == nil {
+			return &FieldError{Field: fmt.Sprintf("events[%d]", i), Reason: "is missing"}
+		}
 		id, field := identityOf(e)
 		if first, ok := seen[id]; ok {
 			return &FieldError{

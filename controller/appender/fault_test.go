@@ -308,7 +308,7 @@ func TestStagedCommit(t *testing.T) {
 		t.Fatal("the follower's digest differs")
 	}
 	sameAsLog(t, a)
-	bad := route(0)
+	bad := route(5000)
 	bad.Weight = 0
 	events[5000] = bad
 	var f *eventlog.FieldError

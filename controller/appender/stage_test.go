@@ -3,6 +3,8 @@ package appender
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"dvr/eventlog"
@@ -167,5 +169,21 @@ func TestErrorsPassAsTheyAre(t *testing.T) {
 	other.Hash = eventlog.RequestHash{2}
 	if res, err := a.Append(ctx, other); err != ErrIdempotencyMismatch || res.ID != "k1" {
 		t.Fatalf("%+v, %v", res, err)
+	}
+}
+
+// TestLargeCommitsChangeAnItemOnce: wherever in the commit both of them are.
+func TestLargeCommitsChangeAnItemOnce(t *testing.T) {
+	a := open(t, newLog(), Options{})
+	for _, at := range []int{10, eventlog.MaxCommitEvents - 1} {
+		events := append(largeEvents(eventlog.MaxCommitEvents+900), route(at))
+		_, err := a.Append(testContext(t), request("x", events...))
+		var f *eventlog.FieldError
+		if !errors.As(err, &f) || f.Field != fmt.Sprintf("events[%d].destination", len(events)-1) || !strings.Contains(f.Reason, fmt.Sprintf("events[%d];", at)) {
+			t.Errorf("%v", err)
+		}
+	}
+	if s := a.Statistics(); s.Queued != 0 || a.State().Position().Revision != 1 {
+		t.Errorf("%+v at %d", s, a.State().Position().Revision)
 	}
 }

@@ -32,7 +32,11 @@ func validate(c *eventlog.Commit) error {
 	if len(c.Events) <= eventlog.MaxCommitEvents {
 		return c.Validate()
 	}
-	// What will be staged is checked in pieces, each as a commit would be.
+	// What will be staged is checked in pieces, each as a commit would be, and for
+	// items in two of them.
+	if err := eventlog.Distinct(c.Events); err != nil {
+		return err
+	}
 	part := *c
 	for from := 0; from < len(c.Events); from += eventlog.MaxCommitEvents {
 		part.Events = c.Events[from:min(from+eventlog.MaxCommitEvents, len(c.Events))]

@@ -59,7 +59,9 @@ type Imported struct {
 // A line at fault is refused alone.
 //
 // The order of lines is kept: a line about the same route as one before it in
-// the chunk begins the next chunk. Memory is bounded whatever the input's size.
+// the chunk begins the next chunk, and nothing else is in flight beside removals
+// of routers, the only lines that the state may refuse, whose chunk is then sent
+// again without them. Memory is bounded whatever the input's size.
 // m.Timeout 0: MaxTimeout.
 func (s *Service) Import(ctx context.Context, m *Mutation, r io.Reader) (Imported, error) {
 	if err := s.requireKnown(m.Require); err != nil {
@@ -114,6 +116,7 @@ type importer struct {
 	n     int
 	seen  map[netip.Prefix]struct{}    // destinations in cur
 	items map[eventlog.LinkID]struct{} // routers and links in cur
+	alone bool                         // cur removes routers, and nothing else
 	hash  hash.Hash                    // over the lines of cur
 
 	flight  []chunk // oldest first
@@ -173,7 +176,10 @@ func (i *importer) run(ctx context.Context, r io.Reader, timeout time.Duration) 
 	if err := i.flush(ctx); err != nil {
 		return i.drain(ctx, err)
 	}
-	return i.settle(ctx, 0)
+	if err := i.settle(ctx, 0); err != nil {
+		return i.drain(ctx, err)
+	}
+	return nil
 }
 
 // drainWithin is how long the store has to confirm what was sent to it before
@@ -227,6 +233,9 @@ func (i *importer) line(ctx context.Context, number int, line []byte) error {
 	if i.gathering != nil {
 		return i.gather(number, line, i.gathering.add(e))
 	}
+	if err := i.apart(ctx, false); err != nil {
+		return err
+	}
 	_, again := i.seen[id.Destination]
 	if len(i.cur.events) == ChunkEvents || again && i.holds(id) {
 		if err := i.flush(ctx); err != nil {
@@ -261,6 +270,10 @@ func (i *importer) add(number int, line []byte, e eventlog.Event) {
 
 // item takes in a line about a router or link.
 func (i *importer) item(ctx context.Context, number int, line []byte, e eventlog.Event, item eventlog.LinkID) error {
+	_, removal := e.(*eventlog.RouterRemoved)
+	if err := i.apart(ctx, removal); err != nil {
+		return err
+	}
 	if _, again := i.items[item]; again || len(i.cur.events) == ChunkEvents {
 		if err := i.flush(ctx); err != nil {
 			return err
@@ -272,6 +285,18 @@ func (i *importer) item(ctx context.Context, number int, line []byte, e eventlog
 	i.items[item] = struct{}{}
 	i.add(number, line, e)
 	return nil
+}
+
+// apart ends the chunk and all before it where removals of routers begin or end.
+func (i *importer) apart(ctx context.Context, removal bool) error {
+	if i.alone == removal {
+		return nil
+	}
+	if err := i.flush(ctx); err != nil {
+		return err
+	}
+	i.alone = removal
+	return i.settle(ctx, 0)
 }
 
 // topologyItem is the identity of the router or link that an event is about; a

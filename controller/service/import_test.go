@@ -248,3 +248,52 @@ func TestImportOfALateBody(t *testing.T) {
 type tardy struct{}
 
 func (tardy) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+
+// TestImportKeepsTheOrder: also behind a removal that only the state refuses.
+func TestImportKeepsTheOrder(t *testing.T) {
+	s, _ := newService(t)
+	lines := []string{
+		`{"kind":"router.set","router":"r2"}`,
+		`{"destination":"10.0.0.0/8","next_hop":"192.0.2.1","router":"r2"}`,
+		`{"destination":"10.1.0.0/16","next_hop":"192.0.2.1","metric":1}`,
+		`{"kind":"router.set","router":"r3"}`,
+		`{"kind":"router.removed","router":"r2"}`,
+		`{"kind":"router.removed","router":"r3"}`,
+		`{"destination":"10.1.0.0/16","next_hop":"192.0.2.1","metric":7}`,
+	}
+	got, err := s.Import(context.Background(), &Mutation{Actor: "a", ID: "k"}, strings.NewReader(strings.Join(lines, "\n")))
+	if err != nil || got.Accepted != 6 || got.RefusedCount != 1 || got.Refused[0].Line != 5 || got.First != 2 || got.Last != 4 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	st := s.appender.State()
+	if text := routes(st); !strings.Contains(text, `"metric":7`) || strings.Contains(text, `"metric":1`) {
+		t.Errorf("the last line did not win:\n%s", text)
+	}
+	_, kept := st.Router("r2")
+	if _, left := st.Router("r3"); !kept || left {
+		t.Errorf("r2 %v, r3 %v", kept, left)
+	}
+}
+
+// TestImportThatFailsCountsWhatIsStored: also what was in flight behind the
+// chunk that failed.
+func TestImportThatFailsCountsWhatIsStored(t *testing.T) {
+	s, _ := newService(t)
+	text := func(n, hop int) string {
+		var b strings.Builder
+		for i := range n {
+			if i == ChunkEvents {
+				hop++ // another second chunk
+			}
+			fmt.Fprintf(&b, "{\"destination\":\"10.%d.%d.0/24\",\"next_hop\":\"192.0.2.%d\"}\n", i/256, i%256, hop)
+		}
+		return b.String()
+	}
+	if got, err := s.Import(context.Background(), &Mutation{Actor: "a", ID: "k"}, strings.NewReader(text(ChunkEvents+200, 1))); err != nil || got.Last != 3 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	got, err := s.Import(context.Background(), &Mutation{Actor: "a", ID: "k"}, strings.NewReader(text(2*ChunkEvents+500, 1)))
+	if !errors.Is(err, ErrIDReused) || got.Accepted != ChunkEvents+500 || got.Last != 4 || s.Position().Revision != 4 {
+		t.Errorf("%+v, %v, at %d", got, err, s.Position().Revision)
+	}
+}
