@@ -35,8 +35,10 @@ func accessWorld(t *testing.T, events ...eventlog.Event) *State {
 	gold := accessRoute("r1", "10.1.0.0/16", "gold")
 	timer := &eventlog.TimerSet{Name: "at-1", At: 1 << 40, Events: []eventlog.Event{accessRoute("r1", "10.5.0.0/16")}}
 	for i, list := range [][]eventlog.Event{
-		{gold, &eventlog.RouterSet{Router: "r1", Tags: []string{"gold"}}, &eventlog.LinkSet{LinkID: eventlog.LinkID{A: "r1", B: "r2"}, CostAB: 1, CostBA: 1}, timer},
+		{gold, &eventlog.RouterSet{Router: "r1", Tags: []string{"gold"}}, &eventlog.LinkSet{LinkID: eventlog.LinkID{A: "r1", B: "r2"}, CostAB: 1, CostBA: 1}, timer,
+			&eventlog.TimerSet{Name: "at-9", At: 1 << 40, Events: []eventlog.Event{&eventlog.GuardRemoved{Name: "g"}}}},
 		{&eventlog.RouterSet{Router: "r2"}, accessRoute("r2", "11.0.0.0/8"), &eventlog.ConfirmationOpened{Deadline: 1 << 40}},
+		{&eventlog.GuardSet{Name: "g", Type: "max_routes", Limit: 10}, &eventlog.ConfirmationOpened{Deadline: 1 << 40}},
 		events,
 	} {
 		if err := f.Apply(&eventlog.Commit{Revision: eventlog.Revision(i + 1), Epoch: 1, ID: "c", Time: 1000, Actor: "x", Events: list}, eventlog.Hash{}); err != nil {
@@ -67,6 +69,9 @@ func TestAllow(t *testing.T) {
 		&eventlog.RoleSet{Actor: "eve", Grants: []eventlog.Grant{grant("admin")}}, &eventlog.RoleRemoved{Actor: "a"}, &eventlog.TokenSet{ID: "x", Actor: "eve"},
 		&eventlog.TokenRemoved{ID: "x"}, &eventlog.AuthEnabled{}, &eventlog.AuthDisabled{}, &eventlog.GuardSet{Name: "g"}, &eventlog.GuardRemoved{Name: "g"},
 		timer(&eventlog.GuardRemoved{Name: "g"}),
+		// What an admin scheduled, or has to confirm, is an admin's to end.
+		&eventlog.TimerCancelled{Name: "at-9"}, &eventlog.TimerFired{Name: "at-9"}, &eventlog.TimerSet{Name: "at-9", At: 1 << 40, Events: []eventlog.Event{accessRoute("r1", "10.1.0.0/16")}},
+		&eventlog.ConfirmationConfirmed{Revision: 3},
 	}
 	systems := []eventlog.Event{&eventlog.LevelRaised{Level: 9}, &eventlog.ClockStepped{}, &eventlog.EpochStarted{}, &eventlog.ConfirmationUndone{Revision: 2}, &eventlog.TimerFailed{Name: "at-1"}}
 	everything := []eventlog.Event{
@@ -109,7 +114,7 @@ func TestAllow(t *testing.T) {
 				&eventlog.RouterSet{Router: "r2", Tags: []string{"gold"}}, &eventlog.RouterSet{Router: "r1"}, &eventlog.RouterRemoved{Router: "r2"}, &eventlog.KeyPut{Key: "gold"}}, RankOperator},
 		"keys": {[]eventlog.Grant{grant("operator", "key=app/")},
 			[]eventlog.Event{&eventlog.KeyPut{Key: "app/x"}, &eventlog.KeyDeleted{Key: "app/"}},
-			[]eventlog.Event{&eventlog.KeyPut{Key: "app"}, &eventlog.KeyPut{Key: "ap"}, &eventlog.KeyDeleted{Key: "b/app/"}, accessRoute("r1", "10.1.0.0/16"), &eventlog.RouterSet{Router: "r1"}, &eventlog.FreezeSet{Name: "f"}}, RankOperator},
+			[]eventlog.Event{&eventlog.TimerSet{Name: "at-1", At: 1 << 40, Events: []eventlog.Event{&eventlog.KeyPut{Key: "app/x"}}}, &eventlog.KeyPut{Key: "app"}, &eventlog.KeyPut{Key: "ap"}, &eventlog.KeyDeleted{Key: "b/app/"}, accessRoute("r1", "10.1.0.0/16"), &eventlog.RouterSet{Router: "r1"}, &eventlog.FreezeSet{Name: "f"}}, RankOperator},
 		"two grants": {[]eventlog.Grant{grant("viewer"), grant("operator", "prefix=10.0.0.0/8"), grant("operator", "key=app/")},
 			[]eventlog.Event{accessRoute("r1", "10.1.0.0/16"), &eventlog.KeyPut{Key: "app/x"}, timer(accessRoute("r1", "10.1.0.0/16"), &eventlog.KeyPut{Key: "app/x"})},
 			[]eventlog.Event{accessRoute("r1", "11.0.0.0/8"), &eventlog.KeyPut{Key: "x"}}, RankOperator},
@@ -155,7 +160,7 @@ func TestToken(t *testing.T) {
 	}
 	a := set("alice", 5000, false)
 	tok := a.Token("k", &secret, 4999)
-	if tok == nil || tok.Principal.Actor != "alice" || tok.Principal.Via[0] != "token:k" || tok.Revision != 3 {
+	if tok == nil || tok.Principal.Actor != "alice" || tok.Principal.Via[0] != "token:k" || tok.Revision != 4 {
 		t.Fatalf("%+v", tok)
 	}
 	if a.Token("k", &other, 1) != nil || a.Token("x", &secret, 1) != nil || a.Token("", &secret, 1) != nil || a.Token("k", &secret, 5000) != nil {
@@ -238,7 +243,7 @@ func TestAccessInSnapshot(t *testing.T) {
 		t.Errorf("%d tokens", n)
 	}
 	f = Resume(loaded)
-	if err := f.Apply(&eventlog.Commit{Revision: 4, Epoch: 1, ID: "c4", Time: 1000, Actor: "x", Events: []eventlog.Event{&eventlog.TokenRemoved{ID: "k"}, &eventlog.AuthDisabled{}}}, eventlog.Hash{}); err != nil {
+	if err := f.Apply(&eventlog.Commit{Revision: 5, Epoch: 1, ID: "c5", Time: 1000, Actor: "x", Events: []eventlog.Event{&eventlog.TokenRemoved{ID: "k"}, &eventlog.AuthDisabled{}}}, eventlog.Hash{}); err != nil {
 		t.Fatal(err)
 	}
 	if a := f.Current().Access(); a.Enabled() || a.Tokens() != 1 {

@@ -32,7 +32,7 @@ func (e *DeniedError) Error() string {
 func (a *Access) Allow(s *State, p *Principal, events []eventlog.Event) error {
 	_, free := a.Rank(p)
 	for i, e := range events {
-		need := needs(e)
+		need := needs(s, e)
 		if free >= need {
 			continue
 		}
@@ -53,8 +53,9 @@ func (a *Access) Allow(s *State, p *Principal, events []eventlog.Event) error {
 	return nil
 }
 
-// needs is the rank that an event needs without scope; RankAdmin+1: nobody's.
-func needs(e eventlog.Event) Rank {
+// needs is the rank that an event needs without scope at s; RankAdmin+1:
+// nobody's. To end a timer or a confirmation takes what its events take.
+func needs(s *State, e eventlog.Event) Rank {
 	switch e := e.(type) {
 	case *eventlog.GuardSet, *eventlog.GuardRemoved, *eventlog.RoleSet, *eventlog.RoleRemoved,
 		*eventlog.TokenSet, *eventlog.TokenRemoved, *eventlog.AuthEnabled, *eventlog.AuthDisabled:
@@ -62,19 +63,41 @@ func needs(e eventlog.Event) Rank {
 	case *eventlog.EpochStarted, *eventlog.LevelRaised, *eventlog.ClockStepped, *eventlog.ConfirmationUndone, *eventlog.TimerFailed:
 		return RankAdmin + 1
 	case *eventlog.TimerSet:
-		most := RankOperator
-		for _, n := range e.Events {
-			most = max(most, needs(n))
+		return max(needsAll(s, e.Events), needsTimer(s, e.Name))
+	case *eventlog.TimerCancelled:
+		return needsTimer(s, e.Name)
+	case *eventlog.TimerFired:
+		return needsTimer(s, e.Name)
+	case *eventlog.ConfirmationConfirmed:
+		if c, ok := s.Confirmation(e.Revision); ok {
+			return needsAll(s, c.Inverse)
 		}
-		return most
 	}
 	return RankOperator
+}
+
+func needsTimer(s *State, name string) Rank {
+	if t, ok := s.Timer(name); ok {
+		return needsAll(s, t.Events)
+	}
+	return RankOperator
+}
+
+func needsAll(s *State, events []eventlog.Event) Rank {
+	most := RankOperator
+	for _, e := range events {
+		most = max(most, needs(s, e))
+	}
+	return most
 }
 
 // admits reports whether a grant of p admits e.
 func (a *Access) admits(s *State, p *Principal, e eventlog.Event) bool {
 	switch e := e.(type) {
 	case *eventlog.TimerSet: // what it holds may rest on different grants
+		if _, there := s.Timer(e.Name); there && !a.admitsTimer(s, p, e.Name) {
+			return false
+		}
 		return e.Stage == nil && a.admitsAll(s, p, e.Events)
 	case *eventlog.TimerCancelled:
 		return a.admitsTimer(s, p, e.Name)
@@ -103,7 +126,7 @@ func (a *Access) admitsTimer(s *State, p *Principal, name string) bool {
 
 func (a *Access) admitsAll(s *State, p *Principal, events []eventlog.Event) bool {
 	for _, e := range events {
-		if needs(e) != RankOperator || !a.admits(s, p, e) {
+		if needs(s, e) != RankOperator || !a.admits(s, p, e) {
 			return false
 		}
 	}

@@ -183,6 +183,9 @@ func uses(was, set *eventlog.TokenSet) bool {
 // nodesOwn reports whether events are what a node says for itself: what its data
 // planes see, and that another node has used its join token.
 func nodesOwn(s *projector.State, events []eventlog.Event) bool {
+	if len(events) == 0 {
+		return false
+	}
 	for _, e := range events {
 		switch e := e.(type) {
 		case *eventlog.LinkObserved, *eventlog.NextHopObserved:

@@ -190,6 +190,9 @@ func (k *Timekeeper) fire(ctx context.Context, name string, now int64) (Result, 
 		if err != nil {
 			return nil, "", err
 		}
+		if t.Proposer != "" { // it has become a proposal meanwhile
+			return nil, "", errPassed
+		}
 		events, reason := t.Events, fmt.Sprintf("scheduled by commit %d", t.Revision)
 		if lifetime {
 			events, reason = s.Lapsed(&t), fmt.Sprintf("the lifetime of commit %d is over", t.Revision)

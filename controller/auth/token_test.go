@@ -30,7 +30,7 @@ func TestTokenForm(t *testing.T) {
 			t.Errorf("%q is taken", bad)
 		}
 	}
-	if n := allocations(func() { ParseToken(text) }); n != 0 {
+	if n := allocations(func() { ParseToken(text) }); n > 1 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -88,13 +88,14 @@ func TestAuthenticate(t *testing.T) {
 	if p, err := a.Authenticate("eyJ.eyJ.sig"); err != nil || p.Actor != "oidc:bob" || len(p.Via) != 1 || p.Via[0] != "group:ops" {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if n := allocations(func() { _, _ = a.Authenticate(text) }); n != 0 {
+	if n := allocations(func() { _, _ = a.Authenticate(text) }); n > 1 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
 // allocations of a call: the least of some counts, in which others of this
-// process may share.
+// process may share. One may be the state of SHA-256, as the profile decides by
+// which the compiler optimises.
 func allocations(f func()) float64 {
 	n := testing.AllocsPerRun(100, f)
 	for range 20 {
