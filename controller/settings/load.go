@@ -242,15 +242,16 @@ func nearest(name string) string {
 	name = strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 	best, least := "", 4
 	for _, d := range table {
-		if n := distance(name, d.name); n < least {
+		if n := Distance(name, d.name); n < least {
 			best, least = d.name, n
 		}
 	}
 	return best
 }
 
-// distance is Levenshtein's.
-func distance(a, b string) int {
+// Distance is how many bytes are to be inserted, deleted or replaced in a to make
+// it b (Levenshtein's). Cost: O(len(a) × len(b)).
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"dvr/controller/settings"
 )
 
 // flagError says what is wrong with a flag in the words of the rest, and what
@@ -51,29 +53,9 @@ func flagError(cmd *cobra.Command, err error) error {
 // nearFlags lists the flags of cmd that a mistyped name may stand for.
 func nearFlags(cmd *cobra.Command, name string) (near []string) {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if !f.Hidden && (len(name) > 1 && strings.HasPrefix(f.Name, name) || distance(f.Name, name) <= min(2, len(name)/2)) {
+		if !f.Hidden && (len(name) > 1 && strings.HasPrefix(f.Name, name) || settings.Distance(f.Name, name) <= min(2, len(name)/2)) {
 			near = append(near, "--"+f.Name)
 		}
 	})
 	return near
-}
-
-// distance is how many bytes are to be inserted, deleted or replaced in a to make it b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			here := corner
-			if a[i] != b[j] {
-				here = 1 + min(corner, row[j], row[j+1])
-			}
-			corner, row[j+1] = row[j+1], here
-		}
-	}
-	return row[len(b)]
 }

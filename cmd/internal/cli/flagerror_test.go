@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"dvr/controller/settings"
 )
 
 func TestFlagErrors(t *testing.T) {
@@ -46,7 +48,7 @@ func TestDistance(t *testing.T) {
 		a, b string
 		want int
 	}{{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"metric", "metrik", 1}, {"abc", "acb", 2}, {"kitten", "sitting", 3}, {"limit", "limit", 0}} {
-		if got := distance(c.a, c.b); got != c.want || distance(c.b, c.a) != c.want {
+		if got := settings.Distance(c.a, c.b); got != c.want || settings.Distance(c.b, c.a) != c.want {
 			t.Errorf("%q to %q: %d, want %d", c.a, c.b, got, c.want)
 		}
 	}
