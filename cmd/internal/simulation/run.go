@@ -60,6 +60,9 @@ type Report struct {
 // ErrVerify: something incremental differs from the same from nothing.
 var ErrVerify = errors.New("differs from the same computed from nothing")
 
+// ErrNoLinks: events of churn are of links, and there are none.
+var ErrNoLinks = errors.New("there is no link, and churn is of links: want a topology with links, or no events")
+
 // run is a simulation under way.
 type run struct {
 	Options
@@ -74,8 +77,11 @@ type run struct {
 	fibs     []*projector.FIB
 }
 
-// Run simulates. It ends early with ctx.
+// Run simulates. It ends early with ctx. Errors: ErrNoLinks, ErrVerify, ctx's.
 func Run(ctx context.Context, t *Topology, o Options) (*Report, error) {
+	if o.Events > 0 && len(t.Links) == 0 {
+		return nil, ErrNoLinks
+	}
 	r := &run{Options: o, topology: t, rng: rand.New(rand.NewPCG(o.Seed, 2)), fold: projector.NewFold("simulation"), degree: map[eventlog.RouterID]int{}}
 	for _, l := range t.Links {
 		r.degree[l.A]++
@@ -205,7 +211,7 @@ func (r *run) draw() (eventlog.Event, string) {
 		l.Down = false
 		name = "up " + name
 	case r.rng.IntN(3) == 0:
-		l.CostAB = 1 + r.rng.Uint32N(2*l.CostAB)
+		l.CostAB = 1 + r.rng.Uint32N(min(2*l.CostAB, eventlog.MaxLinkCost))
 		name = fmt.Sprintf("cost %s %d", name, l.CostAB)
 	default:
 		l.Down = true

@@ -201,3 +201,24 @@ func TestASimulationEndsWithItsContext(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestChurnIsOfLinks: without links it is refused, and no cost leaves its range.
+func TestChurnIsOfLinks(t *testing.T) {
+	alone, err := Read(strings.NewReader("prefix 10.0.0.0/8 router Z\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), alone, Options{Vectors: 1, Events: 1}); !errors.Is(err, ErrNoLinks) {
+		t.Errorf("%v", err)
+	}
+	if _, err := Run(t.Context(), alone, Options{Vectors: 1}); err != nil {
+		t.Error(err)
+	}
+	dear, err := Read(strings.NewReader("link A B cost 16777216\nlink B C cost 16777216\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), dear, Options{Vectors: 3, Events: 300, Verify: true}); err != nil {
+		t.Error(err)
+	}
+}
