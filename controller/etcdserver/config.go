@@ -174,6 +174,8 @@ func (c *Config) embedConfig(ctx context.Context, services func(*grpc.Server)) (
 		"/metrics": http.NotFoundHandler(), // the node serves its own
 	}
 	cfg.ServiceRegister = services
+	// A call reads the database; without this it may be closed under it.
+	cfg.GRPCAdditionalServerOptions = append(cfg.GRPCAdditionalServerOptions, grpc.WaitForHandlers(true))
 	if c.TLS != nil {
 		cfg.GRPCAdditionalServerOptions = append(cfg.GRPCAdditionalServerOptions,
 			grpc.ChainUnaryInterceptor(refuseUnaryStrangers), grpc.ChainStreamInterceptor(refuseStreamStrangers))

@@ -239,7 +239,17 @@ func (s *Server) Close() {
 		close(s.closing)
 		<-s.done
 		grace := time.AfterFunc(foreignCallGrace, func() {
-			s.stopGRPC()
+			stopped := make(chan struct{})
+			go func() { // ends when the last call does, which its cancelled context sees to
+				defer close(stopped)
+				s.stopGRPC()
+			}()
+			limit := time.NewTimer(closeLimit)
+			defer limit.Stop()
+			select {
+			case <-stopped:
+			case <-limit.C:
+			}
 			s.etcd.Server.HardStop() // etcd's own Stop would look on for a successor
 		})
 		defer grace.Stop()

@@ -1,9 +1,13 @@
 package etcdserver
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"dvr/controller/porttest"
 	"dvr/controller/stalltest"
@@ -81,4 +85,40 @@ func TestLeaderThatStopsLast(t *testing.T) {
 	if d := took(); d > stopsTogether {
 		t.Errorf("took %v", d)
 	}
+}
+
+// TestCallsWhileItStops: calls from outside that read the database are waited for
+// before it is closed (one that is not panics, on a machine that is loaded well),
+// and neither they nor a watch hold the end up.
+func TestCallsWhileItStops(t *testing.T) {
+	ctx, cancel := context.WithCancel(testContext(t))
+	s := start(t, loneConfig(t))
+	watch := dial(t, s).Watch(ctx, "/", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	if r := <-watch; !r.Created {
+		t.Fatalf("the watch began with %+v", r)
+	}
+	var callers sync.WaitGroup
+	var first sync.WaitGroup
+	c := pb.NewMaintenanceClient(dial(t, s).ActiveConnection())
+	for range 256 {
+		first.Add(1)
+		callers.Go(func() {
+			answered := sync.OnceFunc(first.Done)
+			defer answered()
+			for {
+				if _, err := c.Status(ctx, &pb.StatusRequest{}); err != nil {
+					return
+				}
+				answered()
+			}
+		})
+	}
+	first.Wait()
+	took := stalltest.Begin(t)
+	s.Close()
+	if d := took(); d > stopsTogether {
+		t.Errorf("took %v", d)
+	}
+	cancel()
+	callers.Wait()
 }
