@@ -14,6 +14,10 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
 	"dvr/controller/certs"
 	"dvr/controller/certs/certstest"
 )
@@ -193,6 +197,38 @@ func TestAttacksOnACaller(t *testing.T) {
 			t.Error("spoken")
 		}
 	})
+}
+
+// TestANodeIsCalledByItsName: a node is not taken for another one, whose
+// certificate is as good.
+func TestANodeIsCalledByItsName(t *testing.T) {
+	ca := certstest.New(t)
+	server := grpc.NewServer(ca.Load(certs.Node, "node-1").ServeRPC(certs.Node)...)
+	health := health.NewServer()
+	healthpb.RegisterHealthServer(server, health)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = server.Serve(l) }()
+	defer server.Stop()
+	caller := ca.Load(certs.Node, "node-2")
+	for id, want := range map[string]string{"node-1": "", "node-3": "dvr://node/node-3 is wanted", "": "is wanted"} {
+		conn, err := grpc.NewClient("passthrough:///"+l.Addr().String(), caller.DialNode(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("called as %q: %v", id, err)
+		}
+		conn.Close()
+	}
+	if conn, err := grpc.NewClient("passthrough:///"+l.Addr().String(), (*certs.Credentials)(nil).DialNode("node-1")); err != nil {
+		t.Error(err)
+	} else if _, err = healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{}); err == nil {
+		t.Error("clear text was answered")
+	}
 }
 
 // TestRenewedFilesAreReadAgain: the next handshake has the new certificate,

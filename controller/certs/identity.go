@@ -46,6 +46,8 @@ var (
 	ErrNoIdentity = errors.New("the certificate does not say whose it is")
 	// ErrKind: the certificate is of another kind than may do this.
 	ErrKind = errors.New("wrong kind of certificate")
+	// ErrName: the certificate is of the right kind and somebody else's.
+	ErrName = errors.New("somebody else's certificate")
 	// ErrRevoked: the certificate is in the list of revoked ones.
 	ErrRevoked = errors.New("the certificate was revoked")
 	// ErrExpired: it was valid when the connection began and is no longer.

@@ -2,6 +2,8 @@ package certs
 
 import (
 	"context"
+	"crypto/tls"
+	"fmt"
 	"net"
 
 	"google.golang.org/grpc"
@@ -25,17 +27,39 @@ func (c *Credentials) DialRPC(kinds ...Kind) grpc.DialOption {
 	if c == nil {
 		return grpc.WithTransportCredentials(insecure.NewCredentials())
 	}
-	return grpc.WithTransportCredentials(&caller{c, kinds})
+	return grpc.WithTransportCredentials(&caller{func() *tls.Config { return c.Client(kinds...) }})
+}
+
+// DialNode is the option of a gRPC client that calls the node of that id and no
+// other one: what is sent there is meant for it.
+func (c *Credentials) DialNode(id string) grpc.DialOption {
+	if c == nil {
+		return grpc.WithTransportCredentials(insecure.NewCredentials())
+	}
+	return grpc.WithTransportCredentials(&caller{func() *tls.Config {
+		config := c.Client(Node)
+		admit := config.VerifyConnection
+		config.VerifyConnection = func(s tls.ConnectionState) error {
+			if err := admit(s); err != nil {
+				return err
+			}
+			owner, err := Of(s.PeerCertificates[0])
+			if want := (Identity{Node, id}); err == nil && owner != want {
+				err = fmt.Errorf("%w: this is of %s, and %s is wanted", ErrName, owner, want)
+			}
+			return err
+		}
+		return config
+	}})
 }
 
 // caller makes each connection with the files as they are then.
 type caller struct {
-	c     *Credentials
-	kinds []Kind
+	config func() *tls.Config
 }
 
 func (k *caller) now() credentials.TransportCredentials {
-	return credentials.NewTLS(k.c.Client(k.kinds...))
+	return credentials.NewTLS(k.config())
 }
 
 // ClientHandshake implements credentials.TransportCredentials.
@@ -52,7 +76,7 @@ func (k *caller) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, 
 func (k *caller) Info() credentials.ProtocolInfo { return k.now().Info() }
 
 // Clone implements credentials.TransportCredentials.
-func (k *caller) Clone() credentials.TransportCredentials { return &caller{k.c, k.kinds} }
+func (k *caller) Clone() credentials.TransportCredentials { return &caller{k.config} }
 
 // OverrideServerName implements credentials.TransportCredentials; gRPC has
 // replaced it by an option of its own.

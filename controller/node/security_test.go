@@ -208,6 +208,11 @@ func TestWhoMayDoWhat(t *testing.T) {
 				t.Errorf("%s as %s: %v", c.who, c.as, err)
 			}
 		}
+		// An entry of the directory tells others where a node is reached.
+		conn := dialRPC(t, n, node2.DialNode(n.settings.NodeID))
+		if _, err := peerpb.NewPeerClient(conn).Announce(within(t, patience), &peerpb.Announcement{Node: "node-3", Value: []byte("{}")}); status.Code(err) != codes.PermissionDenied {
+			t.Errorf("node-2 announces node-3: %v", err)
+		}
 	})
 	t.Run("etcd", func(t *testing.T) {
 		for _, c := range []struct {

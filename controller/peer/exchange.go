@@ -39,7 +39,7 @@ type Options struct {
 	OnLink func(node string, err error)
 	// TLS of the links; nil: clear text.
 	TLS *certs.Credentials
-	// Admit says whether the caller of a link is the node that it says; nil: it is.
+	// Admit says whether a caller is the node that it says; nil: it is.
 	Admit func(ctx context.Context, node string) error
 }
 
@@ -278,6 +278,11 @@ func (x *Exchange) remembers(floor uint64) bool {
 func (s server) Announce(ctx context.Context, a *peerpb.Announcement) (*peerpb.Announced, error) {
 	if s.x.options.Announce == nil {
 		return nil, status.Errorf(codes.FailedPrecondition, "node %s cannot write to etcd", s.x.options.Node)
+	}
+	if admit := s.x.options.Admit; admit != nil {
+		if err := admit(ctx, a.GetNode()); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.x.options.Announce(ctx, a.GetNode(), a.GetValue()); err != nil {
 		return nil, status.Error(codes.Unavailable, err.Error())

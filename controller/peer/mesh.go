@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 
-	"dvr/controller/certs"
 	"dvr/controller/peerpb"
 )
 
@@ -75,7 +74,7 @@ func (m *mesh) set(ctx context.Context, addresses map[string]string) error {
 			continue
 		}
 		conn, err := grpc.NewClient("passthrough:///"+address,
-			m.x.options.TLS.DialRPC(certs.Node),
+			m.x.options.TLS.DialNode(id),
 			grpc.WithConnectParams(grpc.ConnectParams{
 				Backoff:           backoff.Config{BaseDelay: minRedial, Multiplier: 1.6, Jitter: .2, MaxDelay: maxRedial},
 				MinConnectTimeout: time.Second,
