@@ -2,11 +2,12 @@ package launcher
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"dvr/controller/auth"
@@ -26,8 +27,76 @@ var (
 	errForbidden       = errors.New("forbidden")
 )
 
-// enforced remembers whether a node has said that authorization is in force.
-type enforced struct{ atomic.Bool }
+const (
+	maxKnown = 256
+	// acquainted is how long a node's word holds where no other comes.
+	acquainted = 24 * time.Hour
+)
+
+// Known is a caller whom a node has vouched for: reading, and what brings nodes
+// back, is for them while no node answers.
+type Known struct {
+	Actor string    `json:"actor"`
+	Admin bool      `json:"admin,omitempty"`
+	Until time.Time `json:"until"`
+}
+
+// credentialHash is under which a caller is kept; the credential itself is not.
+func credentialHash(header string) string {
+	sum := sha256.Sum256([]byte(header))
+	return hex.EncodeToString(sum[:])
+}
+
+// meet keeps what a node says of a caller, and forget that it says nothing. The
+// configuration is written when that is news, or the old word half as old as it gets.
+func (l *Launcher) meet(header string, p person, now time.Time) error {
+	key, k := credentialHash(header), Known{Actor: p.Actor, Admin: p.has(admin), Until: now.Add(acquainted).UTC().Truncate(time.Second)}
+	if old, ok := l.store.get().Known[key]; ok && old.Actor == k.Actor && old.Admin == k.Admin && old.Until.Sub(now) > acquainted/2 {
+		return nil
+	}
+	return l.store.update(func(c *Configuration) error {
+		if c.Known == nil {
+			c.Known = map[string]Known{}
+		}
+		maps.DeleteFunc(c.Known, func(_ string, k Known) bool { return now.After(k.Until) })
+		for len(c.Known) >= maxKnown {
+			first := ""
+			for other, k := range c.Known {
+				if first == "" || k.Until.Before(c.Known[first].Until) {
+					first = other
+				}
+			}
+			delete(c.Known, first)
+		}
+		c.Known[key] = k
+		return nil
+	})
+}
+
+func (l *Launcher) forget(header string) error {
+	key := credentialHash(header)
+	if _, ok := l.store.get().Known[key]; !ok {
+		return nil
+	}
+	return l.store.update(func(c *Configuration) error {
+		delete(c.Known, key)
+		return nil
+	})
+}
+
+// enforced is whether a node has said last that authorization is in force. It
+// outlives the launcher.
+func (l *Launcher) enforced() bool { return l.store.get().Authorization }
+
+func (l *Launcher) setEnforced(on bool) error {
+	if l.enforced() == on {
+		return nil
+	}
+	return l.store.update(func(c *Configuration) error {
+		c.Authorization = on
+		return nil
+	})
+}
 
 // person is what a node says of a caller.
 type person struct {
@@ -71,14 +140,21 @@ func withCredential(ctx context.Context, header string) context.Context {
 // whoTime is how long a node may take to say who somebody is.
 const whoTime = 2 * time.Second
 
+var errNoCredential = fmt.Errorf("%w: this cluster asks who you are: send Authorization: Bearer and a token", errUnauthenticated)
+
+// errStranger: nobody can say now who the caller is, and nobody has before.
+var errStranger = fmt.Errorf("%w: no node answers that could say who you are; whoever a node has known in the last day may read, and start nodes", ErrUnavailable)
+
 // admit refuses a call that its caller may not make, by what a node says of
-// whoever sends that header. Where none answers, what brings nodes back stays
-// possible, and reading; a cluster that was never seen to ask asks nobody.
+// whoever sends that header. Where none answers, reading and what brings nodes
+// back is for those whom a node knew before; a cluster that has never been seen to
+// ask asks nobody.
 func (l *Launcher) admit(r *http.Request, n right, revives bool) error {
 	if n == anyone {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(withCredential(r.Context(), r.Header.Get("Authorization")), whoTime)
+	header := r.Header.Get("Authorization")
+	ctx, cancel := context.WithTimeout(withCredential(r.Context(), header), whoTime)
 	defer cancel()
 	v, _ := l.view()
 	for _, port := range v.candidates("") {
@@ -87,25 +163,44 @@ func (l *Launcher) admit(r *http.Request, n right, revives bool) error {
 		var answer *answerError
 		switch {
 		case err == nil:
-			l.enforced.Store(p.Authorization)
+			if err := l.setEnforced(p.Authorization); err != nil {
+				return err
+			}
 			switch {
 			case !p.Authorization:
 				return nil
-			case r.Header.Get("Authorization") == "": // whoever the launcher itself is to the node
-				return fmt.Errorf("%w: this cluster asks who you are: send Authorization: Bearer and a token", errUnauthenticated)
-			case p.has(n):
+			case header == "": // whoever the launcher itself is to the node
+				return errNoCredential
+			}
+			if p.has(viewer) {
+				if err := l.meet(header, p, time.Now()); err != nil {
+					return err
+				}
+			}
+			if p.has(n) {
 				return nil
 			}
 			return fmt.Errorf("%w: %s may not do this", errForbidden, p.Actor)
 		case errors.As(err, &answer) && answer.status == http.StatusUnauthorized:
-			l.enforced.Store(true)
+			if err := errors.Join(l.setEnforced(true), l.forget(header)); err != nil {
+				return err
+			}
 			return fmt.Errorf("%w: %s", errUnauthenticated, answer.detail)
-		case errors.As(err, &answer) && answer.status == http.StatusNotFound: // an older node
+		case errors.As(err, &answer) && answer.status == http.StatusNotFound && !l.enforced(): // an older node
 			return nil
 		}
 	}
-	if l.enforced.Load() && n == admin && !revives {
-		return fmt.Errorf("%w: no node says who you are", ErrUnavailable)
+	if !l.enforced() {
+		return nil
+	}
+	k, ok := l.store.get().Known[credentialHash(header)]
+	switch {
+	case !ok || time.Now().After(k.Until):
+		return errStranger
+	case n == admin && !k.Admin:
+		return fmt.Errorf("%w: %s may not do this", errForbidden, k.Actor)
+	case n == admin && !revives:
+		return fmt.Errorf("%w: no node says who you are now", ErrUnavailable)
 	}
 	return nil
 }
@@ -113,7 +208,7 @@ func (l *Launcher) admit(r *http.Request, n right, revives bool) error {
 // joinToken has the cluster set a token with which a node that is added joins;
 // empty where it asks for none.
 func (l *Launcher) joinToken(r *http.Request, id string) (string, error) {
-	if !l.enforced.Load() {
+	if !l.enforced() {
 		return "", nil
 	}
 	ctx, cancel := context.WithTimeout(withCredential(r.Context(), r.Header.Get("Authorization")), changeTime)

@@ -2,8 +2,12 @@ package launcher
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestWhoMayControl: while the cluster asks who somebody is, the launcher does,
@@ -44,6 +48,15 @@ func TestWhoMayControl(t *testing.T) {
 	if a := r.call("GET", "/", ""); a.code != 200 {
 		t.Errorf("the page: %d", a.code)
 	}
+	// The launcher's own certificate is not lent to who shows nothing.
+	for path, want := range map[string]int{"/v1/cluster/members": 401, "/v1/whoami": 200} {
+		if a := r.call("GET", "/api/node/node1"+path, ""); a.code != want {
+			t.Errorf("%s without a credential: %d %s", path, a.code, a.body)
+		}
+	}
+	if a := r.call("GET", "/api/node/node1/v1/cluster/members", "", "Authorization: Bearer vera"); a.code != 200 {
+		t.Errorf("passed on: %d %s", a.code, a.body)
+	}
 	// A node that is added joins with a token that the caller's right has made.
 	if a := r.call("POST", "/api/control/add", `{"node_id":"node4"}`, "Authorization: Bearer root"); a.code != 200 {
 		t.Fatalf("%d %s", a.code, a.body)
@@ -56,6 +69,84 @@ func TestWhoMayControl(t *testing.T) {
 	}
 	if a := r.call("POST", "/api/control/delete/node4", "", "Authorization: Bearer root"); a.code != 200 {
 		t.Errorf("%d %s", a.code, a.body)
+	}
+}
+
+// TestWhoMayControlWithoutNodes: while none says who somebody is, whom one has
+// known may read and start nodes, also of a launcher that was started anew; nobody
+// else may.
+func TestWhoMayControlWithoutNodes(t *testing.T) {
+	r := newRig(t).start()
+	r.healthy("node1", "node2", "node3")
+	r.sign("auth", true)
+	as := func(token, method, path string) int {
+		return r.call(method, path, "", "Authorization: Bearer "+token).code
+	}
+	for token, want := range map[string]int{"root": 200, "vera": 200, "forged": 401} {
+		if got := as(token, "GET", "/api/control/nodes"); got != want {
+			t.Errorf("%s reads: %d", token, got)
+		}
+	}
+	for _, id := range []string{"node1", "node2", "node3"} {
+		if got := as("root", "POST", "/api/control/stop/"+id); id != "node3" && got != 200 || got >= 400 && got != 503 {
+			t.Errorf("stop %s: %d", id, got)
+		}
+	}
+	silent := func() {
+		t.Helper()
+		r.eventually("no node answers", func() bool { return as("forged", "GET", "/api/control/nodes") == 503 })
+		for _, c := range []struct {
+			token, method, path string
+			want                int
+		}{
+			{"root", "GET", "/api/control/nodes", 200}, {"vera", "GET", "/api/control/nodes", 200},
+			{"vera", "POST", "/api/control/start/node1", 403}, {"vera", "GET", "/api/control/logs/node1", 403}, {"root", "GET", "/api/control/logs/node1", 200},
+			{"root", "POST", "/api/control/delete/node1", 503}, {"root", "POST", "/api/control/stop/node1", 503},
+			{"forged", "POST", "/api/control/start/node1", 503}, {"forged", "GET", "/api/control/logs/node1", 503}, {"forged", "GET", "/api/control/events", 503},
+		} {
+			if got := as(c.token, c.method, c.path); got != c.want {
+				t.Errorf("%s: %s %s: %d, want %d", c.token, c.method, c.path, got, c.want)
+			}
+		}
+		if a := r.call("POST", "/api/control/start/node1", ""); a.code != 503 || !strings.Contains(a.body, "no node answers") {
+			t.Errorf("nobody: %d %s", a.code, a.body)
+		}
+	}
+	silent()
+	r.quit()
+	raw, err := os.ReadFile(filepath.Join(r.o.DataDir, configurationName))
+	if err != nil || strings.Contains(string(raw), "Bearer") || !strings.Contains(string(raw), `"authorization": true`) {
+		t.Errorf("%v: %s", err, raw)
+	}
+	r.start()
+	silent()
+	if got := as("root", "POST", "/api/control/start/node1"); got != 200 {
+		t.Errorf("root starts a node: %d", got)
+	}
+}
+
+// TestKnownCallers: so many, the last; nobody for longer than a day.
+func TestKnownCallers(t *testing.T) {
+	l := &Launcher{store: &store{dir: t.TempDir(), now: &Configuration{
+		Format: configurationFormat, APIBase: 1, APIStep: 1, RaftBase: 1, Nodes: map[string]Node{"a": {Ports: Ports{API: 1, FIB: 2, Raft: 3, Client: 4, DataPlane: 5}}},
+	}}}
+	now := time.Now()
+	for i := range maxKnown + 3 {
+		if err := l.meet(strconv.Itoa(i), person{Actor: "a", Role: "viewer"}, now.Add(time.Duration(i)*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	known := l.store.get().Known
+	for header, want := range map[string]bool{"0": false, "2": false, "3": true, strconv.Itoa(maxKnown + 2): true} {
+		if _, ok := known[credentialHash(header)]; ok != want {
+			t.Errorf("caller %s: %v", header, ok)
+		}
+	}
+	if err := l.forget("3"); err != nil || len(l.store.get().Known) != maxKnown-1 {
+		t.Errorf("%v, %d", err, len(l.store.get().Known))
+	}
+	if err := l.meet("late", person{Actor: "b"}, now.Add(2*acquainted)); err != nil || len(l.store.get().Known) != 1 {
+		t.Errorf("%v, %d", err, len(l.store.get().Known))
 	}
 }
 

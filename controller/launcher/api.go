@@ -265,6 +265,8 @@ func (l *Launcher) problem(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, errMalformed):
 		short = errMalformed.Error()
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		l.refused.Warn("a call was refused", zap.String("from", r.RemoteAddr), zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))
 	case status == http.StatusInternalServerError:
 		l.log.Error("request failed", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))
 	}

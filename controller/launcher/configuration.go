@@ -24,12 +24,16 @@ type Configuration struct {
 	// ClusterID is empty until the founding nodes have formed the cluster.
 	ClusterID string `json:"cluster_id,omitempty"`
 	// Founders form the cluster together, once.
-	Founders []string        `json:"founders"`
-	APIBase  int             `json:"api_base"`
-	APIStep  int             `json:"api_step"`
-	RaftBase int             `json:"raft_base"`
-	TLS      bool            `json:"tls,omitempty"` // of all ports, for good
-	Nodes    map[string]Node `json:"nodes"`
+	Founders []string `json:"founders"`
+	APIBase  int      `json:"api_base"`
+	APIStep  int      `json:"api_step"`
+	RaftBase int      `json:"raft_base"`
+	TLS      bool     `json:"tls,omitempty"` // of all ports, for good
+	// Authorization was in force when a node said so last.
+	Authorization bool `json:"authorization,omitempty"`
+	// Known are those who were admitted, by the SHA-256 of what they send.
+	Known map[string]Known `json:"known,omitempty"`
+	Nodes map[string]Node  `json:"nodes"`
 }
 
 // Node is a configured node.
@@ -50,7 +54,7 @@ type Node struct {
 func (c *Configuration) clone() *Configuration {
 	d := *c
 	d.Founders = slices.Clone(c.Founders)
-	d.Nodes = maps.Clone(c.Nodes)
+	d.Nodes, d.Known = maps.Clone(c.Nodes), maps.Clone(c.Known)
 	return &d
 }
 

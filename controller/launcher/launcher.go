@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"dvr/controller/gate"
 )
@@ -59,11 +60,11 @@ type Launcher struct {
 	options  Options
 	dir      string
 	log      *zap.Logger
+	refused  *zap.Logger // of calls, a few of many
 	lock     *os.File
 	nodes    *os.Root // <dir>/nodes: what is deleted is inside
 	store    *store
 	caller   *caller
-	enforced enforced
 	hosts    *gate.Hosts
 	listener net.Listener
 	http     *http.Server
@@ -130,6 +131,9 @@ func open(o Options) (_ *Launcher, err error) {
 	if l.log == nil {
 		l.log = zap.NewNop()
 	}
+	l.refused = l.log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(c, time.Second, 10, 1000)
+	}))
 	defer func() {
 		if err != nil {
 			l.release()

@@ -13,6 +13,9 @@ import (
 // proxyPrefix is before a node's id and then the path of its API.
 const proxyPrefix = "/api/node/"
 
+// forEverybody are the paths of a node that answer whoever asks.
+var forEverybody = map[string]bool{"/livez": true, "/readyz": true, "/health": true, "/version": true, "/v1/whoami": true, "/openapi.yaml": true}
+
 // proxy passes /api/node/<id>/… on to the node's API, the path byte for byte.
 // It reports whether the request was one of these.
 func (l *Launcher) proxy() func(http.ResponseWriter, *http.Request) bool {
@@ -61,6 +64,10 @@ func (l *Launcher) proxy() func(http.ResponseWriter, *http.Request) bool {
 			return true
 		case !slash:
 			l.problem(w, r, errNoPath)
+			return true
+		case r.Header.Get("Authorization") == "" && !forEverybody["/"+rest] && l.enforced():
+			// In TLS the node would take it for the launcher's.
+			l.problem(w, r, errNoCredential)
 			return true
 		}
 		to := r.Clone(r.Context())
