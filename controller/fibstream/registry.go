@@ -88,7 +88,9 @@ type registry struct {
 }
 
 func newRegistry(o Options) *registry {
-	return &registry{options: o, planes: map[eventlog.RouterID]*plane{}, changed: make(chan struct{})}
+	r := &registry{options: o, planes: map[eventlog.RouterID]*plane{}, changed: make(chan struct{})}
+	r.enrol(o.Roster)
+	return r
 }
 
 // broadcast wakes everyone who waits. The caller holds mu.

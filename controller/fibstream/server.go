@@ -53,6 +53,9 @@ type Options struct {
 	ReconcilePause time.Duration
 	// MaxPlanes bounds the registry, connected and remembered: 16,384.
 	MaxPlanes int
+	// Roster is who was known when this controller stopped, however it did; those
+	// beyond Remember and MaxPlanes are forgotten.
+	Roster []Member
 	// Elsewhere tells of the other controllers; nil: there are none.
 	Elsewhere Elsewhere
 	// OnObservation is given what data planes observe, in the order of each

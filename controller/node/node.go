@@ -82,6 +82,7 @@ type Node struct {
 	store    *etcdlog.Log
 	appender *appender.Appender
 	planes   *fibstream.Server
+	roster   *roster
 	grpc     *grpc.Server
 	front    *httpapi.Front
 	admin    *admin // nil without ADMIN_ADDR
@@ -254,9 +255,14 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	n.pressure.volume = func() int64 { return inFile(n.appender.Volume()) }
 	n.peers = newPeers(n)
 	observer := n.observer()
+	roster, known := n.newRoster()
 	n.planes = fibstream.New(n.appender, fibstream.Options{
-		Node: s.NodeID, Controllers: []string{n.advertised(s.FIB, n.fib)}, Elsewhere: n.peers.exchange, Admit: n.admitPlane(),
-		OnStream: observer.Stream, OnObservation: func(r eventlog.RouterID, o *fibpb.Observation) {
+		Node: s.NodeID, Controllers: []string{n.advertised(s.FIB, n.fib)}, Elsewhere: n.peers.exchange, Admit: n.admitPlane(), Roster: known,
+		OnStream: func(r eventlog.RouterID, began bool) {
+			observer.Stream(r, began)
+			roster.nudge()
+		},
+		OnObservation: func(r eventlog.RouterID, o *fibpb.Observation) {
 			n.observed(r, o)
 			observer.Observe(r, o)
 		},
@@ -295,6 +301,8 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	n.run(func() { n.timekeeper().Run(background) })
 	n.run(func() { n.service.FollowPast(background) })
 	n.run(func() { observer.Run(background) })
+	n.roster = roster
+	n.run(func() { roster.run(background) })
 	n.run(func() { n.health.watch(background) })
 	n.serve("the FIB stream", func() error { return n.grpc.Serve(n.tls.Listen(n.fib)) })
 	n.runMembership(background)
@@ -544,6 +552,9 @@ func (n *Node) stop() error {
 		n.cancel()
 	}
 	n.work.Wait()
+	if n.roster != nil {
+		n.roster.save() // every stream has ended
+	}
 	if n.appender != nil {
 		note("appender", n.appender.Close())
 	}
