@@ -42,6 +42,10 @@ type Log interface {
 	// Staged returns the events of a staged commit after checking count and
 	// hash. Errors: ErrNotFound (a part lacks), ErrCorrupt.
 	Staged(ctx context.Context, s *CommitStaged) ([]Event, error)
+	// StageParts calls fn with what is stored of a staged commit, piece by piece
+	// in order, unproven; a piece is valid only during the call. Errors:
+	// ErrNotFound (a part lacks), ErrUnavailable, fn's.
+	StageParts(ctx context.Context, s *CommitStaged, fn func(part []byte) error) error
 	// Unstage removes a stage to which no batch refers, nor ever will: the caller
 	// vouches for it. An absent one is no error.
 	Unstage(ctx context.Context, id string) error

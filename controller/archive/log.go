@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ type Live interface {
 	Read(ctx context.Context, after eventlog.Revision, fn func(*eventlog.Batch) error) error
 	Low(ctx context.Context) (eventlog.Revision, error)
 	Staged(ctx context.Context, s *eventlog.CommitStaged) ([]eventlog.Event, error)
+	StageParts(ctx context.Context, s *eventlog.CommitStaged, fn func(part []byte) error) error
 	Snapshots(ctx context.Context) ([]eventlog.SnapshotInfo, error)
 	OpenSnapshot(ctx context.Context, info eventlog.SnapshotInfo) (io.ReadCloser, error)
 }
@@ -213,32 +215,69 @@ func (l *Log) Staged(ctx context.Context, s *eventlog.CommitStaged) ([]eventlog.
 	if !errors.Is(err, eventlog.ErrNotFound) && !errors.Is(err, eventlog.ErrCorrupt) {
 		return events, err
 	}
-	low, failed := l.live.Low(ctx)
-	if failed != nil {
-		return nil, err
+	if reading := l.kept(ctx, s, func(h *history, in io.ReaderAt) (err error) {
+		events, err = h.staged(in, s)
+		return err
+	}); !errors.Is(reading, eventlog.ErrNotFound) {
+		return events, reading
 	}
-	c, failed := l.below(ctx, low)
-	if c == nil || failed != nil {
-		return nil, err
+	return nil, err
+}
+
+// StageParts is eventlog.Log's. Nothing was given of a stage that the live log
+// no longer has when it is looked for here: its first part is missing.
+func (l *Log) StageParts(ctx context.Context, s *eventlog.CommitStaged, fn func(part []byte) error) error {
+	given := false
+	give := func(part []byte) error {
+		given = true
+		return fn(part)
+	}
+	err := l.live.StageParts(ctx, s, give)
+	if given || !errors.Is(err, eventlog.ErrNotFound) {
+		return err
+	}
+	var failed error
+	if reading := l.kept(ctx, s, func(h *history, in io.ReaderAt) error {
+		return h.stageParts(in, s, func(part []byte) error {
+			failed = give(part)
+			return failed
+		})
+	}); failed == nil && !errors.Is(reading, eventlog.ErrNotFound) {
+		return reading
+	}
+	return cmp.Or(failed, err)
+}
+
+// kept has read called with the files that hold the stage until one gives it.
+// Errors: eventlog.ErrNotFound where none does; what out makes of read's.
+func (l *Log) kept(ctx context.Context, s *eventlog.CommitStaged, read func(h *history, in io.ReaderAt) error) error {
+	missing := fmt.Errorf("stage %s: %w", s.ID, eventlog.ErrNotFound)
+	low, err := l.live.Low(ctx)
+	if err != nil {
+		return missing
+	}
+	c, err := l.below(ctx, low)
+	if c == nil || err != nil {
+		return missing
 	}
 	for _, p := range c.pieces {
 		if !slices.ContainsFunc(p.history.Stages, func(k stage) bool { return k.ID == s.ID }) {
 			continue
 		}
-		in, opening := l.dir.open(p.file)
-		if opening != nil {
-			return nil, l.out(p.file, opening)
+		in, err := l.dir.open(p.file)
+		if err != nil {
+			return l.out(p.file, err)
 		}
-		events, reading := p.history.staged(in, s)
+		reading := read(p.history, in)
 		in.Close()
 		switch {
 		case reading == nil:
-			return events, nil
+			return nil
 		case !errors.Is(reading, eventlog.ErrNotFound):
-			return nil, l.out(p.file, reading)
+			return l.out(p.file, reading)
 		}
 	}
-	return nil, err
+	return missing
 }
 
 // MendStage is eventlog.StageMender's.

@@ -339,3 +339,57 @@ func TestAnArchiveGoesOnThroughARestore(t *testing.T) {
 		t.Error("nothing was lost: the test does not test")
 	}
 }
+
+// The events of a staged commit are read from the archive piece by piece when the
+// live log has let them go.
+func TestStagesAreReadInPieces(t *testing.T) {
+	w, _ := archivedWorld(t, 5)
+	l := w.over()
+	stages := 0
+	want := map[string]string{}
+	if err := l.Read(t.Context(), 0, func(b *eventlog.Batch) error {
+		for _, c := range b.Commits {
+			s := past.StageOf(&c)
+			if s == nil {
+				continue
+			}
+			events, err := l.Staged(t.Context(), s)
+			if err != nil {
+				return err
+			}
+			want[s.ID] = string(eventlog.AppendEventLines(nil, events))
+			if stages++; b.Last() <= w.ends[len(w.ends)-11] {
+				if err := w.log.Unstage(t.Context(), s.ID); err != nil {
+					return err
+				}
+			}
+			got := ""
+			err = past.StagedLines(t.Context(), l, s, func(line []byte) error {
+				got += string(line) + "\n"
+				return nil
+			})
+			if err != nil || got != want[s.ID] {
+				t.Errorf("revision %d: %d bytes, want %d: %v", c.Revision, len(got), len(want[s.ID]), err)
+			}
+			page, err := past.StagedPage(t.Context(), l, s, 1, 1)
+			if err != nil || len(page) != 1 || string(page[0]) != strings.Split(got, "\n")[1] {
+				t.Errorf("revision %d: a page of %d lines, %v", c.Revision, len(page), err)
+			}
+			stop := errors.New("stop")
+			if err := l.StageParts(t.Context(), s, func([]byte) error { return stop }); err != stop {
+				t.Errorf("stopped: %v", err)
+			}
+			other := *s
+			other.ID += "x"
+			if err := l.StageParts(t.Context(), &other, func([]byte) error { return nil }); !errors.Is(err, eventlog.ErrNotFound) {
+				t.Errorf("one that is not there: %v", err)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if stages < 5 {
+		t.Errorf("%d stages", stages)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"strconv"
 
@@ -247,27 +248,51 @@ func (h *history) holdsEnd(f io.ReaderAt, r eventlog.Revision, hash eventlog.Has
 
 // staged reads the events of a stage. Errors: eventlog.ErrNotFound, ErrDamaged.
 func (h *history) staged(r io.ReaderAt, s *eventlog.CommitStaged) ([]eventlog.Event, error) {
-	want := fmt.Sprintf("%x", s.SHA256)
-	for _, k := range h.Stages {
-		if k.ID != s.ID || k.SHA256 != want || k.Bytes != s.Bytes {
-			continue
-		}
-		z, err := zstd.NewReader(io.NewSectionReader(r, k.At, k.Length), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(64<<20))
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
-		}
-		defer z.Close()
-		var lines bytes.Buffer
-		if _, err := io.Copy(&lines, io.LimitReader(z, k.Bytes+1)); err != nil {
-			return nil, fmt.Errorf("stage %s: %w: %w", s.ID, ErrDamaged, err)
-		}
-		events, err := eventlog.DecodeStage(s, lines.Bytes())
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
-		}
-		return events, nil
+	var lines bytes.Buffer
+	if err := h.stageParts(r, s, func(part []byte) error {
+		lines.Write(part)
+		return nil
+	}); err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("stage %s: %w", s.ID, eventlog.ErrNotFound)
+	events, err := eventlog.DecodeStage(s, lines.Bytes())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return events, nil
+}
+
+// stageParts gives what is kept of a stage piece by piece. Errors:
+// eventlog.ErrNotFound, ErrDamaged, fn's.
+func (h *history) stageParts(r io.ReaderAt, s *eventlog.CommitStaged, fn func(part []byte) error) error {
+	want := fmt.Sprintf("%x", s.SHA256)
+	i := slices.IndexFunc(h.Stages, func(k stage) bool { return k.ID == s.ID && k.SHA256 == want && k.Bytes == s.Bytes })
+	if i < 0 {
+		return fmt.Errorf("stage %s: %w", s.ID, eventlog.ErrNotFound)
+	}
+	k := &h.Stages[i]
+	z, err := zstd.NewReader(io.NewSectionReader(r, k.At, k.Length), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(64<<20))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	defer z.Close()
+	piece := make([]byte, min(k.Bytes+1, eventlog.MaxStagePart))
+	for left := k.Bytes + 1; left > 0; { // one more than there are: too many are seen
+		n, err := io.ReadFull(z, piece[:min(left, int64(len(piece)))])
+		left -= int64(n)
+		if n > 0 {
+			if err := fn(piece[:n]); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("stage %s: %w: %w", s.ID, ErrDamaged, err)
+		}
+	}
+	return nil
 }
 
 // verify reads the whole file: checksum, every block, every stage. fn, which may

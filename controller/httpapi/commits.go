@@ -7,6 +7,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"dvr/controller/history"
 	"dvr/eventlog"
 )
 
@@ -68,8 +69,19 @@ func (s *Server) postCommit(c echo.Context) error {
 
 var commitsParams = with(freshParams, "after", "cursor", "limit")
 
-// commit puts one commit with its events as the log has them.
+// commit puts one commit with its events as the log has them: of a staged one
+// that is the event which stands for them.
 func commit(o object, c *eventlog.Commit) {
+	commitHead(o, c)
+	o.list("events")
+	for _, e := range c.Events {
+		o.b = append(eventlog.AppendEvent(o.b, e), ',')
+	}
+	o.endList()
+}
+
+// commitHead puts what a commit says of itself, and how many events it has.
+func commitHead(o object, c *eventlog.Commit) (events int) {
 	o.uint("revision", uint64(c.Revision))
 	o.str("id", c.ID)
 	o.key("time")
@@ -94,12 +106,12 @@ func commit(o object, c *eventlog.Commit) {
 	if c.Request != (eventlog.RequestHash{}) {
 		o.str("request", hex.EncodeToString(c.Request[:]))
 	}
-	o.uint("n", uint64(len(c.Events)))
-	o.list("events")
-	for _, e := range c.Events {
-		o.b = append(eventlog.AppendEvent(o.b, e), ',')
+	events = len(c.Events)
+	if s := history.StageOf(c); s != nil {
+		events = s.Events
 	}
-	o.endList()
+	o.uint("n", uint64(events))
+	return events
 }
 
 // listCommits is a page of the log, written as it is read.
@@ -184,25 +196,4 @@ func (s *Server) listCommits(c echo.Context) error {
 	}
 	out.flush()
 	return out.ended
-}
-
-func (s *Server) getCommit(c echo.Context) error {
-	if _, err := s.view(c, freshParams); err != nil {
-		return err
-	}
-	n, err := number(c.Param("revision"))
-	if err != nil {
-		return fieldError("revision", "must be a whole number")
-	}
-	b := getBuffer()
-	defer putBuffer(b)
-	if err := s.service.CommitAt(c.Request().Context(), eventlog.Revision(n), func(k *eventlog.Commit) error {
-		o := b.object()
-		commit(o, k)
-		o.end()
-		return nil
-	}); err != nil {
-		return err
-	}
-	return send(c, http.StatusOK, b)
 }

@@ -102,3 +102,32 @@ func (s *Service) CommitAt(ctx context.Context, r eventlog.Revision, fn func(*ev
 	}
 	return nil
 }
+
+// StagedPage gives the events of a staged commit at revision r as the lines that
+// the log has: most of them at most, after the first from ones.
+// Cost: a read of the whole stage. Errors: ErrGone, ErrUnavailable.
+func (s *Service) StagedPage(ctx context.Context, r eventlog.Revision, stage *eventlog.CommitStaged, from, most int) ([][]byte, error) {
+	lines, err := history.StagedPage(ctx, s.history, stage, from, most)
+	return lines, s.missingStage(ctx, r, err)
+}
+
+// StagedLines calls fn with every event of a staged commit at revision r, as a
+// line without its end that is valid only during the call. Cost: two reads of the
+// stage. Errors: ErrGone, ErrUnavailable, fn's; once fn was called none but fn's
+// is to be expected.
+func (s *Service) StagedLines(ctx context.Context, r eventlog.Revision, stage *eventlog.CommitStaged, fn func(line []byte) error) error {
+	return s.missingStage(ctx, r, history.StagedLines(ctx, s.history, stage, fn))
+}
+
+// missingStage says of a stage that went with its batch meanwhile that it is gone.
+func (s *Service) missingStage(ctx context.Context, r eventlog.Revision, err error) error {
+	if errors.Is(err, eventlog.ErrNotFound) {
+		if low, failed := s.history.Low(ctx); failed == nil && low > r {
+			err = eventlog.ErrTruncated
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	return history.Missing(ctx, s.history, r-1, fmt.Errorf("events of commit %d: %w", r, err))
+}

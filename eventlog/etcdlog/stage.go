@@ -195,6 +195,24 @@ func (l *Log) Staged(ctx context.Context, s *eventlog.CommitStaged) ([]eventlog.
 	return events, nil
 }
 
+// StageParts implements eventlog.Log. Cost: one local read a part. Memory: a part.
+func (l *Log) StageParts(ctx context.Context, s *eventlog.CommitStaged, fn func(part []byte) error) error {
+	err := s.Validate()
+	for i := 0; err == nil && i < s.Parts; i++ {
+		var part []byte
+		if part, err = l.part(ctx, partKey(stageDir(s.ID), i)); err != nil {
+			break
+		}
+		if err := fn(part); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("stage %q: %w", s.ID, err)
+	}
+	return nil
+}
+
 // joinParts puts the parts of a stage together.
 func joinParts(s *eventlog.CommitStaged, read func(i int) ([]byte, error)) ([]byte, error) {
 	var lines []byte

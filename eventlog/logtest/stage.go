@@ -57,6 +57,17 @@ func (s *suite) stage() {
 		if !bytes.Equal(eventlog.AppendEventLines(nil, got), lines) {
 			s.Fatal("Staged returned other events")
 		}
+		var parts []byte
+		if err := l.StageParts(s.ctx(), st, func(part []byte) error {
+			parts = append(parts, part...)
+			return nil
+		}); err != nil || !bytes.Equal(parts, lines) {
+			s.Fatalf("StageParts gave %d other bytes, %v", len(parts), err)
+		}
+		stop := errors.New("stop")
+		if err := l.StageParts(s.ctx(), st, func([]byte) error { return stop }); !errors.Is(err, stop) {
+			s.Errorf("StageParts that is stopped: %v", err)
+		}
 	}
 	other := *st
 	other.SHA256[0] ^= 1
@@ -73,6 +84,9 @@ func (s *suite) stage() {
 	if _, err := s.Log.Staged(s.ctx(), &other); !errors.Is(err, eventlog.ErrNotFound) {
 		s.Errorf("Staged of an unknown id: %v, want ErrNotFound", err)
 	}
+	if err := s.Log.StageParts(s.ctx(), &other, func([]byte) error { return nil }); !errors.Is(err, eventlog.ErrNotFound) {
+		s.Errorf("StageParts of an unknown id: %v, want ErrNotFound", err)
+	}
 }
 
 func (s *suite) stagePartLost() {
@@ -81,6 +95,9 @@ func (s *suite) stagePartLost() {
 	s.LoseStagePart(st.ID)
 	if events, err := s.Log.Staged(s.ctx(), st); !errors.Is(err, eventlog.ErrNotFound) {
 		s.Fatalf("Staged without a part: %d events, %v; want ErrNotFound", len(events), err)
+	}
+	if err := s.Log.StageParts(s.ctx(), st, func([]byte) error { return nil }); !errors.Is(err, eventlog.ErrNotFound) {
+		s.Errorf("StageParts without a part: %v, want ErrNotFound", err)
 	}
 }
 

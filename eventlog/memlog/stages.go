@@ -40,6 +40,28 @@ func (l *Log) Stage(ctx context.Context, id string, events []eventlog.Event) (*e
 
 // Staged returns the events of a staged commit.
 func (l *Log) Staged(ctx context.Context, s *eventlog.CommitStaged) ([]eventlog.Event, error) {
+	parts, err := l.partsOf(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return eventlog.DecodeStage(s, slices.Concat(parts...))
+}
+
+// StageParts gives the parts of a staged commit.
+func (l *Log) StageParts(ctx context.Context, s *eventlog.CommitStaged, fn func(part []byte) error) error {
+	parts, err := l.partsOf(ctx, s)
+	if err != nil {
+		return err
+	}
+	for _, p := range parts {
+		if err := fn(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Log) partsOf(ctx context.Context, s *eventlog.CommitStaged) ([][]byte, error) {
 	if err := l.enter(ctx, "read a stage"); err != nil {
 		return nil, err
 	}
@@ -53,7 +75,7 @@ func (l *Log) Staged(ctx context.Context, s *eventlog.CommitStaged) ([]eventlog.
 	if st == nil || !st.complete || len(parts) < s.Parts {
 		return nil, fmt.Errorf("stage %s: %w", s.ID, eventlog.ErrNotFound)
 	}
-	return eventlog.DecodeStage(s, slices.Concat(parts...))
+	return parts, nil
 }
 
 // Unstage removes a stage.

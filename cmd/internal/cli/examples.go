@@ -50,7 +50,7 @@ var examples = map[string]string{
 	"kv watch":   "dvr kv watch --prefix site/",
 
 	"log list":   "dvr log list\ndvr log list --after 4700 --limit 20",
-	"log show":   "dvr log show 4711",
+	"log show":   "dvr log show 4711\ndvr log show 4711 --all | grep 10.1.0.0/16",
 	"log follow": "dvr log follow",
 	"log verify": "dvr log verify",
 	"log repair": "dvr log repair --etcd 127.0.0.1:2379",

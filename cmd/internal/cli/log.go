@@ -54,6 +54,9 @@ func summary(commit any) string {
 		return strings.Join(parts, ", ")
 	}
 	event := events[0]
+	if text(member(event, "kind")) == "commit.staged" { // it only stands for them
+		return plural(member(event, "events"), "event")
+	}
 	for _, names := range subjects {
 		if member(event, names[0]) == nil {
 			continue
@@ -114,16 +117,49 @@ func logList(c *connection) *cobra.Command {
 	return cmd
 }
 
+// eventsShown is how many events of a commit `dvr log show` shows by itself.
+const eventsShown = 1000
+
 func logShow(c *connection) *cobra.Command {
-	return &cobra.Command{
+	var limit uint16
+	var cursor uint64
+	var all bool
+	cmd := &cobra.Command{
 		Use: "show REVISION", Short: "One commit with its events", Args: cobra.ExactArgs(1),
+		Long: "One commit with its events, of which an atomic import may have a million: they are shown in pages.\n" +
+			"--all writes every event as the log has it, one JSON object a line, and nothing else.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := strconv.ParseUint(args[0], 10, 64); err != nil {
 				return usageError{fmt.Errorf("revision %q is not a number", args[0])}
 			}
-			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/commits/" + args[0]}, commitDetail)
+			call := client.Call{Method: http.MethodGet, Path: "/v1/commits/" + args[0]}
+			if all {
+				call.Header = http.Header{"Accept": {"application/x-ndjson"}}
+				cl, err := c.open()
+				if err != nil {
+					return err
+				}
+				body, _, err := cl.Stream(cmd.Context(), call)
+				if err != nil {
+					return c.advise(err)
+				}
+				defer body.Close()
+				return export(c.out, body)
+			}
+			call.Query = filters("limit", strconv.Itoa(int(limit)))
+			if cursor > 0 {
+				call.Query.Set("cursor", strconv.FormatUint(cursor, 10))
+			}
+			return c.show(cmd.Context(), call, commitDetail)
 		},
 	}
+	f := cmd.Flags()
+	numberVar(f, &limit, "limit", eventsShown, 1, 10_000, "at most so many events, up to 10,000")
+	f.Uint64Var(&cursor, "cursor", 0, "leave out so many events, as the page before says")
+	f.BoolVar(&all, "all", false, "write every event as a line of JSON")
+	cmd.MarkFlagsMutuallyExclusive("all", "limit")
+	cmd.MarkFlagsMutuallyExclusive("all", "cursor")
+	return cmd
 }
 
 // commitDetail prints a commit, its events as they are stored.
@@ -134,8 +170,12 @@ func commitDetail(t *table, commit any) {
 		}
 	}
 	events := list(commit, "events")
-	if len(events) == 0 {
+	switch {
+	case len(events) > 0:
+	case count(member(commit, "n")) == 0:
 		t.row("events", "none")
+	default:
+		t.row("events", "no more")
 	}
 	for _, e := range events {
 		m, _ := e.(map[string]any)
@@ -146,6 +186,9 @@ func commitDetail(t *table, commit any) {
 			}
 		}
 		t.row("event", text(m["kind"])+" "+strings.Join(rest, " "))
+	}
+	if next := member(commit, "next"); next != nil {
+		t.line("(%s of %s; the next: --cursor %s; every one as a line: --all)", grouped(len(events)), plural(member(commit, "n"), "event"), text(next))
 	}
 }
 

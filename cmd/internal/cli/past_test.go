@@ -38,7 +38,7 @@ func TestRequestsAboutThePast(t *testing.T) {
 		}
 	}
 	t.Setenv("DVR_AT", "12")
-	for args, want := range map[string]string{"lookup 10.1.2.3": `GET /v1/lookup?address=10.1.2.3&at=12`, "lookup 10.1.2.3 --at 13": `GET /v1/lookup?address=10.1.2.3&at=13`, "log show 8": `GET /v1/commits/8`} {
+	for args, want := range map[string]string{"lookup 10.1.2.3": `GET /v1/lookup?address=10.1.2.3&at=12`, "lookup 10.1.2.3 --at 13": `GET /v1/lookup?address=10.1.2.3&at=13`, "log show 8": `GET /v1/commits/8?limit=1000`} {
 		e := &exchange{code: 200, answer: `{}`}
 		if _, err := run(t, e, strings.Fields(args)...); err != nil || e.request != want {
 			t.Errorf("%s with DVR_AT: %s, %v", args, e.request, err)

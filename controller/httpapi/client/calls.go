@@ -775,6 +775,8 @@ func (c *Client) Commit(ctx context.Context, body CommitRequest, o CommitOptions
 
 // GetCommitOptions are the optional parameters of GetCommit; what is zero is not sent.
 type GetCommitOptions struct {
+	Limit       int64
+	Cursor      int64  // What `next` gave, the number of events before the page.
 	Consistency string // `linearizable` asks the cluster first, `local` answers at once from what this node has. The default is local, and linearizable where nothing is found.
 	MinRevision string // A revision, or a position as `DVR-Position` gives it, that the answer must include; waited for until `timeout`.
 	Timeout     string // How long to wait, above 0 and up to 5m.
@@ -783,12 +785,28 @@ type GetCommitOptions struct {
 // GetCommit: one commit.
 //
 //	GET /v1/commits/{revision}
-func (c *Client) GetCommit(ctx context.Context, revision int64, o GetCommitOptions) (*Answer[Commit], error) {
+func (c *Client) GetCommit(ctx context.Context, revision int64, o GetCommitOptions) (*Answer[CommitEvents], error) {
 	r := newRequest("GET", "/v1/commits/"+segment(revision))
+	r.set("limit", o.Limit)
+	r.set("cursor", o.Cursor)
 	r.set("consistency", o.Consistency)
 	r.set("min_revision", o.MinRevision)
 	r.set("timeout", o.Timeout)
-	return send[Commit](ctx, c, r)
+	return send[CommitEvents](ctx, c, r)
+}
+
+// GetCommitLines: one commit. As lines, which the caller closes.
+//
+//	GET /v1/commits/{revision}
+func (c *Client) GetCommitLines(ctx context.Context, revision int64, o GetCommitOptions) (io.ReadCloser, http.Header, error) {
+	r := newRequest("GET", "/v1/commits/"+segment(revision))
+	r.set("limit", o.Limit)
+	r.set("cursor", o.Cursor)
+	r.set("consistency", o.Consistency)
+	r.set("min_revision", o.MinRevision)
+	r.set("timeout", o.Timeout)
+	r.accept("application/x-ndjson")
+	return c.open(ctx, r)
 }
 
 // ConfirmCommitOptions are the optional parameters of ConfirmCommit; what is zero is not sent.
@@ -2395,6 +2413,33 @@ type Commit struct {
 	Forced   []string          `json:"forced,omitempty"`  // Guards that were passed by force.
 	Via      []string          `json:"via,omitempty"`     // Where the actor's right came from, `token:<id>` or `group:<name>`.
 	Request  string            `json:"request,omitempty"` // Hash of the request.
+}
+
+// CommitEvents is an object of the API.
+type CommitEvents struct {
+	Revision int64               `json:"revision"`
+	Time     time.Time           `json:"time"`
+	Actor    string              `json:"actor"`
+	Source   string              `json:"source,omitempty"` // The address that the request came from.
+	For      string              `json:"for,omitempty"`    // On whose behalf.
+	Reason   string              `json:"reason,omitempty"`
+	ID       string              `json:"id"`
+	Reverts  []int64             `json:"reverts,omitempty"`
+	N        int64               `json:"n"` // How many events it has.
+	Events   []json.RawMessage   `json:"events"`
+	Forced   []string            `json:"forced,omitempty"`  // Guards that were passed by force.
+	Via      []string            `json:"via,omitempty"`     // Where the actor's right came from, `token:<id>` or `group:<name>`.
+	Request  string              `json:"request,omitempty"` // Hash of the request.
+	Staged   *CommitEventsStaged `json:"staged,omitempty"`  // Where the events are stored, of a commit that is too large for a batch.
+	Next     int64               `json:"next,omitempty"`    // The cursor of the next page.
+}
+
+// CommitEventsStaged is where the events are stored, of a commit that is too large for a batch.
+type CommitEventsStaged struct {
+	ID     string `json:"id"`
+	Parts  int64  `json:"parts"`
+	Bytes  int64  `json:"bytes"`
+	Sha256 string `json:"sha256"`
 }
 
 // CommitMessage is a commit, and those of its events that were asked for.
