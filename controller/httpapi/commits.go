@@ -46,8 +46,8 @@ func (s *Server) postCommit(c echo.Context) error {
 		}
 		m.Reason = given.reason
 	}
-	if m.IfMatch.Set() || m.IfNoneMatch.Set() {
-		return fieldError("If-Match", "has no meaning for a commit of several items")
+	if err := unconditional(&m, "a commit of several items"); err != nil {
+		return err
 	}
 	rec, err := s.service.Commit(r.Context(), &m, given.events)
 	if err != nil {

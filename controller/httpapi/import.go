@@ -85,8 +85,8 @@ func (s *Server) importRoutes(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if m.IfMatch.Set() || m.IfNoneMatch.Set() {
-		return fieldError("If-Match", "has no meaning for an import")
+	if err := unconditional(&m, "an import"); err != nil {
+		return err
 	}
 	mode, err := q.importMode(&m)
 	if err != nil {

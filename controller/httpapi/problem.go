@@ -203,6 +203,20 @@ func preconditions(h http.Header) string {
 	return strings.Join(names, ", ")
 }
 
+// unconditional refuses preconditions, each by its name, of what has no one item
+// that they could be about.
+func unconditional(m *service.Mutation, what string) error {
+	for _, p := range []struct {
+		name string
+		set  bool
+	}{{"If-Match", m.IfMatch.Set()}, {"If-None-Match", m.IfNoneMatch.Set()}} {
+		if p.set {
+			return fieldError(p.name, "has no meaning for %s", what)
+		}
+	}
+	return nil
+}
+
 // Names and values at fault are the caller's and may be as long as a body.
 const maxTold = 512
 

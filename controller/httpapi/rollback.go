@@ -66,8 +66,8 @@ func (s *Server) rollback(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if m.IfMatch.Set() || m.IfNoneMatch.Set() {
-		return fieldError("If-Match", "has no meaning for a rollback")
+	if err := unconditional(&m, "a rollback"); err != nil {
+		return err
 	}
 	r, err := body.read()
 	if err != nil {
