@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"net/netip"
+	"slices"
 )
 
 // Decoder reads events and batches. It is reusable, and reuse pays: short
@@ -10,6 +11,10 @@ import (
 // lies in alive (up to 64 routes, 12 KiB), so retain copies of single routes.
 // Not safe for concurrent use; the zero value is ready.
 type Decoder struct {
+	// AnyTags: tags come as people write them, in any order, and are returned in the
+	// log's. What is stored is not read like that.
+	AnyTags bool
+
 	s       scanner
 	strings map[string]string
 	routes  []RouteAnnounced
@@ -38,6 +43,12 @@ const (
 // member at fault. Form is checked as by Validate.
 func DecodeEvent(line []byte) (Event, error) {
 	d := Decoder{single: true}
+	return d.Event(line)
+}
+
+// DecodeGiven is DecodeEvent for an event that somebody wrote: see Decoder.AnyTags.
+func DecodeGiven(line []byte) (Event, error) {
+	d := Decoder{single: true, AnyTags: true}
 	return d.Event(line)
 }
 
@@ -196,6 +207,15 @@ func listOf[T any](s *scanner, field string, limit int, read func(field string) 
 
 func (d *Decoder) names(field string, limit int) []string {
 	return listOf(&d.s, field, limit, d.name)
+}
+
+// tags reads a list of tags, which Validate wants sorted and distinct.
+func (d *Decoder) tags() []string {
+	list := d.names("tags", MaxTags)
+	if d.AnyTags {
+		slices.Sort(list)
+	}
+	return list
 }
 
 func (d *Decoder) routers(field string) []RouterID {

@@ -118,7 +118,7 @@ func (d *Decoder) route(f *frame, r *RouteAnnounced, destination bool) {
 			r.ViaDefault = s.bool("via_default")
 		case "tags":
 			s.once(f, mTags, "tags")
-			r.Tags = d.names("tags", MaxTags)
+			r.Tags = d.tags()
 		case "expires":
 			s.once(f, mExpires, "expires")
 			r.Expires = s.time("expires")

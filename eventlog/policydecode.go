@@ -108,7 +108,7 @@ func (d *Decoder) grant(string) (g Grant) {
 			g.Routers = d.routers("routers")
 		case "tags":
 			s.once(&f, 3, "tags")
-			g.Tags = d.names("tags", MaxTags)
+			g.Tags = d.tags()
 		case "keys":
 			s.once(&f, 4, "keys")
 			g.Keys = d.names("keys", maxList)

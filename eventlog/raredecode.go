@@ -175,7 +175,7 @@ func (d *Decoder) routerSet(f *frame) Event {
 			e.Description = string(s.text("description"))
 		case "tags":
 			s.once(f, 2, "tags")
-			e.Tags = d.names("tags", MaxTags)
+			e.Tags = d.tags()
 		case "drained":
 			s.once(f, 3, "drained")
 			e.Drained = Drain(d.name("drained"))
@@ -243,7 +243,7 @@ func (d *Decoder) linkSet(f *frame) Event {
 			e.Down = s.bool("down")
 		case "tags":
 			s.once(f, 10, "tags")
-			e.Tags = d.names("tags", MaxTags)
+			e.Tags = d.tags()
 		default:
 			return false
 		}

@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"unicode/utf8"
@@ -191,8 +192,11 @@ func tagsReason(tags []string) string {
 		if r := labelReason(t, MaxTag); r != "" {
 			return "holds a tag that " + r
 		}
-		if i > 0 && tags[i-1] >= t {
-			return "must be sorted, each tag once"
+		if i > 0 && tags[i-1] == t {
+			return fmt.Sprintf("holds %q twice", t)
+		}
+		if i > 0 && tags[i-1] > t {
+			return "must be sorted"
 		}
 	}
 	return ""

@@ -59,7 +59,7 @@ var refused = []struct{ line, field, reason string }{
 	{`{"kind":"route.announced","destination":"10.0.0.0/8","next_hop":"192.0.2.1","via_default":true}`, "via_default", "needs recursive"},
 	{`{"kind":"route.announced","destination":"10.0.0.0/8","next_hop":"192.0.2.1","recursive":1}`, "recursive", "true or false"},
 	{`{"kind":"route.announced","destination":"10.0.0.0/8","next_hop":"192.0.2.1","tags":["b","a"]}`, "tags", "sorted"},
-	{`{"kind":"route.announced","destination":"10.0.0.0/8","next_hop":"192.0.2.1","tags":["a","a"]}`, "tags", "once"},
+	{`{"kind":"route.announced","destination":"10.0.0.0/8","next_hop":"192.0.2.1","tags":["a","a"]}`, "tags", `"a" twice`},
 	{`{"kind":"route.announced","destination":"10.0.0.0/8","next_hop":"192.0.2.1","tags":["a",""]}`, "tags", "empty"},
 	{`{"kind":"route.announced","destination":"10.0.0.0/8","next_hop":"192.0.2.1","tags":["a" "b"]}`, "tags", "list"},
 	{`{"kind":"route.announced","destination":"10.0.0.0/8","next_hop":"192.0.2.1","tags":["a",3]}`, "tags[1]", "string"},

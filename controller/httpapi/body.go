@@ -101,31 +101,11 @@ func decodeRoute(body []byte) (*eventlog.RouteAnnounced, error) {
 	if err := noMember(flat, "kind"); err != nil {
 		return nil, err
 	}
-	e, err := decodeAs(scratch, kindMember, sortTags(flat))
+	e, err := decodeAs(scratch, kindMember, flat)
 	if err != nil {
 		return nil, err
 	}
 	return e.(*eventlog.RouteAnnounced), nil
-}
-
-// sortTags puts an object's tags in the order that the log keeps them in:
-// their order means nothing, so it is not asked of callers.
-func sortTags(flat jsontext.Value) jsontext.Value {
-	var m map[string]jsontext.Value
-	var list []string
-	if json.Unmarshal(flat, &m) != nil || json.Unmarshal(m["tags"], &list) != nil || slices.IsSorted(list) {
-		return flat
-	}
-	slices.Sort(list)
-	var err error
-	if m["tags"], err = json.Marshal(list); err != nil {
-		return flat
-	}
-	out, err := json.Marshal(m)
-	if err != nil {
-		return flat
-	}
-	return out
 }
 
 // decodeAs decodes an object with members put before its own. head is the text
@@ -141,7 +121,7 @@ func decodeAs(scratch *buffer, head, body []byte) (eventlog.Event, error) {
 		scratch.b = scratch.b[:len(scratch.b)-1]
 	}
 	scratch.b = append(scratch.b, bytes.TrimRight(rest, " \t\r\n")...)
-	return eventlog.DecodeEvent(scratch.b)
+	return eventlog.DecodeGiven(scratch.b)
 }
 
 // flatten checks that body is one strict JSON object and takes the white space out.
@@ -254,7 +234,7 @@ func decodeCommit(body []byte) (out commitBody, err error) {
 	if t.Kind() != '{' {
 		return out, fieldError("body", "must be a JSON object")
 	}
-	var decoder eventlog.Decoder
+	decoder := eventlog.Decoder{AnyTags: true}
 	found := false
 	for d.PeekKind() == '"' {
 		t, err := d.ReadToken()
@@ -422,7 +402,7 @@ func decodeCandidate(flat jsontext.Value, destination string, router eventlog.Ro
 	}
 	scratch := getBuffer()
 	defer putBuffer(scratch)
-	e, err := decodeAs(scratch, head, sortTags(flat))
+	e, err := decodeAs(scratch, head, flat)
 	if err != nil {
 		return nil, err
 	}
@@ -436,15 +416,9 @@ func decodeCandidate(flat jsontext.Value, destination string, router eventlog.Ro
 	return r, nil
 }
 
-// tagList checks that tags are in no need of sorting away: the log keeps them
-// sorted and distinct.
-func tagList(tags []string) ([]string, error) {
+// tagList is the tags in the order that the log keeps them in: theirs means nothing.
+func tagList(tags []string) []string {
 	out := slices.Clone(tags)
 	slices.Sort(out)
-	for i := 1; i < len(out); i++ {
-		if out[i] == out[i-1] {
-			return nil, fieldError("tags", "has %q twice", out[i])
-		}
-	}
-	return out, nil
+	return out
 }

@@ -88,12 +88,8 @@ func (s *Server) putRouter(c echo.Context) error {
 	if body.Router != nil && *body.Router != string(id) {
 		return fieldError("router", "is not that of the path, %s", id)
 	}
-	tags, err := tagList(body.Tags)
-	if err != nil {
-		return err
-	}
 	rec, err := s.service.SetRouter(c.Request().Context(), &m, &eventlog.RouterSet{
-		Router: id, Description: body.Description, Tags: tags, Drained: eventlog.Drain(body.Drained),
+		Router: id, Description: body.Description, Tags: tagList(body.Tags), Drained: eventlog.Drain(body.Drained),
 	})
 	if err != nil {
 		return err
@@ -254,9 +250,7 @@ func (s *Server) putLink(c echo.Context) error {
 	if l.AddressB, err = addresses("address_b", body.AddressB); err != nil {
 		return err
 	}
-	if l.Tags, err = tagList(body.Tags); err != nil {
-		return err
-	}
+	l.Tags = tagList(body.Tags)
 	if swapped {
 		l.CostAB, l.CostBA = l.CostBA, l.CostAB
 		l.AddressA, l.AddressB = l.AddressB, l.AddressA

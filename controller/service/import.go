@@ -73,7 +73,7 @@ func (s *Service) Import(ctx context.Context, m *Mutation, r io.Reader) (Importe
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	i := importer{s: s, m: m, key: m.ID, hash: sha256.New()}
+	i := importer{s: s, m: m, key: m.ID, hash: sha256.New(), decoder: eventlog.Decoder{AnyTags: true}}
 	if i.key == "" {
 		i.key = newKey(time.Now())
 	}

@@ -58,7 +58,7 @@ func (s *Service) ImportAtomic(ctx context.Context, m *Mutation, mode ImportMode
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	g := &gathering{mode: mode}
-	i := importer{s: s, m: m, key: m.ID, hash: sha256.New(), gathering: g}
+	i := importer{s: s, m: m, key: m.ID, hash: sha256.New(), decoder: eventlog.Decoder{AnyTags: true}, gathering: g}
 	if i.key == "" {
 		i.key = newKey(time.Now())
 	}
