@@ -109,7 +109,7 @@ func (d *Decoder) route(f *frame, r *RouteAnnounced, destination bool) {
 			r.Preference = uint8(s.uint("preference", 255))
 		case "weight":
 			s.once(f, mWeight, "weight")
-			r.Weight = uint16(s.uint("weight", MaxWeight))
+			r.Weight = uint16(s.whole("weight", 1, MaxWeight))
 		case "recursive":
 			s.once(f, mRecursive, "recursive")
 			r.Recursive = s.bool("recursive")

@@ -222,10 +222,10 @@ func (d *Decoder) linkSet(f *frame) Event {
 		switch string(key) {
 		case "cost_ab":
 			s.once(f, 3, "cost_ab")
-			e.CostAB = uint32(s.uint("cost_ab", MaxLinkCost))
+			e.CostAB = uint32(s.whole("cost_ab", 1, MaxLinkCost))
 		case "cost_ba":
 			s.once(f, 4, "cost_ba")
-			e.CostBA = uint32(s.uint("cost_ba", MaxLinkCost))
+			e.CostBA = uint32(s.whole("cost_ba", 1, MaxLinkCost))
 		case "address_a":
 			s.once(f, 5, "address_a")
 			e.AddressA = addrs("address_a")

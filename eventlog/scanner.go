@@ -304,14 +304,12 @@ func hexValue(c byte) byte {
 }
 
 // uint reads a whole number from 0 to limit.
-func (s *scanner) uint(field string, limit uint64) uint64 {
-	c := s.peek()
-	if c < '0' || c > '9' {
-		if c == '-' {
-			s.fail(field, fmt.Sprintf("must be a whole number from 0 to %d", limit))
-		} else {
-			s.fail(field, "must be a whole number")
-		}
+func (s *scanner) uint(field string, limit uint64) uint64 { return s.whole(field, 0, limit) }
+
+// whole reads a whole number from least to most.
+func (s *scanner) whole(field string, least, most uint64) uint64 {
+	if c := s.peek(); c < '0' || c > '9' {
+		s.fail(field, wholeReason(least, most))
 		return 0
 	}
 	start := s.i
@@ -322,7 +320,7 @@ func (s *scanner) uint(field string, limit uint64) uint64 {
 			break
 		}
 		if v > (1<<64-1-d)/10 {
-			s.fail(field, fmt.Sprintf("must be a whole number from 0 to %d", limit))
+			s.fail(field, wholeReason(least, most))
 			return 0
 		}
 		v = v*10 + d
@@ -331,19 +329,27 @@ func (s *scanner) uint(field string, limit uint64) uint64 {
 	if s.i < len(s.b) {
 		switch s.b[s.i] {
 		case '.', 'e', 'E':
-			s.fail(field, "must be a whole number without fraction or exponent")
+			s.fail(field, wholeReason(least, most)+", without fraction or exponent")
 			return 0
 		}
 	}
 	if s.b[start] == '0' && s.i-start > 1 {
-		s.fail(field, "must be a number without leading zeros")
+		s.fail(field, wholeReason(least, most)+", without leading zeros")
 		return 0
 	}
-	if v > limit {
-		s.fail(field, fmt.Sprintf("must be a whole number from 0 to %d", limit))
+	if v < least || v > most {
+		s.fail(field, wholeReason(least, most))
 		return 0
 	}
 	return v
+}
+
+// wholeReason tells the range but where it is only that of 64 bits.
+func wholeReason(least, most uint64) string {
+	if least == 0 && most >= 1<<63-1 {
+		return "must be a whole number that is not negative"
+	}
+	return fmt.Sprintf("must be a whole number from %d to %d", least, most)
 }
 
 func (s *scanner) bool(field string) bool {

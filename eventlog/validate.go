@@ -1,7 +1,6 @@
 package eventlog
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 )
@@ -48,7 +47,7 @@ func (e *RouteAnnounced) validateBody() error {
 
 func (e *RouteAnnounced) checkAttributes(r *rules) {
 	if e.Weight < 1 || e.Weight > MaxWeight {
-		r.check("weight", "must be from 1 to 256")
+		r.check("weight", wholeReason(1, MaxWeight))
 	}
 	if e.Recursive {
 		r.refuse(!e.NextHop.IsValid(), "recursive", "needs a next_hop to resolve")
@@ -148,7 +147,7 @@ func (e *LinkSet) Validate() error {
 
 func costReason(c uint32) string {
 	if c < 1 || c > MaxLinkCost {
-		return fmt.Sprintf("must be from 1 to %d", MaxLinkCost)
+		return wholeReason(1, MaxLinkCost)
 	}
 	return ""
 }

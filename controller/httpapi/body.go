@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -186,7 +187,7 @@ func jsonError(err error) error {
 		case errors.Is(err, json.ErrUnknownName):
 			return fieldError(field, "is not a known member")
 		case semantic.GoType != nil:
-			return fieldError(field, "has the wrong type or is out of range")
+			return fieldError(field, "%s", expected(semantic.GoType))
 		}
 		return fieldError(field, "is not what is expected")
 	case errors.As(err, &syntactic):
@@ -197,6 +198,31 @@ func jsonError(err error) error {
 		return fieldError(field, "is not well formed JSON near byte %d", syntactic.ByteOffset)
 	}
 	return fieldError("body", "is not well formed JSON")
+}
+
+// expected says in JSON's words what a value of Go's type is.
+func expected(t reflect.Type) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t == reflect.TypeFor[linkCost]() {
+		return fmt.Sprintf("must be a whole number from 1 to %d", eventlog.MaxLinkCost)
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return "must be a string"
+	case reflect.Bool:
+		return "must be true or false"
+	case reflect.Slice, reflect.Array:
+		return "must be a list"
+	case reflect.Struct, reflect.Map:
+		return "must be a JSON object"
+	case reflect.Int, reflect.Int64, reflect.Uint64:
+		return "must be a whole number"
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
+		return fmt.Sprintf("must be a whole number from 0 to %d", uint64(1)<<t.Bits()-1)
+	}
+	return "has the wrong type or is out of range"
 }
 
 // pointer turns /events/3/next_hop into events[3].next_hop.

@@ -192,15 +192,18 @@ func (s *Server) listRouters(c echo.Context) error {
 
 // linkBody is the object of PUT /v1/links/{a}/{b}; its a and b are the path's.
 type linkBody struct {
-	CostAB     *uint32  `json:"cost_ab"`
-	CostBA     *uint32  `json:"cost_ba"`
-	AddressA   []string `json:"address_a"`
-	AddressB   []string `json:"address_b"`
-	InterfaceA string   `json:"interface_a"`
-	InterfaceB string   `json:"interface_b"`
-	Down       bool     `json:"down"`
-	Tags       []string `json:"tags"`
+	CostAB     *linkCost `json:"cost_ab"`
+	CostBA     *linkCost `json:"cost_ba"`
+	AddressA   []string  `json:"address_a"`
+	AddressB   []string  `json:"address_b"`
+	InterfaceA string    `json:"interface_a"`
+	InterfaceB string    `json:"interface_b"`
+	Down       bool      `json:"down"`
+	Tags       []string  `json:"tags"`
 }
+
+// linkCost is known by its type where a value is not one: see expected.
+type linkCost uint32
 
 // linkPath reads /v1/links/{a}/{b}?name=. swapped: the path names the greater
 // router first, so the body's sides are exchanged too.
@@ -239,10 +242,10 @@ func (s *Server) putLink(c echo.Context) error {
 	}
 	l := &eventlog.LinkSet{LinkID: id, CostAB: 1, CostBA: 1, InterfaceA: body.InterfaceA, InterfaceB: body.InterfaceB, Down: body.Down}
 	if body.CostAB != nil {
-		l.CostAB = *body.CostAB
+		l.CostAB = uint32(*body.CostAB)
 	}
 	if body.CostBA != nil {
-		l.CostBA = *body.CostBA
+		l.CostBA = uint32(*body.CostBA)
 	}
 	if l.AddressA, err = addresses("address_a", body.AddressA); err != nil {
 		return err
