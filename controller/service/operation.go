@@ -72,7 +72,10 @@ func (o *putDestination) Kind() string { return "destination.put" }
 
 func (o *putDestination) Decide(st *projector.State) ([]eventlog.Event, error) {
 	d, ok := st.Destination(o.Route.Event.Destination)
-	return []eventlog.Event{o.Route.Event}, o.hold(ok, tagOf(st, d.Revision))
+	if err := o.hold(ok, tagOf(st, d.Revision)); err != nil {
+		return nil, err
+	}
+	return []eventlog.Event{o.Route.Event}, resolvesOnlyItself(st, o.Route.Event)
 }
 
 // replaceDestination makes the routes the router's only candidates.
@@ -91,7 +94,10 @@ func (o *replaceDestination) Decide(st *projector.State) ([]eventlog.Event, erro
 		return nil, err
 	}
 	wanted := make(map[eventlog.RouteID]*eventlog.RouteAnnounced, len(o.Routes))
-	for _, r := range o.Routes {
+	for i, r := range o.Routes {
+		if err := resolvesOnlyItself(st, r.Event); err != nil {
+			return nil, prefixField(err, fmt.Sprintf("candidates[%d].", i))
+		}
 		wanted[r.Event.RouteID] = r.Event
 	}
 	events := make([]eventlog.Event, 0, len(o.Routes)+len(d.Candidates))

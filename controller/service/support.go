@@ -75,13 +75,16 @@ var ipv4Compatible = netip.MustParsePrefix("::/96")
 
 // forwardable refuses destinations to which unicast packets are not forwarded.
 // A log may hold them, so it is no rule of the format; to discard such packets
-// by a blackhole is sound, and so is a destination that has others beside them.
+// by a blackhole is sound, and so is a destination that has others beside them,
+// as a default route or the half of one.
 func forwardable(d netip.Prefix) error {
 	a := d.Addr()
 	kind := ""
 	if a.Is4() {
 		first, bits := a.As4()[0], d.Bits()
 		switch {
+		case first == 0 && bits >= 8:
+			kind = "addresses of this network (0.0.0.0/8)"
 		case first < 127:
 		case first == 127 && bits >= 8:
 			kind = "loopback addresses"
@@ -92,6 +95,8 @@ func forwardable(d netip.Prefix) error {
 		}
 	} else if b := a.As16(); b[0] == 0xff && d.Bits() >= 8 {
 		kind = "multicast addresses"
+	} else if a.IsLinkLocalUnicast() && d.Bits() >= 10 {
+		kind = "link-local addresses"
 	} else if d.Bits() == 128 && a.IsLoopback() {
 		kind = "the loopback address"
 	}
