@@ -221,7 +221,7 @@ type RoleSet struct {
 type RoleRemoved struct{ Actor string }
 
 // TimerSet schedules events for a point of log time: Events, or Stage where
-// they are too large for a batch.
+// they are too large for a batch, or with Undo the inverse of its own commit.
 type TimerSet struct {
 	Name   string
 	At     int64 // Unix milliseconds
@@ -230,6 +230,12 @@ type TimerSet struct {
 	// Proposer: the events are that actor's proposal. They become a commit only
 	// by another actor's approval, and lapse at At.
 	Proposer string
+	// Undo: at At the commit that carries the timer is undone, as far as nobody
+	// changed since what it changed; Events and Stage are empty.
+	Undo bool
+	// Unchanged: the events are committed only if nobody changed since what they
+	// are about.
+	Unchanged bool
 }
 
 // TimerFired ends a timer; its effects are explicit events of the same commit.

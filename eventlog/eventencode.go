@@ -222,7 +222,14 @@ func appendTimerSet(dst []byte, e *TimerSet) []byte {
 	if e.Stage != nil {
 		dst = append(appendStagedMembers(append(dst, `,"stage":{`...), e.Stage), '}')
 	}
-	return appendOptional(dst, `,"proposer":`, e.Proposer)
+	dst = appendOptional(dst, `,"proposer":`, e.Proposer)
+	if e.Undo {
+		dst = append(dst, `,"undo":true`...)
+	}
+	if e.Unchanged {
+		dst = append(dst, `,"unchanged":true`...)
+	}
+	return dst
 }
 
 func appendStagedMembers(dst []byte, e *CommitStaged) []byte {

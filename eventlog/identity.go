@@ -72,10 +72,10 @@ func identityOf(e Event) (id identity, field string) {
 	return identity{class: 'x', a: string(e.Kind())}, "kind" // once in a commit
 }
 
-// validateEvents checks each event, that allowed admits its kind, and that no
+// validateEvents checks each event, that allowed admits it, and that no
 // identity comes twice. Cost: linear, without allocation where routes are
 // sorted by destination and nothing else is in the list.
-func validateEvents(events []Event, allowed func(Kind) bool, reason string) error {
+func validateEvents(events []Event, allowed func(Event) bool, reason string) error {
 	sorted := true
 	var last netip.Prefix
 	for i, e := range events {
@@ -83,7 +83,7 @@ func validateEvents(events []Event, allowed func(Kind) bool, reason string) erro
 			return &FieldError{Field: fmt.Sprintf("events[%d]", i), Reason: "is missing"}
 		}
 		var err error
-		if allowed != nil && !allowed(e.Kind()) {
+		if allowed != nil && !allowed(e) {
 			err = &FieldError{Field: "kind", Reason: reason}
 		} else {
 			err = e.Validate()

@@ -133,6 +133,10 @@ func (d *Decoder) timerSet(f *frame) Event {
 			e.At = s.time("at")
 		case "events":
 			s.once(f, 2, "events")
+			if d.nesting {
+				s.fail("events", reasonNest)
+				return true
+			}
 			e.Events = listOf(s, "events", MaxCommitEvents, d.nested)
 		case "stage":
 			s.once(f, 3, "stage")
@@ -141,6 +145,12 @@ func (d *Decoder) timerSet(f *frame) Event {
 		case "proposer":
 			s.once(f, 4, "proposer")
 			e.Proposer = d.name("proposer")
+		case "undo":
+			s.once(f, 5, "undo")
+			e.Undo = s.bool("undo")
+		case "unchanged":
+			s.once(f, 6, "unchanged")
+			e.Unchanged = s.bool("unchanged")
 		default:
 			return false
 		}
@@ -151,21 +161,31 @@ func (d *Decoder) timerSet(f *frame) Event {
 	return e
 }
 
-// nested reads an event inside a timer. Timers in timers are refused before
-// they are read, which bounds the recursion.
+// nested reads an event inside a timer. A timer in a timer is the lifetime of
+// what that one does and has no events, which bounds the recursion.
 func (d *Decoder) nested(string) Event {
 	s := &d.s
 	s.peek()
 	at := s.i
 	f := frame{event: true}
-	if kind := Kind(d.kind(&f)); s.err == nil && !mayNest(kind) {
+	kind := Kind(d.kind(&f))
+	if s.err == nil && (!mayNest(kind) || d.nesting) {
 		s.fail("kind", reasonNest)
 	}
 	if s.err != nil {
 		return nil
 	}
 	s.i = at
-	return d.event()
+	if kind != KindTimerSet {
+		return d.event()
+	}
+	d.nesting = true
+	e := d.event()
+	d.nesting = false
+	if t, ok := e.(*TimerSet); s.err == nil && (!ok || !t.Undo) {
+		s.fail("kind", reasonNest)
+	}
+	return e
 }
 
 // object reads a nested object whose members' fields start with field.

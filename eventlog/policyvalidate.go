@@ -141,14 +141,20 @@ func (e *RoleRemoved) Validate() error {
 
 const reasonNest = "is not a kind of event that a timer can hold"
 
-// mayNest says whether a timer may hold events of kind k.
+// mayNest says whether a timer may hold events of kind k; of timers it holds
+// lifetimes alone.
 func mayNest(k Kind) bool {
 	switch k {
-	case KindTimerSet, KindCommitStaged, KindEpochStarted, KindLevelRaised, KindClockStepped,
+	case KindCommitStaged, KindEpochStarted, KindLevelRaised, KindClockStepped,
 		KindTokenSet, KindTokenRemoved, KindAuthEnabled, KindAuthDisabled:
 		return false
 	}
 	return true
+}
+
+func holdable(e Event) bool {
+	t, timer := e.(*TimerSet)
+	return mayNest(e.Kind()) && (!timer || t.Undo)
 }
 
 // Validate checks the timer and the events that it holds.
@@ -159,7 +165,15 @@ func (e *TimerSet) Validate() error {
 	if e.Proposer != "" {
 		r.check("proposer", labelReason(e.Proposer, MaxActor))
 	}
+	if e.Undo {
+		r.refuse(len(e.Events) > 0, "events", "must be absent where undo is true")
+		r.refuse(e.Stage != nil, "stage", "must be absent where undo is true")
+		r.refuse(e.Proposer != "", "proposer", "must be absent where undo is true")
+		r.refuse(e.Unchanged, "unchanged", "must be absent where undo is true")
+		return r.done()
+	}
 	r.refuse(len(e.Events) == 0 && e.Stage == nil, "events", "is missing: a timer has events or a stage")
+	r.refuse(e.Unchanged && e.Stage != nil, "unchanged", "must be absent where there is a stage")
 	r.refuse(len(e.Events) > 0 && e.Stage != nil, "stage", "must be absent where there are events")
 	if len(e.Events) > MaxCommitEvents {
 		r.check("events", tooMany(MaxCommitEvents))
@@ -168,7 +182,7 @@ func (e *TimerSet) Validate() error {
 		r.nested("stage", e.Stage.Validate())
 	}
 	if r.err == nil && len(e.Events) > 0 {
-		r.nested("", validateEvents(e.Events, mayNest, reasonNest))
+		r.nested("", validateEvents(e.Events, holdable, reasonNest))
 	}
 	return r.done()
 }

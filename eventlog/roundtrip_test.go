@@ -227,7 +227,11 @@ func genKind(t *rapid.T, k Kind) Event {
 	case KindRoleRemoved:
 		return &RoleRemoved{name()}
 	case KindTimerSet:
-		e := &TimerSet{Name: name(), At: ms("at"), Proposer: genOptional.Draw(t, "proposer")}
+		e := &TimerSet{Name: name(), At: ms("at"), Undo: rapid.Bool().Draw(t, "undo")}
+		if e.Undo {
+			return e
+		}
+		e.Proposer = genOptional.Draw(t, "proposer")
 		if rapid.Bool().Draw(t, "staged") {
 			e.Stage = genStaged(t)
 		} else {
@@ -235,6 +239,10 @@ func genKind(t *rapid.T, k Kind) Event {
 			for _, k := range kinds {
 				e.Events = append(e.Events, genKind(t, k))
 			}
+			if rapid.Bool().Draw(t, "lifetime") {
+				e.Events = append(e.Events, &TimerSet{Name: name(), At: ms("end"), Undo: true})
+			}
+			e.Unchanged = rapid.Bool().Draw(t, "unchanged")
 		}
 		return e
 	case KindTimerFired:

@@ -97,4 +97,15 @@ func accessSamples() []Event {
 	}
 }
 
-func allSamples() []Event { return append(samples(), accessSamples()...) }
+// timerSamples are the same of what came with lifetimes that restore.
+func timerSamples() []Event {
+	return []Event{
+		&TimerSet{Name: "until-1", At: sampleTime + 60000, Undo: true},
+		&TimerSet{Name: "at-1", At: sampleTime + 60000, Events: []Event{&KeyDeleted{Key: "k"}}, Unchanged: true},
+		&TimerSet{Name: "at-2", At: sampleTime + 60000, Events: []Event{&KeyPut{Key: "k", Value: "v"}, &TimerSet{Name: "until-2", At: sampleTime + 90000, Undo: true}}},
+	}
+}
+
+func allSamples() []Event {
+	return append(append(samples(), accessSamples()...), timerSamples()...)
+}
