@@ -60,7 +60,7 @@ func (s *State) Timer(name string) (Timer, bool) {
 	if !ok {
 		return Timer{}, false
 	}
-	return Timer{*it.event.(*eventlog.TimerSet), it.rev}, true
+	return timerOf(it), true
 }
 
 // Confirmation finds the pending confirmation of a commit.
@@ -72,17 +72,29 @@ func (s *State) Confirmation(r eventlog.Revision) (Confirmation, bool) {
 	return confirmationOf(it), true
 }
 
+func timerOf(it *item) Timer {
+	return Timer{*it.event.(*eventlog.TimerSet), it.rev, it.inverse}
+}
+
 func confirmationOf(it *item) Confirmation {
 	return Confirmation{it.rev, it.event.(*eventlog.ConfirmationOpened).Deadline, it.inverse, it.gone}
 }
 
-// Undo is what undoes the commit that waits for its confirmation: those of its
-// inverse events whose item still is as the commit left it, and how many are
-// left alone. Cost: a lookup an event.
+// Undo is what undoes the commit that waits for its confirmation: the inverse of
+// what nobody changed since, and how much is left alone. Cost: a lookup an event.
 func (s *State) Undo(c *Confirmation) (events []eventlog.Event, left int) {
-	for i, e := range c.Inverse {
-		now := s.Item(e)
-		if i < c.Gone && now.Event == nil || i >= c.Gone && now.Revision == c.Revision {
+	return s.undoing(c.Revision, c.Inverse)
+}
+
+// Lapsed is what is to be done at the end of a lifetime: the inverse of what its
+// commit changed and nobody changed since, and how much is left alone. Timers of
+// older logs hold removals, which concern what their commit changed last.
+func (s *State) Lapsed(t *Timer) (events []eventlog.Event, left int) {
+	if t.Undo {
+		return s.undoing(t.Revision, t.Inverse)
+	}
+	for _, e := range t.Events {
+		if now := s.Item(e); now.Event != nil && now.Revision == t.Revision {
 			events = append(events, e)
 		} else {
 			left++
@@ -91,53 +103,23 @@ func (s *State) Undo(c *Confirmation) (events []eventlog.Event, left int) {
 	return events, left
 }
 
-// Lapsed is what of a lifetime's removals is to be done: those of routes, links,
-// … that were last changed by the commit which set the timer.
-func (s *State) Lapsed(t *Timer) []eventlog.Event {
-	var events []eventlog.Event
-	for _, e := range t.Events {
-		if now := s.Item(e); now.Event != nil && now.Revision == t.Revision {
-			events = append(events, e)
-		}
-	}
-	return events
-}
-
 // Unsettled finds the first event of a commit that asks for confirmation which
-// is about an item that a pending commit changed, and that commit; −1: none.
+// is about an item that a pending commit changed and nobody since, and that
+// commit; −1: none.
 func (s *State) Unsettled(events []eventlog.Event) (index int, by eventlog.Revision) {
 	pending := s.Pending()
 	if len(pending) == 0 {
 		return -1, 0
 	}
-	type removed struct {
-		key pmap.String
-		id  eventlog.RouteID
-	}
-	keyOf := func(e eventlog.Event) removed {
-		switch e := e.(type) {
-		case *eventlog.RouteAnnounced:
-			return removed{id: e.RouteID}
-		case *eventlog.RouteWithdrawn:
-			return removed{id: e.RouteID}
-		}
-		return removed{key: itemKeyFor(e, 0)}
-	}
-	gone := map[removed]eventlog.Revision{}
-	for _, r := range pending {
-		c, _ := s.Confirmation(r)
-		for _, e := range c.Inverse[:c.Gone] {
-			gone[keyOf(e)] = r
-		}
-	}
 	for i, e := range events {
-		now := s.Item(e)
-		if now.Event != nil {
-			if _, ok := slices.BinarySearch(pending, now.Revision); ok {
-				return i, now.Revision
+		h, _ := s.held.Get(holdKey(e))
+		if h == nil {
+			continue
+		}
+		for _, r := range pending {
+			if x := h.kept(r); x != nil && !x.watch {
+				return i, r
 			}
-		} else if r, ok := gone[keyOf(e)]; ok {
-			return i, r
 		}
 	}
 	return -1, 0

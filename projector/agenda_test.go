@@ -161,7 +161,7 @@ func TestLapsedIsWhatTheTimersCommitChangedLast(t *testing.T) {
 	if !ok {
 		t.Fatal("no timer")
 	}
-	if got := f.State().Lapsed(&timer); len(got) != 1 || text(got[0]) != text(gone(a)) {
+	if got, left := f.State().Lapsed(&timer); left != 1 || len(got) != 1 || text(got[0]) != text(gone(a)) {
 		t.Errorf("%v", got)
 	}
 }

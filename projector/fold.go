@@ -25,6 +25,7 @@ type Fold struct {
 	v4    pmap.Map[pmap.V4, entry]
 	v6    pmap.Map[pmap.V6, entry]
 	items pmap.Map[pmap.String, *item] // everything that is not a route
+	held  pmap.Map[pmap.String, *hold] // of routes and items: what pending commits changed, by holdKey
 	// classes has the sums of every class that has destinations, as of the last flush.
 	classes pmap.Map[pmap.ID, account]
 	origins pmap.Map[originKey, *class]   // of classes: those with a path of a router, see originKey
@@ -87,16 +88,22 @@ func (f *Fold) Apply(c *eventlog.Commit, h eventlog.Hash) error {
 	if c.Revision != f.pos.Revision+1 {
 		return fmt.Errorf("fold revision %d after %d: %w", c.Revision, f.pos.Revision, eventlog.ErrHole)
 	}
-	confirms, err := inspect(c)
+	holds, err := inspect(c)
 	if err != nil {
 		return err
 	}
 	f.pos.Revision = c.Revision
 	f.hash = h
 	f.time = c.Time
-	if confirms {
-		f.applyUnconfirmed(c)
-	} else {
+	switch {
+	case holds:
+		f.applyHeld(c)
+	case f.held.Len() > 0:
+		for _, e := range c.Events {
+			f.change(e, c.Revision)
+			f.apply(e, c)
+		}
+	default:
 		for _, e := range c.Events {
 			f.apply(e, c)
 		}
@@ -108,12 +115,14 @@ func (f *Fold) Apply(c *eventlog.Commit, h eventlog.Hash) error {
 	return nil
 }
 
-// inspect refuses what cannot be folded, and finds confirmation.opened.
-func inspect(c *eventlog.Commit) (confirms bool, err error) {
+// inspect refuses what cannot be folded, and finds what makes the fold keep something of the commit.
+func inspect(c *eventlog.Commit) (holds bool, err error) {
 	for _, e := range c.Events {
 		switch e := e.(type) {
 		case *eventlog.ConfirmationOpened:
-			confirms = true
+			holds = true
+		case *eventlog.TimerSet:
+			holds = holds || e.Undo || e.Unchanged
 		case *eventlog.LevelRaised:
 			if e.Level > eventlog.MaxLevel {
 				return false, fmt.Errorf("fold revision %d: %w", c.Revision, &eventlog.LevelError{Level: e.Level, From: c.Revision})
@@ -122,7 +131,7 @@ func inspect(c *eventlog.Commit) (confirms bool, err error) {
 			return false, fmt.Errorf("fold revision %d: stage %q is not expanded: %w", c.Revision, e.ID, eventlog.ErrHole)
 		}
 	}
-	return confirms, nil
+	return holds, nil
 }
 
 func (f *Fold) apply(e eventlog.Event, c *eventlog.Commit) {
@@ -198,7 +207,7 @@ func (f *Fold) State() *State {
 	f.fill(s)
 	s.resolution = f.tracking.resolutions(f.recursive, moved)
 	f.tracking.cell = s.resolution
-	s.v4, s.v6, s.items = f.v4.Freeze(), f.v6.Freeze(), items
+	s.v4, s.v6, s.items, s.held = f.v4.Freeze(), f.v6.Freeze(), items, f.held.Freeze()
 	s.classes, s.origins, s.named = f.classes.Freeze(), f.origins.Freeze(), f.named.Freeze()
 	return s
 }
@@ -213,7 +222,7 @@ func (f *Fold) Current() *State {
 	s := &f.current
 	*s = State{}
 	f.fill(s)
-	s.v4, s.v6, s.items = f.v4.View, f.v6.View, f.items.View
+	s.v4, s.v6, s.items, s.held = f.v4.View, f.v6.View, f.items.View, f.held.View
 	s.classes, s.origins, s.named = f.classes.View, f.origins.View, f.named.View
 	s.resolution = f.tracking.resolutions(f.recursive, f.moved())
 	if f.moved() {
@@ -260,7 +269,7 @@ func (f *Fold) windowKey(actor, id string) [16]byte {
 func Resume(s *State) *Fold {
 	f := &Fold{
 		pos: s.pos, nonce: s.nonce, hash: s.hash, level: s.level, time: s.time, digest: s.digest, epochs: s.epochs,
-		v4: s.v4.Thaw(), v6: s.v6.Thaw(), items: s.items.Thaw(), classes: s.classes.Thaw(), origins: s.origins.Thaw(), named: s.named.Thaw(),
+		v4: s.v4.Thaw(), v6: s.v6.Thaw(), items: s.items.Thaw(), held: s.held.Thaw(), classes: s.classes.Thaw(), origins: s.origins.Thaw(), named: s.named.Thaw(),
 		routes: s.routes, links: s.links, keys: s.keys, keyBytes: s.keyBytes, keysAt: s.keysAt,
 		topology: s.topology, agenda: s.agenda, policy: s.policy, recursive: s.recursive,
 	}

@@ -13,7 +13,7 @@ import (
 type item struct {
 	event   eventlog.Event // the event that would set it
 	rev     eventlog.Revision
-	inverse []eventlog.Event // of a pending confirmation: what undoes its commit
+	inverse []eventlog.Event // of a pending confirmation or lifetime: what undoes its commit, as of then (State.undoing)
 	gone    int              // so many of inverse, the first, restore what the commit removed
 }
 
@@ -154,8 +154,11 @@ func (f *Fold) applyItem(e eventlog.Event, c *eventlog.Commit) {
 		return
 	}
 	if k := setterKey(e, c.Revision); k != "" {
+		f.settle(k, false, c.Revision)
 		f.setItem(k, &item{event: e, rev: c.Revision})
 	} else if k := removerKey(e); k != "" {
+		kind := e.Kind()
+		f.settle(k, kind == eventlog.KindTimerFired || kind == eventlog.KindConfirmationUndone, c.Revision)
 		f.removeItem(k)
 	}
 }
@@ -261,7 +264,15 @@ func (f *Fold) step(by int64) {
 	for k, it := range itemsOf(f.items.View, pmap.String(rune(itemTimer))) {
 		t := *it.event.(*eventlog.TimerSet)
 		t.At = moved(t.At, by)
-		items[k] = &item{event: &t, rev: it.rev}
+		for i, e := range t.Events {
+			if end, ok := e.(*eventlog.TimerSet); ok {
+				n := *end
+				n.At = moved(n.At, by)
+				t.Events = slices.Clone(t.Events)
+				t.Events[i] = &n
+			}
+		}
+		items[k] = &item{event: &t, rev: it.rev, inverse: it.inverse, gone: it.gone}
 	}
 	for k, it := range itemsOf(f.items.View, pmap.String(rune(itemConfirmation))) {
 		c := *it.event.(*eventlog.ConfirmationOpened)
@@ -270,28 +281,6 @@ func (f *Fold) step(by int64) {
 	}
 	for k, it := range items {
 		f.setItem(k, it)
-	}
-}
-
-// applyUnconfirmed folds a commit that carries confirmation.opened and keeps
-// with it what undoes the commit.
-func (f *Fold) applyUnconfirmed(c *eventlog.Commit) {
-	var gone, inverse []eventlog.Event
-	for _, e := range c.Events {
-		switch u := f.undo(e); {
-		case u == nil:
-		case Removes(e):
-			gone = append(gone, u)
-		default:
-			inverse = append(inverse, u)
-		}
-		f.apply(e, c)
-	}
-	slices.Reverse(gone)
-	slices.Reverse(inverse)
-	k := confirmationKey(c.Revision)
-	if it, ok := f.items.Get(k); ok {
-		f.items.Set(k, &item{event: it.event, rev: it.rev, inverse: append(gone, inverse...), gone: len(gone)})
 	}
 }
 
@@ -324,10 +313,16 @@ func (f *Fold) undo(e eventlog.Event) eventlog.Event {
 	case itemEpoch, itemLevel, itemLinkSeen, itemNextHopSeen, itemConfirmation, itemToken, itemAuth:
 		return nil // a token that was revoked stays so
 	}
-	if it, ok := f.items.Get(k); ok {
+	if it, ok := f.items.Get(k); ok && !lifetime(it.event) {
 		return it.event
 	}
 	return remover(e)
+}
+
+// lifetime: e is a timer that cannot be set again: it would undo who does.
+func lifetime(e eventlog.Event) bool {
+	t, ok := e.(*eventlog.TimerSet)
+	return ok && t.Undo
 }
 
 // remover is the event that removes what e sets.

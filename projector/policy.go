@@ -32,6 +32,7 @@ type Role struct {
 type Timer struct {
 	eventlog.TimerSet
 	Revision eventlog.Revision
+	Inverse  []eventlog.Event // with Undo: what undoes its commit, as of then
 }
 
 // Confirmation is a commit that undoes itself at Deadline unless confirmed.
@@ -76,7 +77,7 @@ func (s *State) Roles() iter.Seq[Role] {
 
 // Timers iterates by name.
 func (s *State) Timers() iter.Seq[Timer] {
-	return collect(s, itemTimer, func(it *item) Timer { return Timer{*it.event.(*eventlog.TimerSet), it.rev} })
+	return collect(s, itemTimer, func(it *item) Timer { return timerOf(it) })
 }
 
 // NextHopStates iterates by router, VRF and next hop.

@@ -109,6 +109,7 @@ func (r *Reverter) Inverse() (events []eventlog.Event, conflicts []Conflict) {
 		case sameItem(is, x.before):
 		case x.conflict != nil:
 			conflicts = append(conflicts, *x.conflict)
+		case lifetime(x.before): // it has been cancelled, and cannot be set again
 		case x.before != nil:
 			events = append(events, x.before)
 		default:

@@ -43,7 +43,7 @@ func (f *Fold) Rewind(s *State) {
 
 	f.pos, f.nonce, f.hash, f.level, f.time, f.digest = s.pos, s.nonce, s.hash, s.level, s.time, s.digest
 	f.epochs = s.epochs
-	f.v4, f.v6, f.items = s.v4.Thaw(), s.v6.Thaw(), s.items.Thaw()
+	f.v4, f.v6, f.items, f.held = s.v4.Thaw(), s.v6.Thaw(), s.items.Thaw(), s.held.Thaw()
 	f.classes, f.origins, f.named = s.classes.Thaw(), s.origins.Thaw(), s.named.Thaw()
 	f.routes, f.links, f.keys, f.keyBytes, f.keysAt = s.routes, s.links, s.keys, s.keyBytes, s.keysAt
 	f.topology, f.touched, f.recursive, f.stale = s.topology, nil, s.recursive, false

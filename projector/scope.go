@@ -78,7 +78,7 @@ func needs(s *State, e eventlog.Event) Rank {
 
 func needsTimer(s *State, name string) Rank {
 	if t, ok := s.Timer(name); ok {
-		return needsAll(s, t.Events)
+		return max(needsAll(s, t.Events), needsAll(s, t.Inverse))
 	}
 	return RankOperator
 }
@@ -121,7 +121,7 @@ func (a *Access) admits(s *State, p *Principal, e eventlog.Event) bool {
 
 func (a *Access) admitsTimer(s *State, p *Principal, name string) bool {
 	t, ok := s.Timer(name)
-	return ok && t.Stage == nil && a.admitsAll(s, p, t.Events)
+	return ok && t.Stage == nil && a.admitsAll(s, p, t.Events) && a.admitsAll(s, p, t.Inverse)
 }
 
 func (a *Access) admitsAll(s *State, p *Principal, events []eventlog.Event) bool {
@@ -216,7 +216,9 @@ func hasPrefix(prefixes []string, key string) bool {
 	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(key, p) })
 }
 
-// about names what an event is about.
+// About names what an event is about; "": that has no name.
+func About(e eventlog.Event) string { return about(e) }
+
 func about(e eventlog.Event) string {
 	switch e := e.(type) {
 	case *eventlog.RouteAnnounced:

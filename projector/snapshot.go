@@ -127,7 +127,7 @@ func (s *State) Save(w io.Writer) error {
 		}
 	}
 	for _, it := range s.items.All() {
-		if !out.saveItem(*it) {
+		if !out.saveItem(s, *it) {
 			break
 		}
 	}
@@ -171,29 +171,65 @@ func (s *saver) saveEntry(p place, e *entry) bool {
 	return s.line()
 }
 
-// saveItem writes the item, and below it what undoes a pending commit.
-func (s *saver) saveItem(it *item) bool {
+// saveItem writes the item, and below it what undoes a pending commit, or what
+// was changed of what a timer watches.
+func (s *saver) saveItem(st *State, it *item) bool {
+	lines, n := s.heldLines(st, it)
 	s.buf = append(s.buf, '[')
 	s.buf = strconv.AppendUint(s.buf, uint64(it.rev), 10)
 	s.buf = append(s.buf, ',')
-	s.buf = strconv.AppendUint(s.buf, uint64(len(it.inverse)+min(it.gone, 1)), 10)
+	s.buf = strconv.AppendUint(s.buf, uint64(n), 10)
 	s.buf = append(s.buf, ',')
 	s.buf = eventlog.AppendEvent(s.buf, it.event)
 	s.buf = append(s.buf, ']')
-	more := s.line()
+	s.line()
+	for _, e := range lines {
+		s.buf = eventlog.AppendEvent(s.buf, e)
+		s.line()
+	}
+	return s.err == nil
+}
+
+// heldLines is what stands below an item.
+func (s *saver) heldLines(st *State, it *item) (lines []eventlog.Event, n int) {
+	if t, ok := it.event.(*eventlog.TimerSet); ok && t.Unchanged {
+		for _, e := range t.Events {
+			if h, _ := st.held.Get(holdKey(e)); h != nil {
+				if h = h.of(it.rev); h != nil && h.touched != 0 {
+					lines = append(lines, e)
+				}
+			}
+		}
+		return lines, len(lines)
+	}
 	for i, e := range it.inverse {
 		if i == it.gone && i > 0 {
-			s.buf = eventlog.AppendEvent(s.buf, &eventlog.ConfirmationUndone{Revision: it.rev})
-			s.line()
+			lines = append(lines, &eventlog.ConfirmationUndone{Revision: it.rev})
 		}
-		s.buf = eventlog.AppendEvent(s.buf, e)
-		more = s.line()
+		h, _ := st.held.Get(holdKey(e))
+		if h = h.of(it.rev); h == nil { // of an event that says nothing
+			lines = append(lines, e)
+			continue
+		}
+		if (h.touched != 0) != st.seemsTouched(it, i) {
+			lines = append(lines, &eventlog.ConfirmationConfirmed{Revision: it.rev})
+		}
+		lines = append(lines, h.back)
 	}
 	if it.gone > 0 && it.gone == len(it.inverse) {
-		s.buf = eventlog.AppendEvent(s.buf, &eventlog.ConfirmationUndone{Revision: it.rev})
-		more = s.line()
+		lines = append(lines, &eventlog.ConfirmationUndone{Revision: it.rev})
 	}
-	return more
+	return lines, len(lines)
+}
+
+// seemsTouched says by the item alone whether somebody changed it after the
+// pending commit whose i-th inverse event is about it.
+func (s *State) seemsTouched(it *item, i int) bool {
+	now := s.Item(it.inverse[i])
+	if i < it.gone {
+		return now.Event != nil
+	}
+	return now.Event == nil || now.Revision != it.rev
 }
 
 // saveWindow writes ["key","request",age in ms] a commit, oldest first; an

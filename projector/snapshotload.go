@@ -3,6 +3,7 @@ package projector
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 
 	"dvr/eventlog"
 	"dvr/projector/internal/pmap"
@@ -33,6 +35,8 @@ type loader struct {
 	before place                      // the destination read last
 	key    pmap.String                // the item read last
 	text   []byte                     // scratch
+
+	pending []pendingItem
 }
 
 var (
@@ -85,6 +89,9 @@ func (l *loader) load() error {
 	}
 	if _, err := l.r.ReadByte(); err != io.EOF {
 		return corrupt(errors.New("something follows the end"))
+	}
+	if err := l.hold(); err != nil {
+		return corrupt(err)
 	}
 	return l.verify()
 }
@@ -326,7 +333,7 @@ func (l *loader) item(line []byte) error {
 	switch {
 	case rev > l.fold.pos.Revision:
 		return errAhead
-	case n > 0 && k[0] != itemConfirmation:
+	case n > 0 && k[0] != itemConfirmation && k[0] != itemTimer:
 		return errForm
 	}
 	if err := l.inForce(e); err != nil {
@@ -336,6 +343,11 @@ func (l *loader) item(line []byte) error {
 		return errors.New("an item is not in canonical form")
 	}
 	it := &item{event: e, rev: rev}
+	timer, _ := e.(*eventlog.TimerSet)
+	if n > 0 && timer != nil && !timer.Undo && !timer.Unchanged {
+		return errForm
+	}
+	p := pendingItem{item: it}
 	for range n {
 		line, err := l.line()
 		if err != nil {
@@ -348,14 +360,86 @@ func (l *loader) item(line []byte) error {
 		if l.text = eventlog.AppendEvent(l.text[:0], u); !bytes.Equal(l.text, line) {
 			return errors.New("an event is not in canonical form")
 		}
+		if timer != nil && timer.Unchanged {
+			p.touched = append(p.touched, u)
+			continue
+		}
+		if other, ok := u.(*eventlog.ConfirmationConfirmed); ok && other.Revision == rev && !p.other[len(it.inverse)] {
+			if p.other == nil {
+				p.other = map[int]bool{}
+			}
+			p.other[len(it.inverse)] = true
+			continue
+		}
 		if end, ok := u.(*eventlog.ConfirmationUndone); ok && end.Revision == rev && it.gone == 0 && len(it.inverse) > 0 {
 			it.gone = len(it.inverse)
 			continue
 		}
 		it.inverse = append(it.inverse, u)
 	}
+	if len(p.other) > 0 && p.other[len(it.inverse)] {
+		return errForm
+	}
 	l.fold.setItem(k, it)
+	if len(it.inverse) > 0 || timer != nil && timer.Unchanged {
+		l.pending = append(l.pending, p)
+	}
 	return nil
+}
+
+// pendingItem is a confirmation or a timer with what it holds, until all that it
+// may be about is there.
+type pendingItem struct {
+	item    *item
+	other   map[int]bool     // where an inverse event's hold is not what its item seems to say
+	touched []eventlog.Event // of what a timer watches
+}
+
+// hold makes the holds of what is pending, the oldest commit's first.
+func (l *loader) hold() error {
+	slices.SortStableFunc(l.pending, func(a, b pendingItem) int { return cmp.Compare(a.item.rev, b.item.rev) })
+	f, s := l.fold, l.fold.Current()
+	for _, p := range l.pending {
+		if t, ok := p.item.event.(*eventlog.TimerSet); ok && t.Unchanged {
+			for _, e := range t.Events {
+				l.heldBy(e, p.item.rev, true, false)
+			}
+			for _, e := range p.touched {
+				k := holdKey(e)
+				h, _ := f.held.Get(k)
+				if h == nil || h.owner != p.item.rev {
+					return errors.New("a timer does not watch what it says was changed")
+				}
+				h.touched = 1 // still ours alone
+			}
+			continue
+		}
+		for i, e := range p.item.inverse {
+			l.heldBy(e, p.item.rev, false, s.seemsTouched(p.item, i) != p.other[i])
+		}
+	}
+	return nil
+}
+
+// heldBy adds one hold.
+func (l *loader) heldBy(e eventlog.Event, owner eventlog.Revision, watch, touched bool) {
+	k := holdKey(e)
+	if k == "" {
+		return
+	}
+	h, _ := l.fold.held.Get(k)
+	if h != nil && h.owner == owner {
+		h.holders++
+		if h.watch && !watch {
+			h.watch, h.back = false, e
+		}
+	} else {
+		h = &hold{owner: owner, back: e, holders: 1, watch: watch, below: h}
+	}
+	if touched {
+		h.touched = 1
+	}
+	l.fold.held.Set(k, h)
 }
 
 // inForce holds the epoch and level in force against the header.

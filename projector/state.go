@@ -22,6 +22,7 @@ type State struct {
 	v4      pmap.View[pmap.V4, entry]
 	v6      pmap.View[pmap.V6, entry]
 	items   pmap.View[pmap.String, *item]
+	held    pmap.View[pmap.String, *hold]
 	classes pmap.View[pmap.ID, account]
 	origins pmap.View[originKey, *class]
 	named   pmap.View[pmap.String, uint32]

@@ -157,15 +157,21 @@ func (k *Timekeeper) undo(ctx context.Context, r eventlog.Revision, now int64) (
 		}
 		events, left := s.Undo(&c)
 		reason := fmt.Sprintf("commit %d was not confirmed in time", r)
-		if left > 0 {
-			reason += fmt.Sprintf("; %d of its %d changes were changed since and are left", left, left+len(events))
-		}
+		reason += leaves(left, len(events))
 		return append(slices.Clip(events), &eventlog.ConfirmationUndone{Revision: r}), reason, nil
 	})
 	if err != nil && !errors.Is(err, errPassed) {
 		err = fmt.Errorf("undo commit %d, which was not confirmed: %w", r, err)
 	}
 	return res, err
+}
+
+// leaves tells how much of a commit is not undone.
+func leaves(left, undone int) string {
+	if left == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d of its %d changes were changed since and are left", left, left+undone)
 }
 
 // fire ends a timer with its events, or with why they were refused.
@@ -181,10 +187,10 @@ func (k *Timekeeper) fire(ctx context.Context, name string, now int64) (Result, 
 		return k.lapse(ctx, name, "nobody approved it in time", due)
 	}
 	lifetime := strings.HasPrefix(name, LifetimeTimer)
-	r := Request{Actor: system, Exempt: lifetime}
-	if t, ok := k.a.State().Timer(name); ok && !lifetime {
-		r.Reason = fmt.Sprintf("scheduled by commit %d", t.Revision)
+	if t, ok := k.a.State().Timer(name); ok {
+		lifetime = lifetime || t.Undo
 	}
+	r := Request{Actor: system, Exempt: lifetime}
 	res, err := k.settle(ctx, r, func(s *projector.State) ([]eventlog.Event, string, error) {
 		t, err := due(s)
 		if err != nil {
@@ -194,8 +200,18 @@ func (k *Timekeeper) fire(ctx context.Context, name string, now int64) (Result, 
 			return nil, "", errPassed
 		}
 		events, reason := t.Events, fmt.Sprintf("scheduled by commit %d", t.Revision)
+		if d := s.Disturbed(&t); len(d) > 0 {
+			return nil, "", Disturbed(s, d)
+		}
+		if lifetime != (t.Undo || strings.HasPrefix(name, LifetimeTimer)) { // it has become another one
+			return nil, "", errPassed
+		}
 		if lifetime {
-			events, reason = s.Lapsed(&t), fmt.Sprintf("the lifetime of commit %d is over", t.Revision)
+			var left int
+			events, left = s.Lapsed(&t)
+			reason = fmt.Sprintf("the lifetime of commit %d is over", t.Revision) + leaves(left, len(events))
+		} else {
+			events = late(events, now-t.At)
 		}
 		return append(slices.Clip(events), &eventlog.TimerFired{Name: name}), reason, nil
 	})
@@ -203,6 +219,45 @@ func (k *Timekeeper) fire(ctx context.Context, name string, now int64) (Result, 
 		return res, err
 	}
 	return k.lapse(ctx, name, err.Error(), due)
+}
+
+// late moves the ends of what a schedule holds, which count from when it is made.
+func late(events []eventlog.Event, by int64) []eventlog.Event {
+	if by <= 0 {
+		return events
+	}
+	events = slices.Clone(events)
+	for i, e := range events {
+		switch e := e.(type) {
+		case *eventlog.ConfirmationOpened:
+			events[i] = &eventlog.ConfirmationOpened{Deadline: min(e.Deadline+by, eventlog.MaxTime)}
+		case *eventlog.TimerSet:
+			t := *e
+			t.At = min(t.At+by, eventlog.MaxTime)
+			events[i] = &t
+		}
+	}
+	return events
+}
+
+// Disturbed is ErrConflict with the first of what was changed since events about
+// it were scheduled.
+func Disturbed(s *projector.State, events []eventlog.Event) error {
+	const most = 5
+	var list []string
+	for _, e := range events[:min(len(events), most)] {
+		text := strings.TrimSuffix(string(e.Kind())+" of "+projector.About(e), " of ")
+		if now := s.Item(e); now.Event != nil {
+			text += fmt.Sprintf(", changed by commit %d", now.Revision)
+		} else {
+			text += ", removed"
+		}
+		list = append(list, text)
+	}
+	if more := len(events) - most; more > 0 {
+		list = append(list, fmt.Sprintf("%d more", more))
+	}
+	return fmt.Errorf("%w: %d items were changed since it was scheduled: %s", ErrConflict, len(events), strings.Join(list, "; "))
 }
 
 // lapse ends a timer without its events.
@@ -237,7 +292,8 @@ func short(text string) string {
 // decided on the loop is decided at the published state, and stored only if it
 // still says the same at the head.
 func (k *Timekeeper) settle(ctx context.Context, r Request, decide decision) (Result, error) {
-	events, reason, err := decide(k.a.State())
+	at := k.a.State()
+	events, reason, err := decide(at)
 	if err != nil {
 		return Result{}, err
 	}
@@ -254,14 +310,14 @@ func (k *Timekeeper) settle(ctx context.Context, r Request, decide decision) (Re
 		r.Prepare = nil
 	}
 	r.Events = events
-	basis := BasisOf(k.a.State(), events)
+	basis := BasisOf(at, events)
 	r.Check = func(s *projector.State) error {
 		now, _, err := decide(s)
 		if err == nil && len(now) != len(events) {
 			err = fmt.Errorf("%w: what is to be done has changed meanwhile", errMoved)
 		}
-		if err == nil {
-			err = basis.Check(s, events)
+		if err == nil && basis.Check(s, events) != nil {
+			err = fmt.Errorf("%w: what it is about was changed meanwhile", errMoved)
 		}
 		return err
 	}

@@ -162,8 +162,9 @@ func TestUndoneOnceWhoeverLeads(t *testing.T) {
 			c := newClock()
 			log := newLog()
 			a, b := open(t, log, Options{Node: "a", Now: c.Now}), open(t, log.Another(), Options{Node: "b", Now: c.Now})
-			appendOK(t, a, request("0", put("k", "old")...))
-			res := appendOK(t, a, confirmable("1", time.Minute, put("k", "new")...))
+			appendOK(t, a, request("0", worldBefore()...))
+			before := intent(a.State())
+			res := appendOK(t, a, confirmable("1", time.Minute, worldChange()...))
 			ctx := testContext(t)
 			if err := b.Barrier(ctx); err != nil {
 				t.Fatal(err)
@@ -202,6 +203,7 @@ func TestUndoneOnceWhoeverLeads(t *testing.T) {
 			if u, _ := ends(t, log); u[res.Revision] != 1 {
 				t.Fatalf("undone %d times", u[res.Revision])
 			}
+			sameIntent(t, b, before)
 			sameAsLog(t, b)
 		})
 	}

@@ -160,7 +160,7 @@ func TestConfirmation(t *testing.T) {
 	if r := a.must("POST", "/v1/commits/2/confirm", "", "Idempotency-Key: c"); r.Header.Get("DVR-Replayed") != "true" {
 		t.Errorf("repeated: %v", r.Header)
 	}
-	for _, bad := range []string{"confirm_within=5", "confirm_within=1ms", "confirm_within=999h", "not_before=yesterday", "not_before=2020-01-01T00:00:00Z", "expires_in=0s", "dry_run=yes", "force=true", "expires_in=1h&not_before=1h"} {
+	for _, bad := range []string{"confirm_within=5", "confirm_within=1ms", "confirm_within=999h", "not_before=yesterday", "not_before=2020-01-01T00:00:00Z", "expires_in=0s", "dry_run=yes", "force=true", "propose=true&expires_in=1h"} {
 		if r := a.do("POST", "/routes?"+bad, `{"destination":"10.1.0.0/16","next_hop":"192.0.2.1"}`); r.Code != 400 {
 			t.Errorf("%s: %d %s", bad, r.Code, r.Body)
 		}
@@ -188,8 +188,8 @@ func TestScheduledAndLimited(t *testing.T) {
 		t.Errorf("cancelled twice: %d", r.Code)
 	}
 	m = a.must("POST", "/v1/commits?expires_in=1h", `{"events":[{"kind":"route.announced","destination":"10.0.0.0/8","next_hop":"192.0.2.1"},{"kind":"key.put","key":"k","value":"v"}]}`).json(t)
-	timer, ok := a.app.State().Timer(m["timer"].(string) + ".1")
-	if !ok || len(timer.Events) != 2 {
+	timer, ok := a.app.State().Timer(m["timer"].(string))
+	if !ok || !timer.Undo || len(timer.Inverse) != 2 {
 		t.Errorf("%+v", timer)
 	}
 	a.must("GET", "/kv/k", "")

@@ -142,3 +142,30 @@ func TestRollbackToIsTheStateThen(t *testing.T) {
 		t.Errorf("guard %s is still there", g.Name)
 	}
 }
+
+// TestScheduledRollback: it is made later only if nobody changed meanwhile what
+// it is about; a proposed one neither.
+func TestScheduledRollback(t *testing.T) {
+	a := newAPI(t)
+	a.add("10.1.0.0/16", "192.0.2.1", 1)
+	a.add("10.2.0.0/16", "192.0.2.1", 1)
+	m := a.must("POST", "/v1/rollback?not_before=8h", `{"commits":[2]}`).json(t)
+	timer, ok := a.app.State().Timer(fmt.Sprint(m["timer"]))
+	if !ok || !timer.Unchanged || len(timer.Events) != 1 {
+		t.Fatalf("%v: %+v", m, timer)
+	}
+	if d := a.app.State().Disturbed(&timer); len(d) != 0 {
+		t.Errorf("disturbed by nobody: %v", d)
+	}
+	a.must("POST", "/routes", `{"destination":"10.1.0.0/16","next_hop":"192.0.2.1","metric":7}`, "X-DVR-Actor: bob")
+	if d := a.app.State().Disturbed(&timer); len(d) != 1 {
+		t.Errorf("not disturbed: %v", d)
+	}
+	p := a.must("POST", "/v1/rollback?propose=true", `{"commits":[3]}`).json(t)
+	a.must("DELETE", "/routes/10.2.0.0/16", "")
+	a.add("10.2.0.0/16", "192.0.2.1", 5)
+	r := a.do("POST", fmt.Sprintf("/v1/timers/%v/approve", p["timer"]), "", "X-DVR-Actor: carol")
+	if r.Code != 409 || !strings.Contains(r.Body, "10.2.0.0/16") {
+		t.Errorf("%d %s", r.Code, r.Body)
+	}
+}

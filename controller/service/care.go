@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"dvr/controller/appender"
@@ -24,7 +25,8 @@ type Care struct {
 	NotBefore int64
 	// Propose stores the change as a proposal, which another actor may approve.
 	Propose bool
-	// ExpiresIn > 0: what the commit sets is taken back after that time.
+	// ExpiresIn > 0: what the commit changes is undone after that time, which
+	// counts from when the change is made.
 	ExpiresIn time.Duration
 }
 
@@ -51,8 +53,6 @@ func (c *Care) check(reason string, now int64) error {
 		return invalid("not_before", "is more than a year ahead")
 	case c.Propose && (c.NotBefore != 0 || c.ExpiresIn != 0 || c.ConfirmWithin != 0 || c.Force):
 		return invalid("propose", "has no meaning beside not_before, expires_in, confirm_within and force yet")
-	case c.NotBefore != 0 && c.ExpiresIn != 0:
-		return invalid("expires_in", "has no meaning beside not_before yet")
 	}
 	return nil
 }
@@ -64,51 +64,43 @@ func timedName(prefix string) string {
 	return prefix + hex.EncodeToString(b[:])
 }
 
-// timerEvents is how many events a timer of a lifetime takes; more are several timers.
-const timerEvents = 1000
-
-// lifetime adds to events the timers that take back what they set.
+// lifetime adds to events the timer that undoes them.
 func lifetime(events []eventlog.Event, name string, at int64) []eventlog.Event {
-	out := append([]eventlog.Event(nil), events...)
-	var ends []eventlog.Event
-	n := 0
-	flush := func() {
-		if len(ends) > 0 {
-			n++
-			out = append(out, &eventlog.TimerSet{Name: fmt.Sprintf("%s.%d", name, n), At: at, Events: ends})
-			ends = nil
-		}
-	}
-	for _, e := range events {
-		if end := projector.Removal(e); end != nil {
-			if ends = append(ends, end); len(ends) == timerEvents {
-				flush()
-			}
-		}
-	}
-	flush()
-	return out
+	return append(slices.Clip(events), &eventlog.TimerSet{Name: name, At: at, Undo: true})
 }
 
-// scheduled is the timer that holds events until at.
-func scheduled(events []eventlog.Event, name string, at int64, within time.Duration, proposer string) ([]eventlog.Event, error) {
-	if within > 0 {
-		events = append(append([]eventlog.Event(nil), events...), &eventlog.ConfirmationOpened{Deadline: at + within.Milliseconds()})
+// schedule is when and how a change is to be made that is not made at once.
+type schedule struct {
+	Timer  string        `json:"timer"`
+	At     int64         `json:"at"`
+	Ends   int64         `json:"ends,omitempty"`  // of what it changes, once made at At; 0: never
+	Until  string        `json:"until,omitempty"` // the timer of that
+	Within time.Duration `json:"confirm,omitempty"`
+	// Proposer: the change is made only when another actor approves it, until At.
+	Proposer string `json:"proposer,omitempty"`
+	// Unchanged: only if nobody changes meanwhile what it is about.
+	Unchanged bool `json:"unchanged,omitempty"`
+}
+
+// timer holds events until they are due.
+func (p *schedule) timer(events []eventlog.Event) ([]eventlog.Event, error) {
+	if p.Ends > 0 {
+		events = lifetime(events, p.Until, p.Ends)
+	}
+	if p.Within > 0 {
+		events = append(slices.Clip(events), &eventlog.ConfirmationOpened{Deadline: p.At + p.Within.Milliseconds()})
 	}
 	if len(events) > eventlog.MaxCommitEvents {
 		return nil, fmt.Errorf("%d events: %w: a scheduled change has at most %d", len(events), ErrTooLarge, eventlog.MaxCommitEvents)
 	}
-	return []eventlog.Event{&eventlog.TimerSet{Name: name, At: at, Events: events, Proposer: proposer}}, nil
+	return []eventlog.Event{&eventlog.TimerSet{Name: p.Timer, At: p.At, Events: events, Proposer: p.Proposer, Unchanged: p.Unchanged}}, nil
 }
 
 // timed is an Operation whose events are scheduled or have a lifetime.
 type timed struct {
-	Inner    namedOperation `json:"inner"`
-	Timer    string         `json:"timer"`
-	At       int64          `json:"at"`
-	Lifetime bool           `json:"lifetime,omitempty"`
-	Confirm  time.Duration  `json:"confirm,omitempty"`
-	Proposer string         `json:"proposer,omitempty"`
+	Inner namedOperation `json:"inner"`
+	schedule
+	Lifetime bool `json:"lifetime,omitempty"`
 }
 
 func (o *timed) Kind() string { return "timed" }
@@ -121,7 +113,23 @@ func (o *timed) Decide(st *projector.State) ([]eventlog.Event, error) {
 	if o.Lifetime {
 		return lifetime(events, o.Timer, o.At), nil
 	}
-	return scheduled(events, o.Timer, o.At, o.Confirm, o.Proposer)
+	return o.timer(events)
+}
+
+// computed is an Operation of events that were computed from a state.
+type computed struct {
+	Events []eventOf[eventlog.Event] `json:"events"`
+	Basis  *appender.Basis           `json:"basis"`
+}
+
+func (o *computed) Kind() string { return "computed" }
+
+func (o *computed) Decide(st *projector.State) ([]eventlog.Event, error) {
+	events := make([]eventlog.Event, len(o.Events))
+	for i := range events {
+		events[i] = o.Events[i].Event
+	}
+	return events, o.Basis.Check(st, events)
 }
 
 // namedOperation is an Operation with its kind beside it.
@@ -164,28 +172,37 @@ func (s *Service) care(m *Mutation, c *Change) (timer string, at int64, err erro
 		return "", 0, err
 	}
 	c.Force, c.ConfirmWithin = care.Force, care.ConfirmWithin
+	later := care.Propose || care.NotBefore > 0
 	switch {
+	case later && care.DryRun: // a preview shows what it would do
+	case later:
+		p := schedule{Timer: timedName(appender.ScheduledTimer), At: care.NotBefore, Within: care.ConfirmWithin, Unchanged: c.Basis != nil}
+		if care.Propose {
+			p = schedule{Timer: timedName(appender.ProposalTimer), At: now + ProposalFor.Milliseconds(), Proposer: m.Actor, Unchanged: c.Basis != nil}
+		}
+		if care.ExpiresIn > 0 {
+			p.Until, p.Ends = timedName(appender.LifetimeTimer), p.At+care.ExpiresIn.Milliseconds()
+		}
+		c.ConfirmWithin = 0
+		if c.Basis != nil && len(c.Events) <= eventlog.MaxCommitEvents {
+			o := &computed{Events: make([]eventOf[eventlog.Event], len(c.Events)), Basis: c.Basis}
+			for i, e := range c.Events {
+				o.Events[i].Event = e
+			}
+			c.Operation, c.Events, c.Basis = o, nil, nil
+		}
+		if c.Operation != nil {
+			c.Operation = &timed{Inner: namedOperation{c.Operation}, schedule: p}
+		} else if c.Events, err = p.timer(c.Events); err != nil {
+			return "", 0, err
+		}
+		return p.Timer, p.At, nil
 	case care.ExpiresIn > 0:
 		timer, at = timedName(appender.LifetimeTimer), now+care.ExpiresIn.Milliseconds()
 		if c.Operation != nil {
-			c.Operation = &timed{Inner: namedOperation{c.Operation}, Timer: timer, At: at, Lifetime: true}
+			c.Operation = &timed{Inner: namedOperation{c.Operation}, schedule: schedule{Timer: timer, At: at}, Lifetime: true}
 		} else {
 			c.Events = lifetime(c.Events, timer, at)
-		}
-	case care.Propose && !care.DryRun: // a preview shows what it would do
-		timer, at = timedName(appender.ProposalTimer), now+ProposalFor.Milliseconds()
-		if c.Operation != nil {
-			c.Operation = &timed{Inner: namedOperation{c.Operation}, Timer: timer, At: at, Proposer: m.Actor}
-		} else if c.Events, err = scheduled(c.Events, timer, at, 0, m.Actor); err != nil {
-			return "", 0, err
-		}
-	case care.NotBefore > 0 && !care.DryRun: // a preview shows what it will do
-		timer, at = timedName(appender.ScheduledTimer), care.NotBefore
-		c.ConfirmWithin = 0
-		if c.Operation != nil {
-			c.Operation = &timed{Inner: namedOperation{c.Operation}, Timer: timer, At: at, Confirm: care.ConfirmWithin}
-		} else if c.Events, err = scheduled(c.Events, timer, at, care.ConfirmWithin, ""); err != nil {
-			return "", 0, err
 		}
 	}
 	return timer, at, nil

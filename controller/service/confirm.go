@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"dvr/controller/appender"
 	"dvr/eventlog"
 	"dvr/projector"
 )
@@ -62,6 +63,9 @@ func (o *approveProposal) Decide(st *projector.State) ([]eventlog.Event, error) 
 		return nil, fmt.Errorf("proposal %s: %w", o.Name, ErrNotFound)
 	case t.Proposer == "":
 		return nil, fmt.Errorf("%w: timer %s is no proposal", ErrConflict, o.Name)
+	}
+	if d := st.Disturbed(&t); len(d) > 0 {
+		return nil, appender.Disturbed(st, d)
 	}
 	return append(slices.Clip(t.Events), &eventlog.TimerFired{Name: o.Name}), nil
 }

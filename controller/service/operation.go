@@ -36,6 +36,7 @@ var operations = map[string]func() Operation{
 	"key.delete":          func() Operation { return new(deleteKey) },
 	"commit.confirm":      func() Operation { return new(confirmCommit) },
 	"item.remove":         func() Operation { return new(removeItem) },
+	"computed":            func() Operation { return new(computed) },
 	"proposal.approve":    func() Operation { return new(approveProposal) },
 	"token.use":           func() Operation { return new(useToken) },
 }

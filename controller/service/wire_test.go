@@ -36,8 +36,9 @@ func TestChangesTravel(t *testing.T) {
 		&removeItem{eventOf[eventlog.Event]{&eventlog.GuardRemoved{Name: "g"}}},
 		&useToken{"k7", "n4", 5},
 		&approveProposal{"proposal-1"},
-		&timed{Inner: namedOperation{&removeLink{d, link}}, Timer: "at-1", At: 5, Confirm: time.Minute},
-		&timed{Inner: namedOperation{&deleteKey{d, "a b"}}, Timer: "until-1", At: 5, Lifetime: true},
+		&timed{Inner: namedOperation{&removeLink{d, link}}, schedule: schedule{Timer: "at-1", At: 5, Ends: 9, Until: "until-2", Within: time.Minute, Proposer: "alice", Unchanged: true}},
+		&timed{Inner: namedOperation{&deleteKey{d, "a b"}}, schedule: schedule{Timer: "until-1", At: 5}, Lifetime: true},
+		&computed{[]eventOf[eventlog.Event]{{&eventlog.KeyDeleted{Key: "k"}}}, &appender.Basis{Revision: 3, Present: []byte{1}}},
 	}
 	kinds := map[string]bool{}
 	var reader ChangeReader

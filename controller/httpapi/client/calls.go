@@ -195,8 +195,8 @@ type PutKeyOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -241,8 +241,8 @@ type DeleteKeyOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -332,8 +332,8 @@ type AddRouteOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -376,8 +376,8 @@ type DeleteRouteByQueryOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -453,8 +453,8 @@ type ReplaceRouteOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -496,8 +496,8 @@ type DeleteRouteOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -745,8 +745,8 @@ type CommitOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -818,8 +818,8 @@ type ConfirmCommitOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -1031,8 +1031,8 @@ type PutFreezeOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -1072,8 +1072,8 @@ type DeleteFreezeOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -1145,8 +1145,8 @@ type PutGuardOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -1186,8 +1186,8 @@ type DeleteGuardOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -1360,8 +1360,8 @@ type PutLinkOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -1403,8 +1403,8 @@ type DeleteLinkOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -1445,8 +1445,8 @@ type TakeLinkDownOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -1487,8 +1487,8 @@ type SetLinkDownOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -1529,8 +1529,8 @@ type BringLinkUpOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -1571,8 +1571,8 @@ type SetLinkUpOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -1637,8 +1637,8 @@ type RollbackOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -1747,8 +1747,8 @@ type PutRouterOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -1788,8 +1788,8 @@ type DeleteRouterOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -1969,8 +1969,8 @@ type ImportRoutesOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -2060,8 +2060,8 @@ type CancelTimerOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -2156,8 +2156,8 @@ type ImportTopologyOptions struct {
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
 	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made.
-	ExpiresIn      string // The change is undone after this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
 	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
@@ -2937,12 +2937,14 @@ type EventTimerFired struct {
 
 // EventTimerSet is an object of the API.
 type EventTimerSet struct {
-	Kind     string              `json:"kind"`
-	Name     string              `json:"name"`
-	At       time.Time           `json:"at"`
-	Events   []json.RawMessage   `json:"events,omitempty"`
-	Stage    *EventTimerSetStage `json:"stage,omitempty"`
-	Proposer string              `json:"proposer,omitempty"` // The events are this actor's proposal.
+	Kind      string              `json:"kind"`
+	Name      string              `json:"name"`
+	At        time.Time           `json:"at"`
+	Events    []json.RawMessage   `json:"events,omitempty"`
+	Stage     *EventTimerSetStage `json:"stage,omitempty"`
+	Proposer  string              `json:"proposer,omitempty"`  // The events are this actor's proposal.
+	Undo      bool                `json:"undo,omitempty"`      // A lifetime: then the commit that carries it is undone, as far as nobody changed since what it changed.
+	Unchanged bool                `json:"unchanged,omitempty"` // The events are committed only if nobody changes meanwhile what they are about.
 }
 
 // EventTimerSetStage is an object of the API.
