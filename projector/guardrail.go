@@ -109,8 +109,24 @@ func (p *Policy) MayShrink(s *State, events []eventlog.Event) bool {
 			if s.resolvesThrough(e.Destination) {
 				return true
 			}
-		case *eventlog.RouterSet, *eventlog.RouterRemoved, *eventlog.LinkSet, *eventlog.LinkRemoved:
-			return true
+		case *eventlog.RouterSet:
+			was, _ := s.Item(e).Event.(*eventlog.RouterSet)
+			if len(s.recursive) > 0 || e.Drained != eventlog.DrainNone && (was == nil || was.Drained != e.Drained) {
+				return true
+			}
+		case *eventlog.LinkSet:
+			was, _ := s.Item(e).Event.(*eventlog.LinkSet)
+			if len(s.recursive) > 0 || was != nil && !was.Down && e.Down {
+				return true
+			}
+		case *eventlog.RouterRemoved:
+			if len(s.recursive) > 0 {
+				return true
+			}
+		case *eventlog.LinkRemoved:
+			if was, ok := s.Item(e).Event.(*eventlog.LinkSet); ok && (len(s.recursive) > 0 || !was.Down) {
+				return true
+			}
 		}
 	}
 	// A guard looks at FIBs of more than above prefixes.

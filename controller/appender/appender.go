@@ -29,9 +29,6 @@ type Options struct {
 	// be cheap and keep nothing. About a commit that is large enough to be staged
 	// it is asked before that, too.
 	Judge func(*projector.State, *eventlog.Commit) error
-	// Tables, when set, names the routers whose FIBs the guards on shrinking look
-	// at, beside that of "*". It is asked on the loop, rarely; it must not block.
-	Tables func() []eventlog.RouterID
 	// Ready, when set, is asked in each caller's goroutine whether the log can be
 	// written to at present; what it returns refuses the request at once, with
 	// nothing stored (eventlog.ErrUnavailable: no quorum). It must be cheap and

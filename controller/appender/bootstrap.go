@@ -40,7 +40,7 @@ func Open(ctx context.Context, log eventlog.Log, options Options) (*Appender, er
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
 	l := &loop{
-		Appender: a, fold: fold, guard: guard{routers: options.Tables},
+		Appender: a, fold: fold,
 		launches: make(chan launch, 1), landed: make(chan landing, 1), told: make(chan *batch, 1),
 		freed: make(chan error, 1), textOf: -1,
 	}

@@ -56,10 +56,9 @@ func (e *GuardError) Unwrap() error { return ErrGuarded }
 // guard holds commits against guard rails and freezes. It keeps the FIBs that it
 // compared last. Not safe for concurrent use.
 type guard struct {
-	routers func() []eventlog.RouterID
-	fibs    map[eventlog.RouterID]*projector.FIB
-	census  projector.Census
-	after   *projector.State // of the commit that was judged last, where it was folded for that
+	fibs   map[eventlog.RouterID]*projector.FIB
+	census projector.Census
+	after  *projector.State // of the commit that was judged last, where it was folded for that
 }
 
 // judge gives the names of what r passes by force. A router that something still
@@ -130,24 +129,47 @@ func (g *guard) behind(c *eventlog.Commit, s *projector.State) (_ *projector.Sta
 	return g.after, err
 }
 
-// shrinks compares the FIBs before and after.
+// maxKept bounds the FIBs that are kept to compare the next ones with, and
+// keptFor the revisions that they may lie back: they hold on to their state.
+const (
+	maxKept = 64
+	keptFor = 4096
+)
+
+// shrinks compares the FIBs before and after, of the routers that can tell.
 func (g *guard) shrinks(policy *projector.Policy, c *eventlog.Commit, s *projector.State) ([]projector.Breach, error) {
 	after, err := g.behind(c, s)
 	if err != nil {
 		return nil, err
 	}
-	routers := []eventlog.RouterID{eventlog.AllRouters}
-	if g.routers != nil {
-		routers = append(routers, g.routers()...)
+	routers := policy.Shrinking(s, after, c.Events)
+	kept := map[eventlog.RouterID]*projector.FIB{}
+	table := func(r eventlog.RouterID) (before, after_ *projector.FIB) {
+		before = s.FIB(r, g.fibs[r])
+		if len(kept) < maxKept {
+			kept[r] = before
+		}
+		return before, after.FIB(r, before)
 	}
-	kept := make(map[eventlog.RouterID]*projector.FIB, len(routers))
 	var out []projector.Breach
-	for _, r := range routers {
-		before := s.FIB(r, g.fibs[r])
-		kept[r] = before
-		a4, a6 := before.Len()
-		b4, b6 := after.FIB(r, before).Len()
-		out = append(out, policy.Shrinks(r, a4+a6, b4+b6)...)
+	if len(routers) > 0 {
+		all, allAfter := table(eventlog.AllRouters)
+		for _, r := range routers {
+			n, ok := s.Holds(r, all)
+			m, okAfter := after.Holds(r, allAfter)
+			if !ok || !okAfter {
+				before, after := table(r)
+				a4, a6 := before.Len()
+				b4, b6 := after.Len()
+				n, m = a4+a6, b4+b6
+			}
+			out = append(out, policy.Shrinks(r, n, m)...)
+		}
+	}
+	for r, f := range g.fibs { // of the others those that are not old
+		if kept[r] == nil && len(kept) < maxKept && f.Position().Revision+keptFor > s.Position().Revision {
+			kept[r] = f
+		}
 	}
 	g.fibs = kept
 	return out, nil
@@ -210,7 +232,7 @@ func (a *Appender) Try(r Request) (*Trial, error) {
 			}
 		}
 		var err error
-		g := guard{routers: a.options.Tables}
+		var g guard
 		if c.Forced, err = g.judge(&r, c, s, func() *projector.State { return s }); err != nil {
 			return nil, err
 		}

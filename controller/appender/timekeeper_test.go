@@ -409,7 +409,7 @@ func TestGuardsAreForced(t *testing.T) {
 
 func TestShrinkGuard(t *testing.T) {
 	const n = 1500
-	a := open(t, newLog(), Options{Tables: func() []eventlog.RouterID { return []eventlog.RouterID{"r1"} }})
+	a := open(t, newLog(), Options{})
 	var add, gone []eventlog.Event
 	for i := range n {
 		r := route(i)
@@ -428,6 +428,46 @@ func TestShrinkGuard(t *testing.T) {
 		t.Errorf("%d routes", s.Routes)
 	}
 	sameAsLog(t, a)
+}
+
+// TestShrinkGuardJudgesEveryRouter: whether or not a data plane is connected, in
+// the table of whom it is that shrinks, by routes or by what is no longer reached.
+func TestShrinkGuardJudgesEveryRouter(t *testing.T) {
+	link := func(a, b eventlog.RouterID) *eventlog.LinkSet {
+		return &eventlog.LinkSet{LinkID: eventlog.LinkID{A: a, B: b}, CostAB: 1, CostBA: 1}
+	}
+	down := link("b", "c")
+	down.Down = true
+	var of, gone []eventlog.Event
+	for i := range 1500 {
+		r := route(i)
+		r.Router = "a"
+		of = append(of, r)
+		gone = append(gone, &eventlog.RouteWithdrawn{RouteID: r.RouteID})
+	}
+	links := []eventlog.Event{link("a", "b"), link("b", "c"), link("c", "d")}
+	for name, x := range map[string]struct {
+		before, change []eventlog.Event
+		refused        string
+	}{
+		"routes of a router without links": {of, gone[:301], "router a would shrink from 1500 to 1199"},
+		"fewer of them":                    {of, gone[:300], ""},
+		"a link that cuts the network":     {append(links, of...), []eventlog.Event{down}, "router c would shrink from 1500 to 0"},
+		"a link with another way":          {append(append(links, link("a", "d")), of...), []eventlog.Event{down}, ""},
+		"a drain":                          {append(links, of...), []eventlog.Event{&eventlog.RouterSet{Router: "b", Drained: eventlog.DrainSoft}}, "router c would shrink"},
+		"a drain of the end":               {append(links, of...), []eventlog.Event{&eventlog.RouterSet{Router: "d", Drained: eventlog.DrainSoft}}, ""},
+		"a drain of the origin":            {append(links, of...), []eventlog.Event{&eventlog.RouterSet{Router: "a", Drained: eventlog.DrainHard}}, "router b would shrink"},
+	} {
+		a := open(t, newLog(), Options{})
+		appendOK(t, a, request("1", x.before...))
+		trial, tried := a.Try(request("2", x.change...))
+		_, err := a.Append(testContext(t), request("2", x.change...))
+		for _, err := range []error{tried, err} {
+			if (err != nil) != (x.refused != "") || err != nil && (!errors.Is(err, ErrGuarded) || !strings.Contains(err.Error(), x.refused)) {
+				t.Errorf("%s: %v, %+v", name, err, trial)
+			}
+		}
+	}
 }
 
 func TestTryIsTheCommitThatFollows(t *testing.T) {

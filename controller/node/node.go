@@ -99,8 +99,6 @@ type Node struct {
 	levels   *levels
 	keeper   atomic.Pointer[appender.Keeper] // set when the log is folded
 
-	subscribed atomic.Pointer[service.DataPlanes] // of all nodes; set when the log is folded
-
 	cancel context.CancelFunc // of the background work
 	work   sync.WaitGroup
 	abort  context.CancelCauseFunc // ends a start that is under way
@@ -231,7 +229,6 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 			Node:      s.NodeID,
 			Now:       n.now,
 			Judge:     n.judge,
-			Tables:    n.tables,
 			Ready:     n.health.writable,
 			OnNoSpace: n.recoverSpace,
 			OnDamage: func(err error) {
@@ -270,7 +267,6 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	n.grpc = grpc.NewServer(append(fibstream.ServerOptions(), n.rpcOptions()...)...)
 	n.planes.Register(n.grpc)
 	planes := n.peers.attach()
-	n.subscribed.Store(&planes)
 	n.archive = newArchiving(n)
 	n.service = service.New(n.peers.exchange.Appender(), planes, n.past())
 	n.service.Management = n.management

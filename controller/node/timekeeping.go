@@ -12,15 +12,6 @@ import (
 	"dvr/projector"
 )
 
-// tables are the routers whose FIBs the guards on shrinking look at: those that
-// data planes subscribe as, on any node.
-func (n *Node) tables() []eventlog.RouterID {
-	if p := n.subscribed.Load(); p != nil {
-		return (*p).Subscribed()
-	}
-	return nil
-}
-
 // timekeeper does what is due where this node appends.
 func (n *Node) timekeeper() *appender.Timekeeper {
 	return appender.NewTimekeeper(n.appender, appender.TimekeeperOptions{
