@@ -38,6 +38,7 @@ type itemID struct {
 type reverted struct {
 	about    eventlog.Event // the first chosen one
 	before   eventlog.Event // what it met; nil: nothing
+	named    bool           // it is a router that was spoken of and not declared
 	conflict *Conflict      // another one after it
 }
 
@@ -91,6 +92,10 @@ func (r *Reverter) Apply(c *eventlog.Commit, chosen func(eventlog.Event) bool) e
 				return ErrTooMany
 			}
 			known = &reverted{about: e, before: r.fold.Current().Item(e).Event}
+			if set, ok := e.(*eventlog.RouterSet); ok && known.before == nil {
+				refs := r.fold.State().References(set.Router)
+				known.named = len(refs.Links) > 0 || refs.Destinations > 0 || len(refs.Guards) > 0
+			}
 			r.items[id] = known
 			r.order = append(r.order, known)
 		}
@@ -117,6 +122,18 @@ func (r *Reverter) Inverse() (events []eventlog.Event, conflicts []Conflict) {
 		}
 	}
 	return events, conflicts
+}
+
+// Named is the routers that the chosen events declared and something spoke of
+// before: that their removal leaves them so takes nothing from what speaks of them.
+func (r *Reverter) Named() []eventlog.RouterID {
+	var out []eventlog.RouterID
+	for _, x := range r.order {
+		if set, ok := x.about.(*eventlog.RouterSet); ok && x.named {
+			out = append(out, set.Router)
+		}
+	}
+	return out
 }
 
 // Position is how far the log is folded.

@@ -13,6 +13,9 @@ type Basis struct {
 	Revision eventlog.Revision `json:"revision"`
 	// Present has a bit for each event, the lowest of a byte first: its item was there.
 	Present []byte `json:"present"`
+	// Named is the routers that something spoke of before they were declared: their
+	// removal brings that back, so what speaks of them does not keep them.
+	Named []eventlog.RouterID `json:"named,omitempty"`
 }
 
 // BasisOf is the basis of events that were computed from s. Cost: a lookup an event.

@@ -76,7 +76,7 @@ func (g *guard) judge(r *Request, c *eventlog.Commit, current *projector.State, 
 	if r.Exempt {
 		return nil, nil
 	}
-	if err := referredTo(c, func() (*projector.State, error) { return g.behind(c, frozen()) }); err != nil {
+	if err := referredTo(c, r.Named, func() (*projector.State, error) { return g.behind(c, frozen()) }); err != nil {
 		return nil, err
 	}
 	policy := current.Policy()

@@ -2,6 +2,7 @@ package appender
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"dvr/eventlog"
@@ -9,14 +10,14 @@ import (
 )
 
 // referredTo refuses a commit after which something speaks of a router that it
-// removes; after gives the state behind it, and is asked only then. Cost: O(events
+// removes, but for those in named; after gives the state behind it, and is asked only then. Cost: O(events
 // + links), and a pass over the table where a router without usable routes had
 // some before.
-func referredTo(c *eventlog.Commit, after func() (*projector.State, error)) error {
+func referredTo(c *eventlog.Commit, named []eventlog.RouterID, after func() (*projector.State, error)) error {
 	var at []int // of the events that remove a router
 	var routers []eventlog.RouterID
 	for i, e := range c.Events {
-		if removed, ok := e.(*eventlog.RouterRemoved); ok {
+		if removed, ok := e.(*eventlog.RouterRemoved); ok && !slices.Contains(named, removed.Router) {
 			at, routers = append(at, i), append(routers, removed.Router)
 		}
 	}

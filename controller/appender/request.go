@@ -36,6 +36,8 @@ type Request struct {
 	Outside bool
 	// Principal is who was authenticated; nil: nobody. Its Actor is the request's.
 	Principal *projector.Principal
+	// Named is the routers that the events may remove though something speaks of them.
+	Named []eventlog.RouterID
 	// Exempt: guard rails and freezes do not concern the commit, for undoings and
 	// ends of lifetimes. It never comes from outside.
 	Exempt bool

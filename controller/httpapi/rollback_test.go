@@ -169,3 +169,40 @@ func TestScheduledRollback(t *testing.T) {
 		t.Errorf("%d %s", r.Code, r.Body)
 	}
 }
+
+// TestRollbackOfARouter: its previous declaration comes back; one that it had not
+// is removed, unless something speaks of it that did not before.
+func TestRollbackOfARouter(t *testing.T) {
+	a := newAPI(t)
+	description := func() any {
+		m := a.must("GET", "/v1/routers/r1", "").json(t)
+		return m["description"]
+	}
+	a.must("PUT", "/v1/links/r1/r2", `{}`)
+	declared := fmt.Sprint(a.must("PUT", "/v1/routers/r1", `{"description":"first"}`).json(t)["revision"])
+	second := fmt.Sprint(a.must("PUT", "/v1/routers/r1", `{"description":"second"}`).json(t)["revision"])
+	back := fmt.Sprint(a.must("POST", "/v1/rollback", `{"commits":[`+second+`]}`).json(t)["revision"])
+	if got := description(); got != "first" {
+		t.Errorf("described as %v", got)
+	}
+	a.must("POST", "/v1/rollback", `{"commits":[`+declared+`,`+second+`,`+back+`]}`)
+	if got := description(); got != nil && got != "" {
+		t.Errorf("was only named before, is described as %v", got)
+	}
+	own := fmt.Sprint(a.must("PUT", "/v1/routers/r9", `{"description":"new"}`).json(t)["revision"])
+	a.must("PUT", "/v1/links/r2/r9", `{}`)
+	a.must("POST", "/routes", `{"router":"r9","destination":"10.1.0.0/16","next_hop":"192.0.2.1"}`)
+	for _, target := range []string{"/v1/rollback", "/v1/rollback?dry_run=true"} {
+		r := a.do("POST", target, `{"commits":[`+own+`]}`)
+		if m := r.json(t); r.Code != 409 || m["type"] != "/problems/referred-to" || !strings.Contains(fmt.Sprint(m["detail"]), "link r2-r9, routes of its own to 1 destinations") {
+			t.Errorf("%d %s", r.Code, r.Body)
+		}
+	}
+	before := a.revision()
+	a.must("PUT", "/v1/routers/r7", `{}`)
+	a.must("POST", "/v1/commits", `{"events":[{"kind":"link.set","a":"r2","b":"r7"},{"kind":"router.set","router":"r7","drained":"soft"}]}`)
+	a.must("POST", "/v1/rollback", fmt.Sprintf(`{"to":%d}`, before))
+	if r := a.do("GET", "/v1/routers/r7", ""); r.Code != 404 {
+		t.Errorf("%d %s", r.Code, r.Body)
+	}
+}

@@ -133,7 +133,10 @@ func (s *Service) Rollback(ctx context.Context, m *Mutation, r Rollback) (Receip
 		return Receipt{}, err
 	}
 	now := s.appender.State()
-	events, reverts, err := s.inverse(ctx, now, &r, timeout)
+	events, reverts, named, err := s.inverse(ctx, now, &r, timeout)
+	if err == nil {
+		err = referred(now, events, named)
+	}
 	if err != nil {
 		return Receipt{}, fmt.Errorf("rollback: %w", err)
 	}
@@ -144,9 +147,11 @@ func (s *Service) Rollback(ctx context.Context, m *Mutation, r Rollback) (Receip
 		}
 		return rec, nil
 	}
+	basis := appender.BasisOf(now, events)
+	basis.Named = named
 	c := Change{
 		Actor: m.Actor, Source: m.Source, Reason: m.Reason, ID: m.ID, Request: m.Request, Caller: m.Caller,
-		Events: events, Reverts: reverts, Basis: appender.BasisOf(now, events),
+		Events: events, Reverts: reverts, Basis: basis,
 	}
 	if c.Reason == "" {
 		c.Reason = r.text()
@@ -189,24 +194,63 @@ func prefixText(p netip.Prefix) string {
 
 var errReadEnough = errors.New("all that was asked for is read")
 
-// inverse finds the events, and which commits they take back.
-func (s *Service) inverse(ctx context.Context, now *projector.State, r *Rollback, timeout time.Duration) ([]eventlog.Event, []eventlog.Revision, error) {
+// referred is ErrReferred, naming what it is, where something speaks of a router
+// that a rollback would remove, and did not before that was declared.
+func referred(now *projector.State, events []eventlog.Event, named []eventlog.RouterID) error {
+	var routers []eventlog.RouterID
+	for _, e := range events {
+		if gone, ok := e.(*eventlog.RouterRemoved); ok && !slices.Contains(named, gone.Router) {
+			routers = append(routers, gone.Router)
+		}
+	}
+	if len(routers) == 0 {
+		return nil
+	}
+	after, err := now.Try(&eventlog.Commit{Time: now.Time(), Events: events})
+	if err != nil {
+		return err
+	}
+	var announcing []bool
+	for i, refs := range after.ReferencesTo(routers) {
+		if refs.Routes && refs.Destinations == 0 {
+			if announcing == nil {
+				announcing = after.Announcing(routers)
+			}
+			refs.Routes = announcing[i]
+		}
+		if refs.Any() {
+			return fmt.Errorf("router %s was declared by what is to be taken back, and is referred to since by %s: %w", routers[i], appender.Referring(routers[i], &refs), ErrReferred)
+		}
+	}
+	return nil
+}
+
+// inverse finds the events, which commits they take back, and the routers that
+// they may leave undeclared though something speaks of them.
+func (s *Service) inverse(ctx context.Context, now *projector.State, r *Rollback, timeout time.Duration) ([]eventlog.Event, []eventlog.Revision, []eventlog.RouterID, error) {
 	head := now.Position().Revision
 	if r.To > 0 {
 		if r.To > head {
-			return nil, nil, invalid("to", "is a revision to come: the newest is %d", head)
+			return nil, nil, nil, invalid("to", "is a revision to come: the newest is %d", head)
 		}
 		v, err := s.View(ctx, Read{At: r.To, Timeout: timeout}, true)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
-		return now.Restore(v.State), nil, nil
+		events := now.Restore(v.State)
+		var named []eventlog.RouterID // all is as it was then, what speaks of routers, too
+		for _, e := range events {
+			if gone, ok := e.(*eventlog.RouterRemoved); ok {
+				named = append(named, gone.Router)
+			}
+		}
+		return events, nil, named, nil
 	}
 	first := r.Since
 	commits := map[eventlog.Revision]bool{}
 	for _, c := range r.Commits {
 		if c > head {
-			return nil, nil, fmt.Errorf("commit %d: %w", c, ErrNotFound)
+			return nil, nil, nil, fmt.Errorf("commit %d: %w", c, ErrNotFound)
 		}
 		commits[c] = true
 		if first == 0 || c < first {
@@ -216,18 +260,18 @@ func (s *Service) inverse(ctx context.Context, now *projector.State, r *Rollback
 	if !r.After.IsZero() {
 		var err error
 		if first, err = s.firstAfter(ctx, r.After.UnixMilli(), head); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 	}
 	if first > head {
-		return nil, nil, nil
+		return nil, nil, nil, nil
 	}
 	if first < 2 {
-		return nil, nil, invalid("since", "must be 2 or more: revision 1 is the log's beginning")
+		return nil, nil, nil, invalid("since", "must be 2 or more: revision 1 is the log's beginning")
 	}
 	v, err := s.View(ctx, Read{At: first - 1, Timeout: timeout}, true)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	rev := projector.NewReverter(v.State)
 	var reverts []eventlog.Revision
@@ -261,20 +305,20 @@ func (s *Service) inverse(ctx context.Context, now *projector.State, r *Rollback
 	switch {
 	case errors.Is(err, errReadEnough):
 	case errors.Is(err, projector.ErrTooMany):
-		return nil, nil, fmt.Errorf("%w: more than %d items; narrow it, or roll back to a revision", ErrTooLarge, projector.MaxReverted)
+		return nil, nil, nil, fmt.Errorf("%w: more than %d items; narrow it, or roll back to a revision", ErrTooLarge, projector.MaxReverted)
 	case errors.Is(err, eventlog.ErrTruncated):
-		return nil, nil, fmt.Errorf("commits from revision %d: %w", first, ErrGone)
+		return nil, nil, nil, fmt.Errorf("commits from revision %d: %w", first, ErrGone)
 	case ctx.Err() != nil:
-		return nil, nil, fmt.Errorf("%w: the commits since revision %d were not read in time; ask again with a longer timeout", ErrBehind, first)
+		return nil, nil, nil, fmt.Errorf("%w: the commits since revision %d were not read in time; ask again with a longer timeout", ErrBehind, first)
 	case err != nil:
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if at := rev.Position().Revision; at != head {
-		return nil, nil, fmt.Errorf("%w: the log was read up to revision %d of %d", ErrUnavailable, at, head)
+		return nil, nil, nil, fmt.Errorf("%w: the log was read up to revision %d of %d", ErrUnavailable, at, head)
 	}
 	events, conflicts := rev.Inverse()
 	if n := len(conflicts); n > 0 {
-		return nil, nil, &RollbackConflict{conflicts[:min(n, MaxConflicts)], n}
+		return nil, nil, nil, &RollbackConflict{conflicts[:min(n, MaxConflicts)], n}
 	}
 	// What is taken back needs no confirmation any more.
 	for _, c := range slices.Sorted(slices.Values(r.Commits)) {
@@ -282,7 +326,7 @@ func (s *Service) inverse(ctx context.Context, now *projector.State, r *Rollback
 			events = append(events, &eventlog.ConfirmationUndone{Revision: c})
 		}
 	}
-	return events, reverts, nil
+	return events, reverts, rev.Named(), nil
 }
 
 // matches reports whether an event of c is one that the filter chooses.

@@ -147,6 +147,7 @@ func request(c Change) appender.Request {
 	}
 	if c.Basis != nil {
 		r.Check = func(s *projector.State) error { return c.Basis.Check(s, c.Events) }
+		r.Named = c.Basis.Named
 	}
 	if c.Operation != nil {
 		r.Prepare = c.Operation.Decide
