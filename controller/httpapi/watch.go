@@ -92,9 +92,52 @@ func (s *Server) watch(c echo.Context) error {
 		if err != nil {
 			return eventlog.Position{}, nil, err
 		}
+		if skip > 0 {
+			if err := s.delivered(ctx, r, how, &wq, skip); err != nil {
+				return eventlog.Position{}, nil, err
+			}
+		}
 		p := &watchPump{server: s, query: &wq, watch: w, base: w.Position().Revision, skip: skip}
 		return w.Position(), p.run, nil
 	})
+}
+
+// delivered refuses an id that this watch cannot have given: behind its revision
+// are not so many messages. Who resumes with it would miss what there is, unseen.
+// Cost: reads of the log what would be skipped.
+func (s *Server) delivered(ctx context.Context, r *http.Request, how service.Read, wq *watchQuery, skip int) error {
+	name := "after"
+	if r.Header.Get("Last-Event-ID") != "" {
+		name = "Last-Event-ID"
+	}
+	q := wq.WatchQuery
+	q.FIB = false
+	w, err := s.service.Watch(ctx, how, q)
+	if err != nil {
+		return err
+	}
+	p := &watchPump{server: s, query: wq, watch: w}
+	base := w.Position().Revision
+	for n := 0; w.Behind(); {
+		step, err := w.Next(ctx)
+		if err != nil {
+			return err
+		}
+		for i := range step.Commits {
+			c := &step.Commits[i]
+			n += len(p.messages(c))
+			switch {
+			case wq.FIB && n >= skip, !wq.FIB && c.Revision == base+1 && n > skip:
+				return nil
+			case !wq.FIB:
+				return fieldError(name, "is not one that this watch gives: behind its revision are %d messages", n)
+			}
+		}
+		if step.Level {
+			break
+		}
+	}
+	return fieldError(name, "is not one that this watch gives: behind its revision are fewer messages")
 }
 
 // readResumption reads where a watch goes on: behind a position, and how many

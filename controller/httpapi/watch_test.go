@@ -269,12 +269,17 @@ func TestWatchRefusesWhatItCannot(t *testing.T) {
 	for range 5 {
 		a.put("a", fmt.Sprint(a.revision()))
 	}
+	a.connect("r1")
 	for _, c := range []struct {
 		query, id, field string
 		code             int
 	}{
 		{"kinds=x", "", "kinds", 400}, {"kinds=", "", "kinds", 400}, {"kinds=fib", "", "router", 400}, {"kinds=fib&router=*", "", "router", 400}, {"kinds=routes&router=nobody", "", "router", 404},
 		{"within=10", "", "within", 400}, {"after=x", "", "after", 400}, {"after=99", "", "after", 400}, {"", "1+x", "Last-Event-ID", 400}, {"", "7f1c2f0e-7a34-4b1c-9d52-0c8a5e0f4a11/1/2", "", 409}, {"", testLog + "/0/2", "", 409}, {"at=1", "", "at", 400},
+		// Ids that no stream has given would pass over what there is.
+		{"", testLog + "/1/2+1", "Last-Event-ID", 400}, {"", testLog + "/1/2+1000000", "Last-Event-ID", 400}, {"kinds=commits,kv", testLog + "/1/2+2", "Last-Event-ID", 400},
+		{"kinds=routes", testLog + "/1/2+1", "Last-Event-ID", 400}, {"", testLog + "/1/6+1", "Last-Event-ID", 400}, {"after=2%2B1", "", "after", 400},
+		{"kinds=commits,fib&router=r1", testLog + "/1/2+6", "Last-Event-ID", 400}, {"kinds=fib&router=r1", testLog + "/1/2+1", "Last-Event-ID", 400},
 	} {
 		r := a.do("GET", "/v1/watch?"+c.query, "", "Last-Event-ID: "+c.id)
 		if field, _ := r.json(t)["field"].(string); r.Code != c.code || field != c.field {

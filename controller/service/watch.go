@@ -154,6 +154,9 @@ func (w *Watch) PositionOf(r eventlog.Revision) eventlog.Position {
 	return eventlog.Position{LogID: w.state.Position().LogID, Epoch: w.state.EpochOf(r), Revision: r}
 }
 
+// Behind reports whether Next gives something at once.
+func (w *Watch) Behind() bool { return w.at < w.state.Position().Revision }
+
 // Next waits for what is new. Where the log cannot be read it waits, too.
 // Errors: ctx's; ErrGone when the watcher was so slow that the log was truncated
 // before it.
