@@ -317,6 +317,15 @@ func (s *State) Link(id eventlog.LinkID) (Link, bool) {
 	return s.linkOf(it), true
 }
 
+// Seen is the revision at which a router last saw another state of a link; 0: never.
+func (s *State) Seen(id eventlog.LinkID, by eventlog.RouterID) eventlog.Revision {
+	it, ok := s.items.Get(linkKey(itemLinkSeen, &id, string(by)))
+	if !ok {
+		return 0
+	}
+	return it.rev
+}
+
 // Links iterates over the declared links by (a, b, name).
 func (s *State) Links() iter.Seq[Link] {
 	return func(yield func(Link) bool) {

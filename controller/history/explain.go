@@ -73,6 +73,19 @@ func Explain(st *projector.State, router eventlog.RouterID, a netip.Addr) *Expla
 	return e
 }
 
+// usable: the administrator and both ends have it up.
+func usable(l *projector.Link) bool {
+	if l.Down {
+		return false
+	}
+	for _, seen := range l.Observed {
+		if seen == eventlog.ObservedDown {
+			return false
+		}
+	}
+	return true
+}
+
 type explainer struct {
 	state *projector.State
 	out   *Explanation
@@ -146,7 +159,7 @@ func (x *explainer) linksOver(r eventlog.RouterID, n projector.NextHop) []projec
 		if r > n.Via {
 			there, iface = l.AddressA, l.InterfaceB
 		}
-		if !l.Down && iface == n.Interface && (!n.Address.IsValid() && len(there) == 0 || slices.Contains(there, n.Address)) {
+		if usable(&l) && iface == n.Interface && (!n.Address.IsValid() && len(there) == 0 || slices.Contains(there, n.Address)) {
 			out = append(out, l)
 		}
 	}
@@ -170,43 +183,4 @@ func (x *explainer) circular() bool {
 		return false
 	}
 	return visit(0)
-}
-
-// Revisions are those of the commits that made it so: of the candidates, the
-// links used and the declarations of drained routers. Ascending.
-func (e *Explanation) Revisions(st *projector.State) []eventlog.Revision {
-	var out []eventlog.Revision
-	for i := range e.Hops {
-		h := &e.Hops[i]
-		for _, m := range append([]Match{h.Match}, h.Passed...) {
-			for j := range m.Judged {
-				out = append(out, m.Judged[j].Revision)
-			}
-			if m.Revision > 0 {
-				out = append(out, m.Revision)
-			}
-		}
-		for j := range h.Links {
-			out = append(out, h.Links[j].Revision)
-		}
-		if r, ok := st.Router(h.Router); ok && r.Drained != eventlog.DrainNone {
-			out = append(out, r.Revision)
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-// Concerns reports that an event may change the way of packets to the address:
-// it is about a destination that contains it, or about routers and links.
-func Concerns(e eventlog.Event, a netip.Addr) bool {
-	switch e := e.(type) {
-	case *eventlog.RouteAnnounced:
-		return e.Destination.Contains(a)
-	case *eventlog.RouteWithdrawn:
-		return e.Destination.Contains(a)
-	case *eventlog.LinkSet, *eventlog.LinkRemoved, *eventlog.LinkObserved, *eventlog.NextHopObserved, *eventlog.RouterSet, *eventlog.RouterRemoved:
-		return true
-	}
-	return false
 }

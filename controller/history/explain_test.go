@@ -100,9 +100,9 @@ func TestExplanationsAgreeWithTheFIBs(t *testing.T) {
 			if len(reached) != len(e.Hops) || worst != e.Outcome || e.Hops[0].Router != from || e.Cut {
 				t.Fatalf("%d hops, %s; want %d, %s", len(e.Hops), e.Outcome, len(reached), worst)
 			}
-			for _, r := range e.Revisions(st) {
-				if r == 0 || r > w.revision() {
-					t.Fatalf("revision %d", r)
+			for _, f := range append(e.facts(st), e.blocking(st)...) {
+				if f.revision == 0 || f.revision > w.revision() {
+					t.Fatalf("%+v", f)
 				}
 			}
 		}
@@ -121,15 +121,19 @@ func TestExplanationsNameWhatWasPassedOver(t *testing.T) {
 	if len(e.Hops) != 2 || e.Outcome != Delivered || len(e.Hops[0].Passed) != 1 || e.Hops[0].Passed[0].Prefix.String() != "10.1.0.0/16" {
 		t.Fatalf("%+v", e)
 	}
-	if fmt.Sprint(e.Revisions(w.now())) != fmt.Sprint([]eventlog.Revision{low, unusable, linked}) {
-		t.Errorf("%v", e.Revisions(w.now()))
+	want := []fact{
+		{low, Used, "route 10.0.0.0/8 via 192.0.2.1 of r1"}, {unusable, Candidate, "route 10.1.0.0/16 via 192.0.2.2 of r1"}, {linked, Used, "link r1-r2"},
+		{low, Used, "route 10.0.0.0/8 via 192.0.2.1 of r1"}, {unusable, Candidate, "route 10.1.0.0/16 via 192.0.2.2 of r1"},
+	}
+	if got := e.facts(w.now()); !slices.Equal(got, want) {
+		t.Errorf("%v", got)
 	}
 	w.commit(&eventlog.RouteAnnounced{RouteID: eventlog.RouteID{Router: "r1", Origin: eventlog.DefaultOrigin, Destination: netip.MustParsePrefix("10.1.0.0/16"), Type: eventlog.Blackhole}, Preference: 1, Weight: 1})
 	if e := Explain(w.now(), "r2", netip.MustParseAddr("10.1.2.3")); e.Outcome != Discarded {
 		t.Errorf("%+v", e)
 	}
 	w.commit(&eventlog.RouterSet{Router: "r1", Drained: eventlog.DrainSoft})
-	if got := Explain(w.now(), "r2", netip.MustParseAddr("10.1.2.3")).Revisions(w.now()); got[len(got)-1] != w.revision() {
+	if got := Explain(w.now(), "r2", netip.MustParseAddr("10.1.2.3")).facts(w.now()); got[len(got)-1] != (fact{w.revision(), Used, "router r1 is drained (soft)"}) {
 		t.Errorf("the drain is no reason: %v", got)
 	}
 }

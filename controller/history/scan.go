@@ -15,14 +15,15 @@ type Commit struct {
 	ID, Actor, Reason string
 	Source, For       string
 	Reverts           []eventlog.Revision
-	N                 int // events of the whole commit
+	Forced            []string // guards passed by force
+	N                 int      // events of the whole commit
 	Events            []eventlog.Event
 }
 
 func commitOf(c *eventlog.Commit) Commit {
 	return Commit{
 		Revision: c.Revision, Time: c.Time, ID: c.ID, Actor: c.Actor, Reason: c.Reason, Source: c.Source, For: c.For,
-		Reverts: c.Reverts, N: len(c.Events),
+		Reverts: c.Reverts, Forced: c.Forced, N: len(c.Events),
 	}
 }
 
@@ -182,7 +183,8 @@ func CommitsAt(ctx context.Context, l Log, revisions []eventlog.Revision) (map[e
 	out := map[eventlog.Revision]Commit{}
 	list := slices.Clone(revisions)
 	slices.Sort(list)
-	for _, r := range slices.Compact(list) {
+	list = slices.Compact(list)
+	for _, r := range list {
 		if _, ok := out[r]; ok || r < low || r == 0 {
 			continue
 		}

@@ -90,3 +90,15 @@ func TestCommitsAreReadByRevision(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// What names one commit twice gets it, and those after it.
+func TestCommitsAreFoundOnce(t *testing.T) {
+	w := newWorld(t, 1)
+	for range 40 {
+		w.commit()
+	}
+	got, err := CommitsAt(context.Background(), w.log, []eventlog.Revision{7, 3, 7, 30, 3, 3})
+	if err != nil || len(got) != 3 || got[3].Revision != 3 || got[7].Revision != 7 || got[30].Revision != 30 {
+		t.Errorf("%v, %v", got, err)
+	}
+}

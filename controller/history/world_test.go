@@ -74,10 +74,22 @@ func (w *world) revision() eventlog.Revision { return w.head.Revision }
 // batch appends commits as one batch; each is a list of events.
 func (w *world) batch(commits ...[]eventlog.Event) {
 	w.t.Helper()
-	b := eventlog.NewBatchBuilder(w.head, "node-1")
+	list := make([]eventlog.Commit, len(commits))
 	for i, events := range commits {
 		r := w.head.Revision + 1 + eventlog.Revision(i)
-		c := eventlog.Commit{Revision: r, Epoch: w.head.Epoch, ID: fmt.Sprint("c", r), Time: w.time, Actor: fmt.Sprint("actor-", r%3), Reason: fmt.Sprint("because ", r), Events: events}
+		list[i] = eventlog.Commit{Actor: fmt.Sprint("actor-", r%3), Reason: fmt.Sprint("because ", r), Events: events}
+	}
+	w.store(list...)
+}
+
+// store appends commits, which have an actor, a reason and events, as one batch.
+func (w *world) store(commits ...eventlog.Commit) {
+	w.t.Helper()
+	b := eventlog.NewBatchBuilder(w.head, "node-1")
+	for i := range commits {
+		c := commits[i]
+		c.Revision, c.Epoch, c.Time = w.head.Revision+1+eventlog.Revision(i), w.head.Epoch, w.time
+		c.ID = fmt.Sprint("c", c.Revision)
 		if err := b.Add(&c); err != nil {
 			w.t.Fatal(err)
 		}

@@ -59,18 +59,13 @@ func (s *Server) explain(c echo.Context) error {
 		o.bool("cut", true)
 	}
 	o.list("commits")
-	for i := range e.Commits {
-		commitNamed(b, &e.Commits[i], false)
+	for i := range e.Reasons.List {
+		reason(b, &e.Reasons.List[i])
 		b.next()
 	}
 	o.endList()
-	o.list("recent")
-	for i := range e.Recent {
-		commitNamed(b, &e.Recent[i], true)
-		b.next()
-	}
-	o.endList()
-	o.uint("searched_to", uint64(e.SearchedTo))
+	o.uint("left_out", uint64(e.Reasons.LeftOut))
+	o.uint("searched_to", uint64(e.Reasons.SearchedTo))
 	o.uint("revision", uint64(e.State.Position().Revision))
 	stale(o, e.View)
 	o.end()
@@ -153,6 +148,32 @@ func judgedList(o object, list []projector.Judged) {
 		o.next()
 	}
 	o.endList()
+}
+
+// reason puts a commit with what it has to do with the way.
+func reason(b *buffer, r *history.Reason) {
+	o := b.object()
+	commitMembers(o, &r.Commit)
+	strs(o, "forced", r.Forced)
+	o.str("relevance", string(r.Relevance))
+	strs(o, "why", r.Why)
+	if r.Relevance == history.Changed {
+		o.key("changed")
+		c := o.object()
+		c.str("router", string(r.Router))
+		c.str("before", r.Before)
+		c.str("after", r.After)
+		c.end()
+		o.next()
+	}
+	if len(r.Events) > 0 {
+		o.list("events")
+		for _, e := range r.Events {
+			o.b = append(eventlog.AppendEvent(o.b, e), ',')
+		}
+		o.endList()
+	}
+	o.end()
 }
 
 // commitNamed puts who made a commit, when and why, and the events that were looked for.

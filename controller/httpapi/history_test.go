@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -151,19 +152,25 @@ func TestExplainNamesWhoseDoingItIs(t *testing.T) {
 	var who []string
 	for _, c := range e["commits"].([]any) {
 		c := c.(map[string]any)
-		who = append(who, fmt.Sprintf("%v %v %v", c["revision"], c["actor"], c["reason"]))
+		who = append(who, fmt.Sprintf("%v %v %v %v", c["revision"], c["actor"], c["reason"], c["relevance"]))
 	}
-	want := fmt.Sprintf("[%d carol cable %d bob customer %d bob <nil>]", at["link"], at["route"], at["other"])
+	want := fmt.Sprintf("[%d bob customer changed %d alice transit changed %d carol cable used %d bob <nil> candidate]", at["route"], at["cover"], at["link"], at["other"])
 	if fmt.Sprint(who) != want {
 		t.Errorf("%v, want %s", who, want)
 	}
 	// The culprit left nothing behind but its commit.
 	e = a.must("GET", fmt.Sprintf("/v1/explain?address=10.1.2.3&router=r1&at=%d", at["bad"]), "").json(t)
-	recent := e["recent"].([]any)[0].(map[string]any)
-	if recent["actor"] != "mallory" || recent["reason"] != "oops" || recent["revision"] != float64(at["bad"]) || len(recent["events"].([]any)) != 2 {
-		t.Errorf("%v", recent)
+	culprit := e["commits"].([]any)[0].(map[string]any)
+	if culprit["actor"] != "mallory" || culprit["reason"] != "oops" || culprit["revision"] != float64(at["bad"]) || len(culprit["events"].([]any)) != 2 {
+		t.Errorf("%v", culprit)
 	}
-	if e := a.must("GET", "/v1/explain?address=10.1.2.3&router=r1", "").json(t); e["outcome"] != "no route" {
+	moved := map[string]any{"router": "r1", "before": "10.1.0.0/16 → r2 172.16.0.2", "after": "10.0.0.0/8 → r2 172.16.0.2"}
+	if culprit["relevance"] != "changed" || !reflect.DeepEqual(culprit["changed"], moved) || e["left_out"] != 0.0 {
+		t.Errorf("%v", culprit)
+	}
+	e = a.must("GET", "/v1/explain?address=10.1.2.3&router=r1", "").json(t)
+	culprit = e["commits"].([]any)[0].(map[string]any)
+	if e["outcome"] != "no route" || culprit["revision"] != float64(at["down"]) || fmt.Sprint(culprit["why"]) != "[link r1-r2 is down]" {
 		t.Errorf("%v", e)
 	}
 	for _, c := range []struct {

@@ -17,12 +17,8 @@ import (
 type Explained struct {
 	View
 	*history.Explanation
-	// Commits made it so, oldest first, as far as they are retained.
-	Commits []history.Commit
-	// Recent are the newest that concern the address or the topology, newest
-	// first, with those events; they were looked for back to SearchedTo.
-	Recent     []history.Commit
-	SearchedTo eventlog.Revision
+	// Reasons are whose doing it is.
+	Reasons history.Reasons
 	// Installed is what the data planes on the way have, by router; nil for a past state.
 	Installed map[eventlog.RouterID]Installed
 }
@@ -37,18 +33,14 @@ type Installed struct {
 
 // Bounds of what an explanation looks for.
 const (
-	maxRecent     = 10
-	recentScan    = 8 << 20 // bytes of log
-	askPatience   = time.Second
-	askedAtOnce   = 64
-	maxAskedHops  = 256
-	maxEventsTold = 20
+	askPatience  = time.Second
+	askedAtOnce  = 64
+	maxAskedHops = 256
 )
 
 // Explain follows an address from a router to its exits, says whose commits make
 // it so, and what the data planes on the way have installed. Cost: a lookup a
-// hop, reads of the log (some 8 MiB at most) and a question to each data plane
-// concerned. Errors: ErrUnknownRouter, *history.GoneError.
+// hop, that of history.Archive.Reasons, and a question to each data plane concerned. Errors: ErrUnknownRouter, *history.GoneError.
 func (s *Service) Explain(ctx context.Context, r Read, router eventlog.RouterID, a netip.Addr) (Explained, error) {
 	v, err := s.View(ctx, r, true)
 	if err != nil {
@@ -61,26 +53,8 @@ func (s *Service) Explain(ctx context.Context, r Read, router eventlog.RouterID,
 	out := Explained{View: v, Explanation: history.Explain(v.State, router, a)}
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
-	commits, err := history.CommitsAt(ctx, s.history, out.Revisions(v.State))
-	if err != nil {
+	if out.Reasons, err = s.archive.Reasons(ctx, s.appender.State(), v.State, out.Explanation); err != nil {
 		return out, err
-	}
-	for _, c := range commits {
-		out.Commits = append(out.Commits, c)
-	}
-	slices.SortFunc(out.Commits, func(a, b history.Commit) int { return int(int64(a.Revision) - int64(b.Revision)) })
-	low, err := s.history.Low(ctx)
-	if err != nil {
-		return out, history.Missing(ctx, s.history, 0, err)
-	}
-	scan := history.Scan{Log: s.history, Low: low, Limit: maxRecent, Most: recentScan, Want: func(e eventlog.Event) bool { return history.Concerns(e, a) }}
-	if out.Recent, out.SearchedTo, err = scan.Run(ctx, v.State.Position().Revision); err != nil {
-		return out, err
-	}
-	out.SearchedTo = max(out.SearchedTo, low)
-	for i := range out.Recent {
-		c := &out.Recent[i]
-		c.Events = c.Events[:min(len(c.Events), maxEventsTold)]
 	}
 	if r.At == 0 && r.AtTime == 0 {
 		out.Installed = s.askPlanes(ctx, out.Explanation)

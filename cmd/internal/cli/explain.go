@@ -47,17 +47,49 @@ func explained(t *table, body any) {
 		decided(t, h)
 	}
 	if commits := list(body, "commits"); len(commits) > 0 {
-		t.section("Made so by")
+		t.section(fmt.Sprintf("Whose doing it is, the likeliest first (looked for back to revision %s)", text(member(body, "searched_to"))))
 		for _, k := range commits {
-			t.row("  "+text(member(k, "revision")), member(k, "time"), member(k, "actor"), plural(member(k, "n"), "event"), member(k, "reason"))
+			t.row("  "+text(member(k, "revision")), member(k, "time"), member(k, "actor"), relevance(k), reasonOf(k))
+		}
+		if n := text(member(body, "left_out")); n != "0" {
+			t.line("  … and %s more (dvr log list)", n)
 		}
 	}
-	if recent := list(body, "recent"); len(recent) > 0 {
-		t.section(fmt.Sprintf("The latest that concern it (looked for back to revision %s)", text(member(body, "searched_to"))))
-		for _, k := range recent {
-			t.row("  "+text(member(k, "revision")), member(k, "time"), member(k, "actor"), summary(k), member(k, "reason"))
-		}
+}
+
+// relevance says what a commit has to do with the way.
+func relevance(k any) string {
+	var why []string
+	for _, w := range list(k, "why") {
+		why = append(why, text(w))
 	}
+	said := strings.Join(why, "; ")
+	switch what := text(member(k, "relevance")); what {
+	case "changed":
+		c := member(k, "changed")
+		changed := fmt.Sprintf("changed %s: %s, was %s", text(member(c, "router")), text(member(c, "after")), text(member(c, "before")))
+		if said != "" {
+			changed += " (" + said + ")"
+		}
+		return changed
+	case "concerns":
+		return "no effect here: " + summary(k)
+	default:
+		return what + ": " + said
+	}
+}
+
+// reasonOf is what was given as the reason, and the guards that it passed by force.
+func reasonOf(k any) string {
+	reason := text(member(k, "reason"))
+	var forced []string
+	for _, g := range list(k, "forced") {
+		forced = append(forced, text(g))
+	}
+	if len(forced) > 0 {
+		reason += " (forced past " + strings.Join(forced, ", ") + ")"
+	}
+	return reason
 }
 
 // routerName is a router for a sentence.

@@ -3027,16 +3027,20 @@ type ExplainedHopInstalled struct {
 
 // Explanation is an object of the API.
 type Explanation struct {
-	Address    string          `json:"address"`
-	Router     string          `json:"router"`
-	Outcome    string          `json:"outcome"`
-	Hops       []ExplainedHop  `json:"hops"`
-	Cut        bool            `json:"cut,omitempty"` // There are more hops than are shown.
-	Commits    []CommitSummary `json:"commits"`       // Those that made it so.
-	Recent     []CommitMessage `json:"recent"`        // The last commits that touched it.
-	SearchedTo int64           `json:"searched_to"`
-	Revision   int64           `json:"revision"`
-	Stale      bool            `json:"stale,omitempty"`
+	Address    string                `json:"address"`
+	Router     string                `json:"router"`
+	Outcome    string                `json:"outcome"`
+	Hops       []ExplainedHop        `json:"hops"`
+	Cut        bool                  `json:"cut,omitempty"` // There are more hops than are shown.
+	Commits    []Reason              `json:"commits"`       // Whose doing it is, the likeliest culprit first, in order of relevance and within one the newest first.
+	LeftOut    int64                 `json:"left_out"`      // How many more commits were found.
+	SearchedTo ExplanationSearchedTo `json:"searched_to"`   // How far back the log was looked through for changes. What is in force is found wherever it was set.
+	Revision   int64                 `json:"revision"`
+	Stale      bool                  `json:"stale,omitempty"`
+}
+
+// ExplanationSearchedTo is how far back the log was looked through for changes. What is in force is found wherever it was set.
+type ExplanationSearchedTo struct {
 }
 
 // FIBMessage is an object of the API.
@@ -3498,6 +3502,31 @@ type Readiness struct {
 type ReadinessChecks struct {
 	CaughtUp string `json:"caught_up"`
 	Quorum   string `json:"quorum"`
+}
+
+// Reason is a commit behind the way of packets.
+type Reason struct {
+	Revision  int64             `json:"revision"`
+	Time      time.Time         `json:"time"`
+	Actor     string            `json:"actor"`
+	Source    string            `json:"source,omitempty"` // The address that the request came from.
+	For       string            `json:"for,omitempty"`    // On whose behalf.
+	Reason    string            `json:"reason,omitempty"`
+	ID        string            `json:"id"`
+	Reverts   []int64           `json:"reverts,omitempty"`
+	N         int64             `json:"n"`                 // How many events it has.
+	Relevance string            `json:"relevance"`         // - `changed`: the way was another before it
+	Why       []string          `json:"why,omitempty"`     // What of it is in force.
+	Changed   *ReasonChanged    `json:"changed,omitempty"` // The first router on the way that treats packets otherwise since, and how.
+	Forced    []string          `json:"forced,omitempty"`  // Guards that were passed by force.
+	Events    []json.RawMessage `json:"events,omitempty"`  // Those of its events that may concern the address.
+}
+
+// ReasonChanged is the first router on the way that treats packets otherwise since, and how.
+type ReasonChanged struct {
+	Router string `json:"router"`
+	Before string `json:"before"`
+	After  string `json:"after"`
 }
 
 // Receipt is what every answer to a change has.
