@@ -66,6 +66,25 @@ func (s *State) ReferencesTo(routers []eventlog.RouterID) []References {
 	return out
 }
 
+// OwnRoutes are some of a router's own routes, in order, at most n. Cost: O(destinations)
+// up to the last that is told.
+func (s *State) OwnRoutes(router eventlog.RouterID, n int) []eventlog.RouteID {
+	var out []eventlog.RouteID
+	for p, e := range s.entries(netip.Prefix{}, netip.Prefix{}) {
+		for _, b := range e.set.bodies {
+			if b.route.Router != router {
+				continue
+			}
+			if len(out) == n {
+				return out
+			}
+			r := b.at(p)
+			out = append(out, r.RouteID)
+		}
+	}
+	return out
+}
+
 // Announcing tells of each of several routers whether it has any route of its
 // own, usable or not: what References.Routes says, and exact in a state of an
 // Overlay, too. Cost: O(destinations), and each set of candidates once.

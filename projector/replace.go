@@ -46,6 +46,59 @@ func (s *State) Replace(desired []*eventlog.RouteAnnounced, scope func(*eventlog
 	return out
 }
 
+// Topology is routers' declarations and links.
+type Topology struct {
+	Routers []*eventlog.RouterSet
+	Links   []*eventlog.LinkSet
+}
+
+// ReplaceTopology is what makes the declared routers and links of a scope those
+// that are desired, each identity once, and no others; routers and links say which
+// of the state's are in question (nil: all). Links are removed before routers, and
+// routers declared before links. What is as desired already is not touched, and what
+// is observed of links is left alone. Cost: O(routers + links).
+func (s *State) ReplaceTopology(desired Topology, routers func(*eventlog.RouterSet) bool, links func(*eventlog.LinkSet) bool) []eventlog.Event {
+	var out []eventlog.Event
+	wanted := map[eventlog.LinkID]*eventlog.LinkSet{}
+	for _, l := range desired.Links {
+		wanted[l.LinkID] = l
+	}
+	declared := map[eventlog.RouterID]*eventlog.RouterSet{}
+	for _, r := range desired.Routers {
+		declared[r.Router] = r
+	}
+	for l := range s.Links() {
+		switch want, ok := wanted[l.LinkID]; {
+		case !ok && (links == nil || links(&l.LinkSet)):
+			out = append(out, &eventlog.LinkRemoved{LinkID: l.LinkID})
+		case ok && sameItem(want, &l.LinkSet):
+			delete(wanted, l.LinkID)
+		}
+	}
+	for r := range s.Routers() {
+		if !r.Declared {
+			continue
+		}
+		switch want, ok := declared[r.RouterSet.Router]; {
+		case !ok && (routers == nil || routers(&r.RouterSet)):
+			out = append(out, &eventlog.RouterRemoved{Router: r.RouterSet.Router})
+		case ok && sameItem(want, &r.RouterSet):
+			delete(declared, r.RouterSet.Router)
+		}
+	}
+	for _, r := range desired.Routers {
+		if declared[r.Router] == r {
+			out = append(out, r)
+		}
+	}
+	for _, l := range desired.Links {
+		if wanted[l.LinkID] == l {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
 // CompareRoutes orders routes as a state lists them: by destination (IPv4 first,
 // address, length), then by the rest of the identity.
 func CompareRoutes(a, b *eventlog.RouteID) int {

@@ -39,14 +39,15 @@ func referredTo(c *eventlog.Commit, named []eventlog.RouterID, after func() (*pr
 			r.Routes = announcing[i]
 		}
 		if r.Any() {
-			return &eventlog.FieldError{Field: fmt.Sprintf("events[%d].router", at[i]), Reason: "is still referred to by " + Referring(router, r)}
+			return &eventlog.FieldError{Field: fmt.Sprintf("events[%d].router", at[i]), Reason: string(router) + " is still referred to by " + Referring(s, router, r)}
 		}
 	}
 	return nil
 }
 
-// Referring tells what refers to a router: a few of each.
-func Referring(router eventlog.RouterID, r *projector.References) string {
+// Referring tells what of a state refers to a router: a few of each. Cost: where
+// it has routes, a pass over the destinations up to a few of them.
+func Referring(s *projector.State, router eventlog.RouterID, r *projector.References) string {
 	const most = 5
 	var parts []string
 	list := func(one, many string, names []string) {
@@ -69,7 +70,13 @@ func Referring(router eventlog.RouterID, r *projector.References) string {
 		if r.Destinations > 0 {
 			what = fmt.Sprintf("routes of its own to %d destinations", r.Destinations)
 		}
-		parts = append(parts, fmt.Sprintf("%s (GET /v1/routes?router=%s)", what, router))
+		var some []string
+		for _, id := range s.OwnRoutes(router, most) {
+			if to := id.Destination.String(); !slices.Contains(some, to) {
+				some = append(some, to)
+			}
+		}
+		parts = append(parts, fmt.Sprintf("%s (GET /v1/routes?router=%s), such as %s", what, router, strings.Join(some, ", ")))
 	}
 	list("guard or freeze", "guards and freezes", r.Guards)
 	return strings.Join(parts, ", ")

@@ -23,7 +23,8 @@ var importParams = with(writeParams, "atomic", "mode", "scope")
 
 // importMode reads how an import is to be done. What is one commit by its nature
 // is atomic.
-func (q *query) importMode(m *service.Mutation) (mode service.ImportMode, err error) {
+func (q *query) importMode(m *service.Mutation, topology bool) (mode service.ImportMode, err error) {
+	mode.Topology = topology
 	if mode.Atomic, err = q.flag("atomic"); err != nil {
 		return mode, err
 	}
@@ -39,6 +40,8 @@ func (q *query) importMode(m *service.Mutation) (mode service.ImportMode, err er
 		}
 		kind, name, _ := strings.Cut(q.get("scope"), ":")
 		switch {
+		case topology && (kind == "origin" || name == string(eventlog.AllRouters)):
+			err = fieldError("scope", "must be tag:NAME or router:NAME for a topology")
 		case kind == "router" && name == string(eventlog.AllRouters):
 			mode.Scope.Router = eventlog.AllRouters
 		case kind == "router":
@@ -72,7 +75,12 @@ func (q *query) importMode(m *service.Mutation) (mode service.ImportMode, err er
 }
 
 // importRoutes streams lines into commits.
-func (s *Server) importRoutes(c echo.Context) error {
+func (s *Server) importRoutes(c echo.Context) error { return s.importLines(c, false) }
+
+// importTopology does the same; what it replaces are routers and links.
+func (s *Server) importTopology(c echo.Context) error { return s.importLines(c, true) }
+
+func (s *Server) importLines(c echo.Context, topology bool) error {
 	r := c.Request()
 	q, err := parseQuery(r.URL.RawQuery, importParams)
 	if err != nil {
@@ -81,14 +89,19 @@ func (s *Server) importRoutes(c echo.Context) error {
 	if err := contentType(r, "application/x-ndjson"); err != nil {
 		return err
 	}
-	m, err := mutation(r, &q, "/v1/routes/import", nil)
+	// Without mode=replace both take the same lines and do the same, so a key is one for both.
+	path := "/v1/routes/import"
+	if topology && q.get("mode") == "replace" {
+		path = "/v1/topology/import"
+	}
+	m, err := mutation(r, &q, path, nil)
 	if err != nil {
 		return err
 	}
 	if err := unconditional(&m, "an import"); err != nil {
 		return err
 	}
-	mode, err := q.importMode(&m)
+	mode, err := q.importMode(&m, topology)
 	if err != nil {
 		return err
 	}

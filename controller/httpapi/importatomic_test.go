@@ -67,9 +67,73 @@ func TestAtomicTopologyImport(t *testing.T) {
 	if r.Code != 400 || !strings.Contains(r.Body, "line 2") || a.revision() != 2 {
 		t.Errorf("one line at fault: %d %s", r.Code, r.Body)
 	}
-	r = a.importLines("/v1/topology/import?mode=replace", body)
-	if r.Code != 400 || !strings.Contains(r.Body, "must be of a route") || a.revision() != 2 {
-		t.Errorf("declarative: %d %s", r.Code, r.Body)
+	for path, want := range map[string]string{"/v1/routes/import": "must be of a route", "/v1/topology/import": "must be of a router or link"} {
+		if r = a.importLines(path+"?mode=replace", body); r.Code != 400 || !strings.Contains(r.Body, want) || a.revision() != 2 {
+			t.Errorf("declarative, of both kinds: %d %s", r.Code, r.Body)
+		}
+	}
+}
+
+// TestDeclarativeTopologyImport: the lines are the routers and links that shall be;
+// only the difference is committed, in an order that holds, and what is in use stays.
+func TestDeclarativeTopologyImport(t *testing.T) {
+	router := func(name, more string) string { return `{"kind":"router.set","router":"` + name + `"` + more + `}` }
+	link := func(a, b string, cost int, more string) string {
+		return fmt.Sprintf(`{"kind":"link.set","a":"%s","b":"%s","cost_ab":%d,"cost_ba":%d%s}`, a, b, cost, cost, more)
+	}
+	const edge = `,"tags":["edge"]`
+	a := newAPI(t)
+	a.importLines("/v1/topology/import", lines(router("a", ""), router("b", ""), router("c", edge), router("d", ""), link("a", "b", 7, ""), link("b", "c", 2, edge), link("c", "d", 3, edge)))
+	a.must("POST", "/routes", `{"destination":"10.4.0.0/16","next_hop":"192.0.2.4","router":"d"}`)
+	a.must("POST", "/routes", `{"destination":"10.5.0.0/16","next_hop":"192.0.2.4","router":"d"}`)
+	exported := func() string { return a.must("GET", "/v1/topology", "").Body }
+	for _, c := range []struct{ query, body, changes, left string }{
+		{"", exported(), "0", exported()},
+		// One cost changes, a link goes, another comes; the routers stay.
+		{"", lines(router("a", ""), router("b", ""), router("c", edge), router("d", ""), link("a", "b", 9, ""), link("a", "d", 5, ""), link("c", "d", 3, edge)), "3",
+			lines(router("a", ""), router("b", ""), router("c", edge), router("d", ""), link("a", "b", 9, ""), link("a", "d", 5, ""), link("c", "d", 3, edge))},
+		// Of the scope alone: c and its link to d go, b gets into it.
+		{"&scope=tag:edge", lines(router("b", edge), link("b", "d", 4, edge)), "4", lines(router("a", ""), router("b", edge), router("d", ""), link("a", "b", 9, ""), link("a", "d", 5, ""), link("b", "d", 4, edge))},
+		{"&scope=router:b", lines(router("b", edge), link("b", "d", 4, edge)), "1", lines(router("a", ""), router("b", edge), router("d", ""), link("a", "d", 5, ""), link("b", "d", 4, edge))},
+		// A whole router with its links.
+		{"", lines(router("a", ""), router("d", ""), link("a", "d", 5, "")), "2", lines(router("a", ""), router("d", ""), link("a", "d", 5, ""))},
+	} {
+		before := a.revision()
+		p := a.importLines("/v1/topology/import?mode=replace&dry_run=true"+c.query, c.body).json(t)
+		if a.revision() != before || p["status"] != "previewed" || fmt.Sprint(p["events"]) != c.changes {
+			t.Errorf("%s: dry run: %v", c.body, p)
+		}
+		m := a.importLines("/v1/topology/import?mode=replace"+c.query, c.body).json(t)
+		if got := exported(); got != c.left || fmt.Sprint(m["changes"]) != c.changes {
+			t.Errorf("%s: %v\n%s, want\n%s", c.query, m, got, c.left)
+		}
+		if c.changes != "0" && (a.revision() != before+1 || a.app.State().Digest().String() != p["digest"]) {
+			t.Errorf("%s: at revision %d after %d, or the dry run said another state", c.query, a.revision(), before)
+		}
+	}
+	before, was := a.revision(), exported()
+	for _, bad := range []struct{ query, body, want string }{
+		{"", lines(router("a", "")), "d is still referred to by routes of its own to 2 destinations (GET /v1/routes?router=d), such as 10.4.0.0/16, 10.5.0.0/16"},
+		{"&scope=tag:x", lines(router("d", "")), "is not in the scope"},
+		{"&scope=router:d", lines(router("d", ""), link("a", "b", 7, "")), "is not in the scope"},
+		{"", lines(`{"kind":"router.removed","router":"a"}`), "leave the router or link out"},
+		{"", lines(`{"kind":"link.removed","a":"a","b":"d"}`), "leave the router or link out"},
+		{"&scope=origin:static", lines(router("d", "")), "tag:NAME or router:NAME"},
+		{"&scope=router:*", lines(router("d", "")), "tag:NAME or router:NAME"},
+		{"&atomic=false", lines(router("d", "")), "atomic"},
+	} {
+		if r := a.importLines("/v1/topology/import?mode=replace"+bad.query, bad.body); r.Code != 400 || !strings.Contains(r.Body, bad.want) || a.revision() != before || exported() != was {
+			t.Errorf("%s %s: %d %s", bad.query, bad.body, r.Code, r.Body)
+		}
+	}
+	// It may undo itself like any commit.
+	m := a.importLines("/v1/topology/import?mode=replace&confirm_within=1h", lines(router("a", ""), router("d", ""))).json(t)
+	if m["changes"] != 1.0 || strings.Contains(exported(), "link.set") {
+		t.Fatalf("%v", m)
+	}
+	a.must("POST", "/v1/rollback", fmt.Sprintf(`{"commits":[%v]}`, m["first_revision"]))
+	if exported() != was {
+		t.Errorf("undone: %s", exported())
 	}
 }
 

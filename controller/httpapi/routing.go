@@ -68,7 +68,7 @@ func (s *Server) routes() {
 		s.add(method, "/v1/links/:a/:b/up", s.setLinkState)
 	}
 	s.add(get, "/v1/topology", s.exportTopology)
-	s.add(post, "/v1/topology/import", s.importRoutes)
+	s.add(post, "/v1/topology/import", s.importTopology)
 
 	s.add(get, "/v1/dataplanes", s.dataPlanes)
 	s.add(post, "/v1/dataplanes/:router/audit", s.auditDataPlane)

@@ -25,7 +25,9 @@ type ImportMode struct {
 	// Replace: the lines are the desired state of the scope, and only the difference
 	// is committed, as one commit.
 	Replace bool
-	Scope   Scope
+	// Topology: what is desired is routers and links, not routes.
+	Topology bool
+	Scope    Scope
 }
 
 // Scope limits what a declarative import is about; zero members do not limit.
@@ -39,12 +41,22 @@ func (c *Scope) holds(r *eventlog.RouteAnnounced) bool {
 	return (c.Tag == "" || slices.Contains(r.Tags, c.Tag)) && (c.Router == "" || r.Router == c.Router) && (c.Origin == "" || r.Origin == c.Origin)
 }
 
+func (c *Scope) holdsRouter(r *eventlog.RouterSet) bool {
+	return (c.Tag == "" || slices.Contains(r.Tags, c.Tag)) && (c.Router == "" || r.Router == c.Router)
+}
+
+func (c *Scope) holdsLink(l *eventlog.LinkSet) bool {
+	return (c.Tag == "" || slices.Contains(l.Tags, c.Tag)) && (c.Router == "" || l.A == c.Router || l.B == c.Router)
+}
+
 func (c *Scope) none() bool { return *c == Scope{} }
 
 // ImportAtomic reads what Import does and commits it at once: it becomes visible at
 // one revision, or nothing does where a line is refused. The last of several lines
 // about one route, router or link counts. With mode.Replace the routes of the scope
-// that no line names are withdrawn. A dry run is a preview of that, whatever the
+// that no line names are withdrawn; with mode.Topology, too, the routers and links
+// of the scope that no line names are removed, which is refused while something
+// else refers to one of the routers. A dry run is a preview of that, whatever the
 // mode. Errors: ErrTooLarge beyond MaxAtomic lines, ErrConflict where a route that
 // the difference touches changed while it was made.
 func (s *Service) ImportAtomic(ctx context.Context, m *Mutation, mode ImportMode, r io.Reader) (Imported, error) {
@@ -77,9 +89,14 @@ func (s *Service) ImportAtomic(ctx context.Context, m *Mutation, mode ImportMode
 		if _, err := s.View(ctx, Read{Timeout: timeout}, true); err != nil {
 			return i.out, i.failed(err)
 		}
-		c.Events, c.Basis = s.difference(c.Events, &mode.Scope)
+		if mode.Topology {
+			c.Events, c.Basis = s.topologyDifference(g.items, &mode.Scope)
+		} else {
+			c.Events, c.Basis = s.difference(c.Events, &mode.Scope)
+		}
+	} else {
+		c.Events = append(g.items, c.Events...)
 	}
-	c.Events = append(g.items, c.Events...)
 	rec, err := s.importOnce(ctx, m, c)
 	rec.Wait = m.Wait
 	i.out.Receipt = rec
@@ -136,6 +153,23 @@ func (s *Service) difference(events []eventlog.Event, scope *Scope) ([]eventlog.
 	return out, appender.BasisOf(st, out)
 }
 
+// topologyDifference is what the newest state lacks of the routers and links, and
+// what it has too much.
+func (s *Service) topologyDifference(items []eventlog.Event, scope *Scope) ([]eventlog.Event, *appender.Basis) {
+	var desired projector.Topology
+	for _, e := range items {
+		switch e := e.(type) {
+		case *eventlog.RouterSet:
+			desired.Routers = append(desired.Routers, e)
+		case *eventlog.LinkSet:
+			desired.Links = append(desired.Links, e)
+		}
+	}
+	st := s.appender.State()
+	out := st.ReplaceTopology(desired, scope.holdsRouter, scope.holdsLink)
+	return out, appender.BasisOf(st, out)
+}
+
 // gathering is the events of an import that is one commit.
 type gathering struct {
 	mode   ImportMode
@@ -159,6 +193,9 @@ func (g *gathering) add(e eventlog.Event) error {
 		return err
 	}
 	if g.mode.Replace {
+		if g.mode.Topology {
+			return invalid("kind", "must be of a router or link where the lines are the desired topology")
+		}
 		r, ok := e.(*eventlog.RouteAnnounced)
 		if !ok {
 			return invalid("withdraw", "has no meaning where the lines are what is desired: leave the route out")
@@ -179,11 +216,16 @@ func (g *gathering) addItem(e eventlog.Event, item eventlog.LinkID) error {
 	if err := g.room(); err != nil {
 		return err
 	}
-	if g.mode.Replace {
-		return invalid("kind", "must be of a route where the lines are what is desired")
+	if g.mode.Replace && !g.mode.Topology {
+		return invalid("kind", "must be of a route where the lines are the desired routes")
 	}
 	if err := e.Validate(); err != nil {
 		return err
+	}
+	if g.mode.Replace {
+		if err := g.desires(e); err != nil {
+			return err
+		}
 	}
 	if at, again := g.at[item]; again {
 		g.items[at] = e
@@ -194,6 +236,23 @@ func (g *gathering) addItem(e eventlog.Event, item eventlog.LinkID) error {
 	}
 	g.at[item] = len(g.items)
 	g.items = append(g.items, e)
+	return nil
+}
+
+// desires refuses what cannot be part of a desired topology.
+func (g *gathering) desires(e eventlog.Event) error {
+	in := false
+	switch e := e.(type) {
+	case *eventlog.RouterSet:
+		in = g.mode.Scope.holdsRouter(e)
+	case *eventlog.LinkSet:
+		in = g.mode.Scope.holdsLink(e)
+	default:
+		return invalid("kind", "has no meaning where the lines are what is desired: leave the router or link out")
+	}
+	if !in {
+		return invalid("", "is not in the scope of the import")
+	}
 	return nil
 }
 

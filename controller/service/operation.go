@@ -218,7 +218,7 @@ func (o *removeRouter) Decide(st *projector.State) ([]eventlog.Event, error) {
 		return nil, fmt.Errorf("router %s: %w", o.Router, ErrNotFound)
 	}
 	if refs := st.References(o.Router); refs.Any() {
-		return nil, fmt.Errorf("router %s is still referred to by %s: %w", o.Router, appender.Referring(o.Router, &refs), ErrReferred)
+		return nil, fmt.Errorf("router %s is still referred to by %s: %w", o.Router, appender.Referring(st, o.Router, &refs), ErrReferred)
 	}
 	return []eventlog.Event{&eventlog.RouterRemoved{Router: o.Router}}, nil
 }

@@ -219,7 +219,7 @@ func referred(now *projector.State, events []eventlog.Event, named []eventlog.Ro
 			refs.Routes = announcing[i]
 		}
 		if refs.Any() {
-			return fmt.Errorf("router %s was declared by what is to be taken back, and is referred to since by %s: %w", routers[i], appender.Referring(routers[i], &refs), ErrReferred)
+			return fmt.Errorf("router %s was declared by what is to be taken back, and is referred to since by %s: %w", routers[i], appender.Referring(after, routers[i], &refs), ErrReferred)
 		}
 	}
 	return nil

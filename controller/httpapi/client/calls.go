@@ -2163,7 +2163,7 @@ type ImportTopologyOptions struct {
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 }
 
-// ImportTopology: the import of routes under another name.
+// ImportTopology: import routers and links as lines.
 //
 //	POST /v1/topology/import
 func (c *Client) ImportTopology(ctx context.Context, body io.Reader, o ImportTopologyOptions) (*Answer[Imported], error) {
