@@ -46,7 +46,7 @@ func TestReadersBesideTheWriter(t *testing.T) {
 	f := NewFold("log")
 	recursive := announcing("10.255.0.0/24", "10.0.0.1", func(r *eventlog.RouteAnnounced) { r.Recursive = true })
 	mustApply(t, f, commit(1, recursive, announcing("10.0.0.0/24", "192.0.2.1"),
-		&eventlog.LinkSet{LinkID: eventlog.LinkID{A: "r1", B: "r2"}, CostAB: 1, CostBA: 1}))
+		&eventlog.LinkSet{LinkID: eventlog.LinkID{A: "r1", B: "r2"}, CostAB: 1, CostBA: 1, InterfaceA: "to-b", InterfaceB: "to-a"}))
 	n := 2
 	for i := 1; i <= commits; i++ {
 		c := &eventlog.Commit{Revision: eventlog.Revision(i + 1), Actor: "a", ID: "x", Time: int64(i)}

@@ -144,7 +144,7 @@ func TestADifferenceOfALinkIsOfGroups(t *testing.T) {
 		r.Router = "r2"
 		events = append(events, r)
 	}
-	l := &eventlog.LinkSet{LinkID: eventlog.LinkID{A: "r1", B: "r2"}, CostAB: 1, CostBA: 1}
+	l := &eventlog.LinkSet{LinkID: eventlog.LinkID{A: "r1", B: "r2"}, CostAB: 1, CostBA: 1, InterfaceA: "to-b", InterfaceB: "to-a"}
 	mustApply(t, f, &eventlog.Commit{Revision: 1, Time: 1, Events: append(events, l)})
 	a := f.State()
 	down := *l
@@ -176,7 +176,7 @@ func TestGroupsOfIPv6HaveExamples(t *testing.T) {
 	mixed.Router = "r2"
 	first := announcing("9.0.0.0/8", "192.0.2.9")
 	first.Router = "r2"
-	l := &eventlog.LinkSet{LinkID: eventlog.LinkID{A: "r1", B: "r2"}, CostAB: 1, CostBA: 1}
+	l := &eventlog.LinkSet{LinkID: eventlog.LinkID{A: "r1", B: "r2"}, CostAB: 1, CostBA: 1, InterfaceA: "to-b", InterfaceB: "to-a"}
 	mustApply(t, f, &eventlog.Commit{Revision: 1, Time: 1, Events: append(events, mixed, first, l)})
 	a := f.State()
 	down := *l

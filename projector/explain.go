@@ -3,8 +3,10 @@ package projector
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"dvr/eventlog"
+	"dvr/projector/internal/pmap"
 	"dvr/projector/internal/spf"
 )
 
@@ -146,10 +148,75 @@ func (j *judge) whyUnusable(r *eventlog.RouteAnnounced) string {
 		if x := j.view.topo.find(r.Router); x >= 0 && j.view.topo.graph.Transit[x] == spf.Closed {
 			return fmt.Sprintf("router %s is drained", r.Router)
 		}
+		if link, from, to := j.view.blindTowards(r.Router); link != "" {
+			return fmt.Sprintf("router %s cannot be reached: link %s has neither an address of %s nor an interface of %s", r.Router, link, to, from)
+		}
 		return fmt.Sprintf("router %s cannot be reached", r.Router)
 	}
 	if j.circular(pathOf(r, j.base)) {
 		return fmt.Sprintf("next hop %s resolves through the route itself", r.NextHop)
 	}
 	return fmt.Sprintf("next hop %s does not resolve", r.NextHop)
+}
+
+// gap is the first arc on a way over which nothing can be sent.
+type gap struct {
+	link     pmap.String
+	from, to int32
+}
+
+// blindTowards names the link without which no packet gets to a router that
+// could be reached over it, and the ends that lack an address and an interface; "":
+// that is not why. Cost: a pass over the links, once a view.
+func (v *view) blindTowards(to eventlog.RouterID) (link string, from, neighbour eventlog.RouterID) {
+	t := v.topo
+	x := t.find(to)
+	if t.blind == 0 || x < 0 {
+		return "", "", ""
+	}
+	if v.gaps == nil {
+		v.gaps = t.gaps(int32(t.find(v.router)))
+	}
+	g, ok := v.gaps[int32(x)]
+	if !ok || g.link == "" {
+		return "", "", ""
+	}
+	return linkText(g.link), t.ids[g.from], t.ids[g.to]
+}
+
+// gaps finds for each router that source could reach if every link could be sent
+// over, the first on a way of fewest links that cannot.
+func (t *topology) gaps(source int32) map[int32]gap {
+	out := map[int32]gap{}
+	if source < 0 {
+		return out
+	}
+	out[source] = gap{}
+	for queue := []int32{source}; len(queue) > 0; queue = queue[1:] {
+		v := queue[0]
+		if v != source && t.graph.Transit[v] != spf.Open {
+			continue
+		}
+		for i, a := range t.graph.Arcs[v] {
+			if _, met := out[a.To]; met || t.graph.Transit[a.To] == spf.Closed {
+				continue
+			}
+			g := out[v]
+			if g.link == "" && a.Cost == spf.Blocked {
+				g = gap{t.ends[v][i].link, v, a.To}
+			}
+			out[a.To] = g
+			queue = append(queue, a.To)
+		}
+	}
+	return out
+}
+
+// linkText names a link, by its key, for a sentence.
+func linkText(k pmap.String) string {
+	parts := strings.SplitN(string(k[1:]), "\x00", 3)
+	if parts[2] != "" {
+		return parts[0] + "-" + parts[1] + "/" + parts[2]
+	}
+	return parts[0] + "-" + parts[1]
 }

@@ -231,7 +231,7 @@ func BenchmarkLinkFlap(b *testing.B) {
 			for i := range routers {
 				for _, j := range []int{i + 1, i + 10} {
 					if j < routers {
-						c.Events = append(c.Events, &eventlog.LinkSet{LinkID: eventlog.LinkID{A: name(i), B: name(j)}, CostAB: 1, CostBA: 1})
+						c.Events = append(c.Events, &eventlog.LinkSet{LinkID: eventlog.LinkID{A: name(i), B: name(j)}, CostAB: 1, CostBA: 1, InterfaceA: "to-b", InterfaceB: "to-a"})
 					}
 				}
 			}

@@ -144,7 +144,7 @@ func TestUnconfirmedCommitKnowsItsInverse(t *testing.T) {
 	changed := announcing("10.0.0.0/8", "192.0.2.1", func(r *eventlog.RouteAnnounced) { r.Metric = 9 })
 	added := announcing("10.1.0.0/16", "192.0.2.1")
 	gone := announcing("10.2.0.0/16", "192.0.2.1")
-	link := &eventlog.LinkSet{LinkID: eventlog.LinkID{A: "a", B: "b"}, CostAB: 1, CostBA: 1}
+	link := &eventlog.LinkSet{LinkID: eventlog.LinkID{A: "a", B: "b"}, CostAB: 1, CostBA: 1, InterfaceA: "to-b", InterfaceB: "to-a"}
 	f := NewFold("log")
 	mustApply(t, f, commit(1, old, gone, &eventlog.KeyPut{Key: "k", Value: "1"}, &eventlog.KeyPut{Key: "l", Value: "1"}))
 	before := f.State()
@@ -391,13 +391,13 @@ func TestKeysAreOrderedAndPaged(t *testing.T) {
 func TestLinksWithWhatIsSeen(t *testing.T) {
 	f := NewFold("log")
 	main, second := eventlog.LinkID{A: "a", B: "b"}, eventlog.LinkID{A: "a", B: "b", Name: "second"}
-	mustApply(t, f, commit(1, &eventlog.LinkSet{LinkID: main, CostAB: 1, CostBA: 1}, &eventlog.LinkSet{LinkID: second, CostAB: 1, CostBA: 1}),
+	mustApply(t, f, commit(1, &eventlog.LinkSet{LinkID: main, CostAB: 1, CostBA: 1, InterfaceA: "to-b", InterfaceB: "to-a"}, &eventlog.LinkSet{LinkID: second, CostAB: 1, CostBA: 1, InterfaceA: "to-b", InterfaceB: "to-a"}),
 		commit(2, &eventlog.LinkObserved{LinkID: main, Router: "a", State: eventlog.ObservedDown}, &eventlog.LinkObserved{LinkID: second, Router: "b", State: eventlog.ObservedUp}))
 	l, ok := f.State().Link(main)
 	if want := map[eventlog.RouterID]eventlog.ObservedState{"a": "down"}; !ok || !cmp.Equal(l.Observed, want) || l.Revision != 1 {
 		t.Errorf("%v %+v", ok, l)
 	}
-	mustApply(t, f, commit(3, &eventlog.LinkRemoved{LinkID: main}), commit(4, &eventlog.LinkSet{LinkID: main, CostAB: 1, CostBA: 1}))
+	mustApply(t, f, commit(3, &eventlog.LinkRemoved{LinkID: main}), commit(4, &eventlog.LinkSet{LinkID: main, CostAB: 1, CostBA: 1, InterfaceA: "to-b", InterfaceB: "to-a"}))
 	if l, _ := f.State().Link(main); len(l.Observed) != 0 {
 		t.Errorf("removing the link kept %v", l.Observed)
 	}

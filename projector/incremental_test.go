@@ -140,7 +140,7 @@ func linkEvent(i, j int, cost uint32) *eventlog.LinkSet {
 	if a > b {
 		a, b = b, a
 	}
-	return &eventlog.LinkSet{LinkID: eventlog.LinkID{A: a, B: b}, CostAB: cost, CostBA: cost}
+	return &eventlog.LinkSet{LinkID: eventlog.LinkID{A: a, B: b}, CostAB: cost, CostBA: cost, InterfaceA: "to-b", InterfaceB: "to-a"}
 }
 
 func applyEvents(t testing.TB, f *Fold, events ...eventlog.Event) *State {

@@ -163,7 +163,7 @@ func TestEffectIsTheDifferenceOfTheTables(t *testing.T) {
 func TestItemIsWhatTheEventIsAbout(t *testing.T) {
 	f := NewFold("log")
 	route := &eventlog.RouteAnnounced{RouteID: eventlog.RouteID{Router: "*", Destination: netip.MustParsePrefix("10.0.0.0/8"), NextHop: netip.MustParseAddr("192.0.2.1"), Origin: "static"}, Metric: 5, Preference: 1, Weight: 1}
-	link := &eventlog.LinkSet{LinkID: eventlog.LinkID{A: "a", B: "b"}, CostAB: 1, CostBA: 1}
+	link := &eventlog.LinkSet{LinkID: eventlog.LinkID{A: "a", B: "b"}, CostAB: 1, CostBA: 1, InterfaceA: "to-b", InterfaceB: "to-a"}
 	mustApply(t, f, commit(1, route, link), commit(2, &eventlog.KeyPut{Key: "k", Value: "v"}))
 	s := f.State()
 	for _, c := range []struct {

@@ -22,7 +22,7 @@ import (
 //	route  PREFIX [via ADDRESS] [dev IF] [router R] [metric N] [preference N] [weight N]
 //	       [type T] [origin O] [recursive] [via-default] [tag T] [vrf V]
 //	withdraw PREFIX …           the identity members of route
-//	link A B [cost N] [back N] [name N] [address A B] [dev A B] [down]      (A < B)
+//	link A B [cost N] [back N] [name N] [address A B] [dev A B, - for none] [down]      (A < B)
 //	unlink A B [name N]
 //	seen A B STATE by R [name N]
 //	router R [soft|hard]        declared, drained
@@ -357,6 +357,11 @@ func (w *wordList) link() *eventlog.LinkSet {
 			l.AddressA, l.AddressB = append(l.AddressA, w.addr()), append(l.AddressB, w.addr())
 		case "dev":
 			l.InterfaceA, l.InterfaceB = w.next(), w.next()
+			for _, i := range []*string{&l.InterfaceA, &l.InterfaceB} {
+				if *i == "-" {
+					*i = ""
+				}
+			}
 		case "down":
 			l.Down = true
 		default:

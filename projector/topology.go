@@ -19,6 +19,7 @@ type topology struct {
 	graph spf.Graph
 	ends  [][]end // of the arcs, in the same places
 	idle  int     // routers without an arc and not drained
+	blind int     // arcs over which nothing can be sent
 	at    *stamp
 	steps []step // what led here, newest first
 }
@@ -41,6 +42,10 @@ func (e *end) address(v6 bool) netip.Addr {
 	}
 	return b
 }
+
+// blind: the neighbour has no address and the router no interface that it could
+// be sent over.
+func (e *end) blind() bool { return e.iface == "" && !e.addrs[0].IsValid() && !e.addrs[1].IsValid() }
 
 const unreachable = spf.Unreachable
 

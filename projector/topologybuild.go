@@ -198,6 +198,12 @@ func (b *topologyBuild) link(k pmap.String) {
 	arcY := spf.Arc{To: x, Cost: l.CostBA, Back: l.CostAB}
 	endX := end{k, l.InterfaceA, byFamily(l.AddressB)}
 	endY := end{k, l.InterfaceB, byFamily(l.AddressA)}
+	if endX.blind() {
+		arcX.Cost, arcY.Back = spf.Blocked, spf.Blocked
+	}
+	if endY.blind() {
+		arcY.Cost, arcX.Back = spf.Blocked, spf.Blocked
+	}
 	if i >= 0 && b.ends[x][i] == endX && b.ends[y][j] == endY {
 		arcX.Hop, arcY.Hop = b.graph.Arcs[x][i].Hop, b.graph.Arcs[y][j].Hop
 		if b.graph.Arcs[x][i] == arcX && b.graph.Arcs[y][j] == arcY {
@@ -237,7 +243,13 @@ func (b *topologyBuild) own(r int32) {
 func (b *topologyBuild) put(r int32, at int, a spf.Arc, e end) {
 	was := b.used(r)
 	b.own(r)
+	if e.blind() {
+		b.blind++
+	}
 	if at >= 0 {
+		if b.ends[r][at].blind() {
+			b.blind--
+		}
 		b.graph.Arcs[r][at], b.ends[r][at] = a, e
 		return
 	}
@@ -248,6 +260,9 @@ func (b *topologyBuild) put(r int32, at int, a spf.Arc, e end) {
 func (b *topologyBuild) cut(r int32, at int) {
 	was := b.used(r)
 	b.own(r)
+	if b.ends[r][at].blind() {
+		b.blind--
+	}
 	b.graph.Arcs[r], b.ends[r] = slices.Delete(b.graph.Arcs[r], at, at+1), slices.Delete(b.ends[r], at, at+1)
 	b.recount(r, was)
 }

@@ -61,6 +61,7 @@ type view struct {
 	table  *resolution // while one is being computed: its result so far
 	offers []offer
 	groups [2][][]NextHop // of classes that are one other router's: by family and set of first hops
+	gaps   map[int32]gap  // once asked for
 }
 
 func (s *State) view(router eventlog.RouterID) *view {

@@ -144,7 +144,7 @@ func TestLongWaysAreCut(t *testing.T) {
 	var events []eventlog.Event
 	name := func(i int) eventlog.RouterID { return eventlog.RouterID(fmt.Sprintf("r%04d", i)) }
 	for i := range maxHops + 10 {
-		events = append(events, &eventlog.LinkSet{LinkID: eventlog.LinkID{A: name(i), B: name(i + 1)}, CostAB: 1, CostBA: 1})
+		events = append(events, &eventlog.LinkSet{LinkID: eventlog.LinkID{A: name(i), B: name(i + 1)}, CostAB: 1, CostBA: 1, InterfaceA: "eth0", InterfaceB: "eth0"})
 	}
 	w.commit(append(events, route(name(0), "10.0.0.0/8", "192.0.2.1", 1))...)
 	if e := Explain(w.now(), name(maxHops+5), netip.MustParseAddr("10.0.0.1")); !e.Cut || len(e.Hops) != maxHops {

@@ -16,7 +16,7 @@ func TestDryRun(t *testing.T) {
 	a := newAPI(t)
 	a.connect("r1")
 	a.add("10.0.0.0/8", "192.0.2.1", 1)
-	a.must("PUT", "/v1/links/r1/r2", `{}`)
+	a.must("PUT", "/v1/links/r1/r2", `{"interface_a":"eth0"}`)
 	for _, c := range []struct {
 		method, target, body   string
 		added, changed, gone   float64 // items of intent
@@ -96,7 +96,7 @@ func TestWhatIfIsTheCommitThatFollows(t *testing.T) {
 				e = fmt.Sprintf(`{"kind":"route.withdrawn","router":%q,"destination":%q,"next_hop":%q}`, router, prefix, hop)
 			case 5:
 				id = "link" + pick("r2", "r3")
-				e = fmt.Sprintf(`{"kind":"link.set","a":"r1","b":%q,"down":%v}`, id[4:], rng.IntN(3) == 0)
+				e = fmt.Sprintf(`{"kind":"link.set","a":"r1","b":%q,"interface_a":"eth0","interface_b":"eth0","down":%v}`, id[4:], rng.IntN(3) == 0)
 			case 6:
 				id = "key" + pick("a", "b")
 				e = fmt.Sprintf(`{"kind":"key.put","key":%q,"value":"%d"}`, id[3:], rng.IntN(3))

@@ -63,7 +63,7 @@ func TestNetworkSurvivesAnyLink(t *testing.T) {
 				t.Errorf("without %s-%s %s reaches %d networks", l.a, l.b, r, n)
 			}
 		}
-		s.apply(&eventlog.LinkSet{LinkID: eventlog.LinkID{A: l.a, B: l.b}, CostAB: l.cost, CostBA: l.cost})
+		s.apply(&eventlog.LinkSet{LinkID: eventlog.LinkID{A: l.a, B: l.b}, CostAB: l.cost, CostBA: l.cost, InterfaceA: "to-b", InterfaceB: "to-a"})
 	}
 	if !slices.IsSorted(routers) || len(descriptions) != len(routers) {
 		t.Error("routers and descriptions do not fit")

@@ -65,7 +65,7 @@ func (s *scribe) event() eventlog.Event {
 	case 0:
 		return &eventlog.RouterSet{Router: router(), Description: fmt.Sprint("router ", s.n)}
 	case 1:
-		l := &eventlog.LinkSet{LinkID: eventlog.LinkID{A: "r0", B: eventlog.RouterID(fmt.Sprintf("r%d", 1+r.IntN(8)))}, CostAB: 1 + r.Uint32N(50), CostBA: 1 + r.Uint32N(50)}
+		l := &eventlog.LinkSet{LinkID: eventlog.LinkID{A: "r0", B: eventlog.RouterID(fmt.Sprintf("r%d", 1+r.IntN(8)))}, CostAB: 1 + r.Uint32N(50), CostBA: 1 + r.Uint32N(50), InterfaceA: "eth0", InterfaceB: "eth0"}
 		l.Down = r.IntN(4) == 0
 		return l
 	case 2:

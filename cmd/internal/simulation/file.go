@@ -110,7 +110,7 @@ func (t *Topology) event(e eventlog.Event) error {
 	case *eventlog.LinkSet:
 		t.router(e.A)
 		t.router(e.B)
-		t.Links = append(t.Links, e)
+		t.connect(e)
 	case *eventlog.RouterSet:
 		t.router(e.Router)
 		t.Drained = append(t.Drained, e)

@@ -33,7 +33,20 @@ func (t *Topology) link(a, b eventlog.RouterID, name string, there, back uint32)
 	if a > b {
 		a, b, there, back = b, a, back, there
 	}
-	t.Links = append(t.Links, &eventlog.LinkSet{LinkID: eventlog.LinkID{A: a, B: b, Name: name}, CostAB: there, CostBA: back})
+	t.connect(&eventlog.LinkSet{LinkID: eventlog.LinkID{A: a, B: b, Name: name}, CostAB: there, CostBA: back})
+}
+
+// connect takes a link in. An end that is given neither an interface nor its
+// neighbour's address gets an interface: what nobody can send over is no link.
+func (t *Topology) connect(l *eventlog.LinkSet) {
+	iface := fmt.Sprintf("sim%d", len(t.Links))
+	if l.InterfaceA == "" && len(l.AddressB) == 0 {
+		l.InterfaceA = iface
+	}
+	if l.InterfaceB == "" && len(l.AddressA) == 0 {
+		l.InterfaceB = iface
+	}
+	t.Links = append(t.Links, l)
 }
 
 // Events declares everything, with so many prefixes of each router's own.

@@ -16,9 +16,9 @@ describe('changes', { skip: skip || false }, () => {
     cluster = await Cluster.start(3, true);
     browser = await Browser.start(cluster.base);
     await eventually('the data planes', async () => (await cluster.must('GET', '/v1/dataplanes')).dataplanes.filter((p) => p.connected).length === 3);
-    await cluster.must('PUT', '/v1/links/node1/node2', { cost_ab: 1, cost_ba: 1 });
-    await cluster.must('PUT', '/v1/links/node2/node3', { cost_ab: 1, cost_ba: 1 });
-    await cluster.must('PUT', '/v1/links/node1/node3', { cost_ab: 10, cost_ba: 10 });
+    await cluster.must('PUT', '/v1/links/node1/node2', { cost_ab: 1, cost_ba: 1, interface_a: 'eth0', interface_b: 'eth0' });
+    await cluster.must('PUT', '/v1/links/node2/node3', { cost_ab: 1, cost_ba: 1, interface_a: 'eth0', interface_b: 'eth0' });
+    await cluster.must('PUT', '/v1/links/node1/node3', { cost_ab: 10, cost_ba: 10, interface_a: 'eth0', interface_b: 'eth0' });
     await cluster.must('POST', '/routes?wait=installed&timeout=60s', { destination: '10.3.0.0/16', next_hop: '192.0.2.3', router: 'node3' });
     page = await browser.open('/');
     await page.locator('h1').waitFor();
@@ -171,7 +171,7 @@ describe('changes', { skip: skip || false }, () => {
 
   test('everything is restored to a revision', async () => {
     const then = await head();
-    await cluster.must('PUT', '/v1/links/node1/node3', { cost_ab: 50, cost_ba: 50 });
+    await cluster.must('PUT', '/v1/links/node1/node3', { cost_ab: 50, cost_ba: 50, interface_a: 'eth0', interface_b: 'eth0' });
     await cluster.must('PUT', '/kv/site', { value: 'later' });
     await forwards('node1', '10.3.0.1', 'through node2');
     await browser.go(page, `/history?revision=${then}`);

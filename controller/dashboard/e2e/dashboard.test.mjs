@@ -15,8 +15,8 @@ describe('dashboard', { skip: skip || false }, () => {
     cluster = await Cluster.start(3, false);
     browser = await Browser.start(cluster.base);
     for (const r of ['fra1', 'ams1', 'lon1']) await cluster.must('PUT', `/v1/routers/${r}`, { description: `core ${r}` });
-    await cluster.must('PUT', '/v1/links/fra1/ams1', { cost_ab: 3, cost_ba: 3 });
-    await cluster.must('PUT', '/v1/links/ams1/lon1', { cost_ab: 4, cost_ba: 4 });
+    await cluster.must('PUT', '/v1/links/fra1/ams1', { cost_ab: 3, cost_ba: 3, interface_a: 'eth0', interface_b: 'eth0' });
+    await cluster.must('PUT', '/v1/links/ams1/lon1', { cost_ab: 4, cost_ba: 4, interface_a: 'eth0', interface_b: 'eth0' });
     await cluster.must('POST', '/routes?reason=first', { destination: '10.1.0.0/16', next_hop: '192.168.1.1', metric: 100 });
     await cluster.must('POST', '/routes', { destination: '10.2.0.0/16', next_hop: '192.168.2.1', metric: 10, router: 'lon1' });
     await cluster.must('PUT', '/kv/site%2Fname', { value: 'core one' });

@@ -139,7 +139,7 @@ describe('figures', { skip: skip || false }, () => {
     const name = (i) => `r${String(i).padStart(3, '0')}`;
     const events = [];
     for (let i = 0; i < 500; i++) events.push({ kind: 'router.set', router: name(i) });
-    for (let i = 1; i < 500; i++) for (const j of new Set([i - 1, Math.floor(i / 2)])) events.push({ kind: 'link.set', a: name(j), b: name(i), cost_ab: 1, cost_ba: 1 });
+    for (let i = 1; i < 500; i++) for (const j of new Set([i - 1, Math.floor(i / 2)])) events.push({ kind: 'link.set', a: name(j), b: name(i), cost_ab: 1, cost_ba: 1, interface_a: `eth${i}`, interface_b: `eth${j}` });
     await cluster.must('POST', '/v1/commits', { events });
     const page = await browser.open('/topology');
     await page.getByText(/500 routers/).waitFor();

@@ -3314,7 +3314,7 @@ type LinkName struct {
 	Name string `json:"name,omitempty"`
 }
 
-// LinkRequest is an object of the API.
+// LinkRequest is a link is used in a direction only where something can be sent: the sender needs an interface on it (an unnumbered link needs no more) or the other end an address.
 type LinkRequest struct {
 	CostAB     int64    `json:"cost_ab,omitempty"` // Left out: 1.
 	CostBA     int64    `json:"cost_ba,omitempty"` // Left out: 1.

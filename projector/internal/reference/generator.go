@@ -157,6 +157,12 @@ func drawLink(t *rapid.T) *eventlog.LinkSet {
 		return out
 	}
 	l.AddressA, l.AddressB = address(i, j), address(j, i)
+	switch rapid.IntRange(0, 7).Draw(t, "interfaces") { // without an address, too, nothing can be sent
+	case 0:
+		l.InterfaceA = ""
+	case 1:
+		l.InterfaceA, l.InterfaceB = "", ""
+	}
 	return l
 }
 

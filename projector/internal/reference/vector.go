@@ -35,11 +35,12 @@ func (s *State) adjacencies(r eventlog.RouterID) (out []adjacency) {
 		for _, state := range s.Observed[id] {
 			down = down || state == eventlog.ObservedDown
 		}
+		// Where neither an address nor an interface is known, nothing can be sent.
 		switch {
 		case down:
-		case l.A == r:
+		case l.A == r && (l.InterfaceA != "" || len(l.AddressB) > 0):
 			out = append(out, adjacency{l.B, uint64(l.CostAB), l.InterfaceA, l.AddressB})
-		case l.B == r:
+		case l.B == r && (l.InterfaceB != "" || len(l.AddressA) > 0):
 			out = append(out, adjacency{l.A, uint64(l.CostBA), l.InterfaceB, l.AddressA})
 		}
 	}

@@ -128,9 +128,9 @@ func New(g *Graph, source int) (*Tree, Work) {
 		d.work.Scanned += len(arcs)
 		for i := range arcs {
 			a := &arcs[i]
-			to := top.distance + uint64(a.Cost)
+			to := further(top.distance, a.Cost)
 			p, at := d.pages[a.To>>pageBits], a.To&(pageSize-1)
-			if to > p.distance[at] || !g.admits(d.source, a.To) {
+			if to > p.distance[at] || to == Unreachable || !g.admits(d.source, a.To) {
 				continue
 			}
 			via := first

@@ -5,6 +5,17 @@ import "math"
 // Unreachable is the distance to a router that no path leads to.
 const Unreachable = math.MaxUint64
 
+// Blocked is the cost of a link in a direction in which nothing can be sent.
+const Blocked = math.MaxUint32
+
+// further is the distance beyond an arc of that cost; from is not Unreachable.
+func further(from uint64, cost uint32) uint64 {
+	if cost == Blocked {
+		return Unreachable
+	}
+	return from + uint64(cost)
+}
+
 // Arc is a link as one of its ends sees it. Costs are at least 1: a router
 // that is nearer is settled before.
 type Arc struct {

@@ -108,6 +108,8 @@ func (w *world) bellmanFord(source int32) told {
 			switch {
 			case d[next] == Unreachable, w.transit[next] == Closed, w.transit[next] == Stub && next != to:
 				return Unreachable
+			case cost == Blocked:
+				return Unreachable
 			}
 			return d[next] + uint64(cost)
 		}
@@ -167,7 +169,7 @@ func (a told) changes(b told) (n int) {
 func (w *world) step(t *rapid.T) {
 	last := int32(w.n - 1)
 	router := rapid.OneOf(rapid.Int32Range(0, last), rapid.Int32Range(0, min(5, last)), rapid.Int32Range(max(0, last-5), last))
-	cost := rapid.SampledFrom([]uint32{1, 1, 1, 2, 3, 7, 1 << 24})
+	cost := rapid.SampledFrom([]uint32{1, 1, 1, 2, 3, 7, 1 << 24, Blocked})
 	kind := rapid.IntRange(0, 9).Draw(t, "event")
 	if len(w.links) == 0 || kind >= 6 {
 		a, b := router.Draw(t, "a"), router.Draw(t, "b")

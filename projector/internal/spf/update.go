@@ -47,14 +47,18 @@ func (t *Tree) holds(g *Graph, heads []int32) (scanned int, same bool) {
 			for i := range arcs {
 				u := arcs[i].To
 				near := t.Distance(int(u))
-				if near == Unreachable || near+uint64(arcs[i].Back) > best || !g.carries(t.source, u) {
+				if near == Unreachable {
+					continue
+				}
+				far := further(near, arcs[i].Back)
+				if far > best || far == Unreachable || !g.carries(t.source, u) {
 					continue
 				}
 				via := t.First(int(u))
 				if u == t.source {
 					via = t.table.numberOfOne(arcs[i].Hop ^ 1)
 				}
-				if far := near + uint64(arcs[i].Back); far < best {
+				if far < best {
 					best, first = far, via
 				} else if first != via {
 					first = t.table.unionOf(first, via)
@@ -90,7 +94,7 @@ func (d *draft) lose(heads []int32) {
 		d.work.Scanned += len(arcs)
 		for i := range arcs {
 			w := arcs[i].To
-			if d.marks[w]&(checked|pending) == 0 && d.distance(w) == d.distance(v)+uint64(arcs[i].Cost) && w != d.source {
+			if d.marks[w]&(checked|pending) == 0 && d.behind(w, d.distance(v), arcs[i].Cost) && w != d.source {
 				d.set(w, pending)
 				d.queue.push(d.distance(w), w)
 			}
@@ -110,7 +114,7 @@ func (d *draft) supported(v int32) bool {
 	for i := range arcs {
 		u := arcs[i].To
 		d.work.Scanned++
-		if near := d.distance(u); near != Unreachable && near+uint64(arcs[i].Back) == d.distance(v) &&
+		if near := d.distance(u); near != Unreachable && further(near, arcs[i].Back) == d.distance(v) &&
 			d.marks[u]&losing == 0 && d.g.carries(d.source, u) {
 			return true
 		}
@@ -141,7 +145,7 @@ func (d *draft) gain(heads []int32) {
 		arcs := d.g.Arcs[v]
 		d.work.Scanned += len(arcs)
 		for i := range arcs {
-			to := top.distance + uint64(arcs[i].Cost)
+			to := further(top.distance, arcs[i].Cost)
 			if w := arcs[i].To; to < d.distance(w) && d.g.admits(d.source, w) {
 				d.setDistance(w, to)
 				d.queue.push(to, w)
@@ -161,7 +165,7 @@ func (d *draft) reach(v int32) {
 	for i := range arcs {
 		u := arcs[i].To
 		if near := d.distance(u); near != Unreachable && d.g.carries(d.source, u) {
-			best = min(best, near+uint64(arcs[i].Back))
+			best = min(best, further(near, arcs[i].Back))
 		}
 	}
 	if best < d.distance(v) {
@@ -213,7 +217,7 @@ func (d *draft) rehop(heads []int32) {
 
 // behind: w is as far as a router at that distance and an arc of that cost.
 func (d *draft) behind(w int32, distance uint64, cost uint32) bool {
-	return distance != Unreachable && d.distance(w) == distance+uint64(cost)
+	return distance != Unreachable && cost != Blocked && d.distance(w) == distance+uint64(cost)
 }
 
 // wait puts v into the queue. Each comes out once: what it depends on is nearer.
@@ -233,7 +237,7 @@ func (d *draft) firstOf(v int32) (first uint32) {
 	d.work.Scanned += len(arcs)
 	for i := range arcs {
 		u := arcs[i].To
-		if near := d.distance(u); near == Unreachable || near+uint64(arcs[i].Back) != far || !d.g.carries(d.source, u) {
+		if near := d.distance(u); near == Unreachable || further(near, arcs[i].Back) != far || !d.g.carries(d.source, u) {
 			continue
 		}
 		if u == d.source {
