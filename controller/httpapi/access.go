@@ -284,7 +284,7 @@ func grants(o object, list []eventlog.Grant) {
 
 // listAccess is GET /v1/auth: who may do what, and the tokens without their hashes.
 func (s *Server) listAccess(c echo.Context) error {
-	v, err := s.view(c, freshParams)
+	v, err := s.view(c, readParams)
 	if err != nil {
 		return err
 	}

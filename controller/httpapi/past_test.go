@@ -16,7 +16,8 @@ import (
 var pastReads = []string{
 	"/routes", "/routes?router=r1", "/routes/10.1.0.0/16", "/routes/10.1.0.0/16?router=r2", "/v1/routes", "/v1/routes?within=10.0.0.0/8&limit=1000",
 	"/v1/lookup?address=10.1.2.3&router=r1", "/v1/lookup?address=10.1.2.3", "/v1/routers", "/v1/routers/r1", "/v1/routers/r2/vector",
-	"/v1/links", "/v1/links/r1/r2", "/kv", "/kv/k",
+	"/v1/links", "/v1/links/r1/r2", "/v1/topology", "/kv", "/kv/k",
+	"/v1/guards", "/v1/freezes", "/v1/timers", "/v1/confirmations", "/v1/auth", "/v1/routers/r2/rib", "/v1/routers/r2/fib",
 }
 
 // Every read of a past revision gives what it gave then, the position, the
@@ -55,6 +56,15 @@ func TestReadsOfThePastGiveWhatTheyGave(t *testing.T) {
 		},
 		func() { a.must("PUT", "/v1/routers/r1", `{"description":"core"}`) },
 		func() { a.must("PUT", "/kv/k", `{"value":"1"}`) },
+		func() { a.must("PUT", "/v1/guards/g", `{"type":"max_routes","limit":1000}`) },
+		func() { a.must("PUT", "/v1/freezes/f", `{"routers":["nobody"]}`) },
+		func() { a.must("PUT", "/kv/later?not_before=1h", `{"value":"v"}`) },
+		func() { a.must("PUT", "/kv/soon?confirm_within=1h", `{"value":"v"}`) },
+		func() {
+			a.must("POST", "/v1/commits", `{"events":[{"kind":"role.set","actor":"zoe","grants":[{"role":"viewer"}]}]}`)
+		},
+		func() { a.must("DELETE", "/v1/guards/g", "") },
+		func() { a.must("DELETE", "/v1/freezes/f", "") },
 		func() { a.must("PUT", "/v1/links/r1/r2", `{"cost_ab":7,"address_b":["172.16.0.2"]}`) },
 		func() { a.must("DELETE", "/routes/10.1.0.0/16", "") },
 		func() { a.must("DELETE", "/kv/k", "") },
@@ -167,5 +177,38 @@ func (a *api) snapshot() {
 	st := a.app.State()
 	if _, err := a.log.WriteSnapshot(context.Background(), appender.Describe(st), st.Save); err != nil {
 		a.t.Fatal(err)
+	}
+}
+
+// No read ignores at=: it is about that revision, or is refused.
+func TestNoReadIgnoresTheMomentAskedFor(t *testing.T) {
+	a := newAPI(t)
+	a.add("10.2.0.0/16", "192.0.2.1", 10)
+	a.must("PUT", "/v1/links/r1/r2", `{"interface_a":"eth0"}`)
+	a.must("PUT", "/v1/routers/r2", `{}`)
+	a.must("PUT", "/kv/k", `{"value":"1"}`)
+	at := a.revision()
+	a.must("PUT", "/kv/k", `{"value":"2"}`)
+	of, present := 0, 0
+	for _, c := range every {
+		if c.method != "GET" {
+			continue
+		}
+		sep := "?"
+		if strings.Contains(c.target, "?") {
+			sep = "&"
+		}
+		r := a.do("GET", fmt.Sprintf("%s%sat=%d", c.target, sep, at), "")
+		switch {
+		case r.Code == 400 && r.json(t)["field"] == "at":
+			present++
+		case r.Code == 200 && strings.HasSuffix(r.Header.Get("DVR-Position"), fmt.Sprint("/", at)):
+			of++
+		default:
+			t.Errorf("%s at %d: %d, position %s", c.target, at, r.Code, r.Header.Get("DVR-Position"))
+		}
+	}
+	if of < 20 || present < 10 {
+		t.Errorf("%d of the past, %d of the present", of, present)
 	}
 }

@@ -240,11 +240,11 @@ func tokenCreate(c *connection) *cobra.Command {
 }
 
 func tokenList(c *connection) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "list", Short: "All tokens, without their secrets", Args: cobra.NoArgs,
 		Example: "  dvr auth token list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: accessPath}, func(t *table, body any) {
+			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: accessPath, Query: filters("at", c.at)}, func(t *table, body any) {
 				t.head("ID", "ACTOR", "EXPIRES", "FOR", "REVISION")
 				for _, k := range list(body, "tokens") {
 					use := "the API"
@@ -259,6 +259,8 @@ func tokenList(c *connection) *cobra.Command {
 			})
 		},
 	}
+	c.pastFlag(cmd)
+	return cmd
 }
 
 func tokenRevoke(c *connection) *cobra.Command {
@@ -310,11 +312,11 @@ func joinToken(c *connection) *cobra.Command {
 }
 
 func roleList(c *connection) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "list", Short: "Who has which roles, and where", Args: cobra.NoArgs,
 		Example: "  dvr auth role list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: accessPath}, func(t *table, body any) {
+			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: accessPath, Query: filters("at", c.at)}, func(t *table, body any) {
 				t.head("ACTOR", "MAY", "REVISION")
 				for _, r := range list(body, "roles") {
 					t.row(member(r, "actor"), grantsText(list(r, "grants")), member(r, "revision"))
@@ -322,6 +324,8 @@ func roleList(c *connection) *cobra.Command {
 			})
 		},
 	}
+	c.pastFlag(cmd)
+	return cmd
 }
 
 // grantsOf are those that an actor has, as the API tells them.

@@ -97,9 +97,12 @@ func confirmCommand(c *connection) *cobra.Command {
 		Use: "confirm [REVISION]", Short: "Keep a commit that would undo itself; without REVISION, list those that wait", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
+				if cmd.Flags().Changed("at") {
+					return usageError{errors.New("--at is of the list: a commit is confirmed now")}
+				}
 				return c.change(cmd, &m, http.MethodPost, "/v1/commits/"+url.PathEscape(args[0])+"/confirm", nil, nil)
 			}
-			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/confirmations"}, func(t *table, body any) {
+			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/confirmations", Query: filters("at", c.at)}, func(t *table, body any) {
 				t.head("COMMIT", "CONFIRM BY", "CHANGES")
 				for _, k := range list(body, "confirmations") {
 					t.row(member(k, "commit"), member(k, "confirm_by"), member(k, "changes"))
@@ -108,6 +111,7 @@ func confirmCommand(c *connection) *cobra.Command {
 		},
 	}
 	m.bind(cmd)
+	c.pastFlag(cmd)
 	return cmd
 }
 
@@ -202,10 +206,10 @@ func policyCommand(c *connection, word, path string, set *cobra.Command) *cobra.
 
 // storedList lists items that the log holds.
 func storedList(c *connection, path, plural string) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "list", Short: "All " + plural, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: path}, func(t *table, body any) {
+			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: path, Query: filters("at", c.at)}, func(t *table, body any) {
 				t.head("NAME", "WHAT", "REVISION")
 				for _, g := range list(body, plural) {
 					e := member(g, "event")
@@ -214,6 +218,8 @@ func storedList(c *connection, path, plural string) *cobra.Command {
 			})
 		},
 	}
+	c.pastFlag(cmd)
+	return cmd
 }
 
 func approveCommand(c *connection) *cobra.Command {

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 )
 
 func TestRequestsAboutThePast(t *testing.T) {
@@ -23,6 +25,8 @@ func TestRequestsAboutThePast(t *testing.T) {
 		{"router get r1 --at 7", `GET /v1/routers/r1?at=7`}, {"router list --at 7", `GET /v1/routers?at=7`},
 		{"link get r1 r2 --name x --at 7", `GET /v1/links/r1/r2?at=7&name=x`}, {"link list --at 7", `GET /v1/links?at=7`},
 		{"vector r1 --at 7", `GET /v1/routers/r1/vector?at=7&limit=100`},
+		{"guard list --at 7", `GET /v1/guards?at=7`}, {"freeze list --at 7", `GET /v1/freezes?at=7`}, {"timer list --at 7", `GET /v1/timers?at=7`},
+		{"confirm --at 7", `GET /v1/confirmations?at=7`}, {"auth role list --at 7", `GET /v1/auth?at=7`}, {"auth token list --at 7", `GET /v1/auth?at=7`},
 		{"kv get k --at 2026-11-21T22:00:00Z", `GET /kv/k?at=2026-11-21T22%3A00%3A00Z`},
 		{"explain 10.1.2.3 --router r1 --at 7", `GET /v1/explain?address=10.1.2.3&at=7&router=r1`},
 		{"blame 10.1.0.0/16 --before 9 --limit 5 --at 8", `GET /v1/blame/10.1.0.0/16?at=8&before=9&limit=5`},
@@ -38,12 +42,48 @@ func TestRequestsAboutThePast(t *testing.T) {
 		}
 	}
 	t.Setenv("DVR_AT", "12")
-	for args, want := range map[string]string{"lookup 10.1.2.3": `GET /v1/lookup?address=10.1.2.3&at=12`, "lookup 10.1.2.3 --at 13": `GET /v1/lookup?address=10.1.2.3&at=13`, "log show 8": `GET /v1/commits/8?limit=1000`} {
+	for args, want := range map[string]string{"lookup 10.1.2.3": `GET /v1/lookup?address=10.1.2.3&at=12`, "lookup 10.1.2.3 --at 13": `GET /v1/lookup?address=10.1.2.3&at=13`, "log show 8": `GET /v1/commits/8?limit=1000`, "guard list": `GET /v1/guards?at=12`, "confirm": `GET /v1/confirmations?at=12`} {
 		e := &exchange{code: 200, answer: `{}`}
 		if _, err := run(t, e, strings.Fields(args)...); err != nil || e.request != want {
 			t.Errorf("%s with DVR_AT: %s, %v", args, e.request, err)
 		}
 	}
+}
+
+// What a command reads is as of --at or DVR_AT, or it says that it cannot be: each
+// command is of one kind.
+func TestEveryReadIsAboutTheMomentAskedFor(t *testing.T) {
+	t.Setenv("DVR_AT", "12")
+	// They change something, name revisions or times themselves, or are about this machine.
+	others := []string{
+		"api", "approve", "auth disable", "auth init", "auth join-token", "auth recover", "auth role grant", "auth role revoke", "auth token create", "auth token revoke",
+		"backup", "backup verify", "bisect", "cert init", "cert issue", "cert renew", "cert revoke", "cert show", "cluster add", "cluster promote", "cluster recover", "cluster remove",
+		"cluster transfer-leader", "commit", "completion bash", "completion fish", "completion powershell", "completion zsh", "config check", "config show", "dataplane audit",
+		"dataplane counters", "dataplane lookup", "dataplane show", "demo", "diff", "doctor", "freeze remove", "freeze set", "guard remove", "guard set", "kv delete", "kv history",
+		"kv put", "launch", "link delete", "link down", "link set", "link up", "log archive", "log list", "log repair", "log show", "log verify", "man", "node", "ready", "restore",
+		"rollback", "route add", "route delete", "route import", "route set", "router delete", "router set", "sim", "support-bundle", "timer cancel", "topology import", "version",
+	}
+	known := map[string]bool{}
+	for _, name := range others {
+		known["dvr "+name] = true
+	}
+	for _, path := range aboutThePresent {
+		known[path] = true
+		e := &exchange{code: 200, answer: `{}`}
+		if _, err := run(t, e, strings.Fields(path)[1:]...); ExitCode(err) != ExitUsage || !strings.Contains(err.Error(), "DVR_AT") || e.request != "" {
+			t.Errorf("%s: %v, asked %q", path, err, e.request)
+		}
+	}
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		if past := cmd.Flags().Lookup("at"); !cmd.HasSubCommands() && !known[cmd.CommandPath()] && (past == nil || past.DefValue != "12") {
+			t.Errorf("%s: is it about the moment asked for, the present, or neither?", cmd.CommandPath())
+		}
+		for _, child := range cmd.Commands() {
+			walk(child)
+		}
+	}
+	walk(Root(Streams{}))
 }
 
 // The pictures are for readers: what they show is in golden files.

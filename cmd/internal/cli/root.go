@@ -66,6 +66,7 @@ func Root(s Streams) *cobra.Command {
 	root.AddCommand(manCommand(root))
 	exemplify(root)
 	strict(root)
+	refuseThePast(root)
 	usualNames(root)
 	return root
 }

@@ -577,6 +577,7 @@ type GetAccessOptions struct {
 	Consistency string // `linearizable` asks the cluster first, `local` answers at once from what this node has. The default is local, and linearizable where nothing is found.
 	MinRevision string // A revision, or a position as `DVR-Position` gives it, that the answer must include; waited for until `timeout`.
 	Timeout     string // How long to wait, above 0 and up to 5m.
+	At          string // The state at a past revision or time.
 }
 
 // GetAccess: who may do what, and the tokens.
@@ -587,6 +588,7 @@ func (c *Client) GetAccess(ctx context.Context, o GetAccessOptions) (*Answer[Acc
 	r.set("consistency", o.Consistency)
 	r.set("min_revision", o.MinRevision)
 	r.set("timeout", o.Timeout)
+	r.set("at", o.At)
 	return send[Access](ctx, c, r)
 }
 
