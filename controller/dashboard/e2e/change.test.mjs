@@ -67,6 +67,15 @@ describe('changes', { skip: skip || false }, () => {
     await forwards('node1', '10.4.0.1', 'none');
   });
 
+  test('a preview counts the routers where packets go elsewhere', async () => {
+    await browser.go(page, '/routes?add=yes');
+    await dialog().getByLabel('Destination').fill('10.3.0.0/16');
+    await dialog().getByLabel('Next hop', { exact: true }).fill('192.0.2.2');
+    await dialog().getByLabel('Router').fill('node2'); // node1 goes through it in any case, node3 has its own
+    await follows().getByText('1 item added. 1 router forwards differently.').waitFor();
+    await button('Cancel', dialog()).click();
+  });
+
   test('a cost, a link down, a drain: where packets go then, and that they do', async () => {
     await forwards('node1', '10.3.0.1', 'through node2');
     await browser.go(page, '/topology?link=node1/node3/');
