@@ -139,6 +139,78 @@ describe('dashboard', { skip: skip || false }, () => {
     await page.getByText('No route matches').waitFor();
   });
 
+  test('a route that one router has is explained as that router sees it, or another', async () => {
+    await browser.go(page, '/routes?next_hop=192.168.2.1');
+    await page.getByRole('link', { name: '10.2.0.0/16' }).click();
+    await dialog().getByText('chosen', { exact: true }).waitFor();
+    assert.equal(await dialog().getByLabel('As seen from').inputValue(), 'lon1');
+    await dialog().getByLabel('As seen from').selectOption('fra1');
+    await dialog().getByText('is reached through ams1').waitFor();
+    assert.match(page.url(), /next_hop=192\.168\.2\.1.*from=fra1/);
+    await dialog().getByLabel('As seen from').selectOption('*');
+    await dialog().getByText('None can be used here').waitFor();
+    await browser.go(page, '/routes?address=10.2.0.9');
+    const match = page.getByRole('region', { name: 'Longest match' });
+    await match.getByText('No route of every router (*) covers').waitFor();
+    await match.getByRole('link', { name: 'ams1' }).click();
+    await match.getByText('as seen from ams1').waitFor();
+  });
+
+  test('forms say at the field what the server says, of fields that are empty, too', async () => {
+    const at = async (form, label, why) => {
+      const field = form.getByLabel(label, { exact: true });
+      await field.and(page.locator('[aria-invalid=true]')).waitFor();
+      assert.match(await page.locator(`#${(await field.getAttribute('aria-describedby')).split(' ')[0]}`).textContent(), why, label);
+    };
+    await browser.go(page, '/routes?add=yes');
+    await button('Add', dialog()).click();
+    await at(dialog(), 'Destination', /./);
+    await dialog().getByLabel('Destination').fill('10.8.0.0/16');
+    for (const [label, bad, good, why] of [['Next hop', 'here', '192.0.2.1', /./], ['Metric', 'x', '1', /./], ['Router', 'a b', '*', /./], ['Tags', 'x'.repeat(64), 'a', /longer than 63/]]) {
+      await dialog().getByLabel(label, { exact: true }).fill(bad);
+      await button('Add', dialog()).click();
+      await at(dialog(), label, why);
+      await dialog().getByLabel(label, { exact: true }).fill(good);
+    }
+    await dialog().getByText('Preference, weight').click();
+    for (const [label, bad, good] of [['Preference', '-1', '1'], ['Weight', '0', '1'], ['Interface', 'a/b', '']]) {
+      await dialog().getByLabel(label, { exact: true }).fill(bad);
+      await button('Add', dialog()).click();
+      await at(dialog(), label, /./);
+      await dialog().getByLabel(label, { exact: true }).fill(good);
+    }
+    await browser.go(page, '/kv?add=yes');
+    await button('Add', dialog()).click();
+    await at(dialog(), 'Key', /./);
+    await browser.go(page, '/topology');
+    await button('Router').click();
+    await button('Add', dialog()).click();
+    await at(dialog(), 'Router', /./);
+    await dialog().getByLabel('Router', { exact: true }).fill('a b');
+    await button('Add', dialog()).click();
+    await at(dialog(), 'Router', /./);
+    await button('Cancel', dialog()).click();
+    await button('Link').click();
+    await button('Add', dialog()).click();
+    await at(dialog(), 'Router', /./);
+    await dialog().getByLabel('Router', { exact: true }).fill('fra1');
+    await button('Add', dialog()).click();
+    await at(dialog(), 'Other router', /./);
+    await dialog().getByLabel('Other router').fill('par1');
+    await dialog().getByLabel('Cost, both ways').fill('much');
+    await button('Add', dialog()).click();
+    await at(dialog(), 'Cost, both ways', /./);
+    await browser.go(page, '/nodes');
+    await button('Add a node').click();
+    await dialog().getByLabel('Name').fill('');
+    await button('Add', dialog()).click();
+    await at(dialog(), 'Name', /./);
+    for (const [params, label] of [['next_hop=here', 'Next hop'], ['within=10.1.0.1/8', 'Prefix or address']]) {
+      await browser.go(page, `/routes?${params}`);
+      await at(page, label, /./);
+    }
+  });
+
   test('a long table scrolls to any place', async () => {
     const lines = Array.from({ length: 30_000 }, (_, i) => JSON.stringify({ destination: `20.${i >> 8}.${i & 255}.0/24`, next_hop: '192.0.2.1' })).join('\n');
     const r = await fetch(`${cluster.api}/v1/routes/import`, { method: 'POST', headers: { 'Content-Type': 'application/x-ndjson' }, body: lines });
