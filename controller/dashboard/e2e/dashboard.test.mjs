@@ -272,8 +272,11 @@ describe('dashboard', { skip: skip || false }, () => {
     await cluster.must('PUT', '/v1/routers/ber1?not_before=8h', {});
     await browser.go(page, '/history');
     await page.getByRole('row', { name: /timer .* 1 change at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d/ }).waitFor();
-    await browser.go(page, `/routes?at=6`);
-    await page.getByText('at revision 6').waitFor();
+    for (const [path, told] of [['/', 'Routes and changes as at revision 6'], ['/nodes', 'not shown as at revision 6'], ['/topology', 'at revision 6'], ['/history', 'Every change up to revision 6'], ['/planes', 'not shown as at revision 6'], ['/kv', 'as at revision 6'], ['/routes', 'at revision 6']]) {
+      await browser.go(page, `${path}?at=6`);
+      await page.getByRole('main').getByText(told).first().waitFor();
+      assert.equal(await page.getByRole('slider').inputValue(), '6');
+    }
     await button('Back to now').click();
     await page.getByText('at revision 6').waitFor({ state: 'detached' });
   });
