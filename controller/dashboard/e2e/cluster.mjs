@@ -1,5 +1,5 @@
 // A real cluster for the tests: a launcher with one or more nodes, on ports of its own, and a browser.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -102,6 +102,11 @@ export class Cluster {
     if (r.status >= 300) throw new Error(`${method} ${path}: ${r.status} ${JSON.stringify(r.body)}`);
     return r.body;
   }
+  /** dvr runs the command line against the first node; answers what it prints. */
+  dvr(...args) {
+    const { DVR_TOKEN: _t, DVR_TOKEN_FILE: _f, ...env } = process.env;
+    return execFileSync(binary, args, { env: { ...env, DVR_ENDPOINTS: this.api.slice('http://'.length) }, encoding: 'utf8' });
+  }
   /** forwarding asks a data plane itself: the next hop, 'through' a router, or 'none'. */
   async forwarding(router, address) {
     const { status, body } = await this.call('GET', `/v1/lookup?address=${address}&router=${router}&source=dataplane`);
@@ -124,6 +129,7 @@ export class Browser {
     const b = new Browser();
     b.base = base;
     b.faults = [];
+    b.refusals = '404|409|412|502|503|400'; // statuses that the tests bring about, which Chromium complains of
     b.chromium = await chromium.launch({
       executablePath: executable,
       args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
@@ -145,8 +151,7 @@ export class Browser {
     page.on('request', (r) => foreign(r.url()) && this.faults.push(`a request to ${r.url()}`));
     page.on('pageerror', (e) => this.faults.push(`${e.stack}`));
     page.on('console', (m) => {
-      // Chromium notes every answer that is an error; which are expected is the tests' to say.
-      if (['error', 'warning'].includes(m.type()) && !/status of (404|409|412|502|503|400)/.test(m.text()) && !/ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED/.test(m.text())) this.faults.push(`${m.type()} at ${page.url()}: ${m.text()}`);
+      if (['error', 'warning'].includes(m.type()) && !new RegExp(`status of (${this.refusals})`).test(m.text()) && !/ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED/.test(m.text())) this.faults.push(`${m.type()} at ${page.url()}: ${m.text()}`);
     });
     await page.goto(`${this.base}/#${path}`);
     return page;

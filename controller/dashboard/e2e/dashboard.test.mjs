@@ -436,17 +436,51 @@ describe('dashboard', { skip: skip || false }, () => {
     await page.getByText('Everything is fine').waitFor();
   });
 
-  test('a node serves the page too, and says what needs a launcher', async () => {
+  test('a node serves the page too: members are removed, promoted and made to lead; what needs a launcher says so', async () => {
     const own = await Browser.start(cluster.api);
+    const before = page;
     try {
-      const p = await own.open('/nodes');
-      await p.getByText('cannot be started, stopped or added here').waitFor();
-      await p.getByRole('row', { name: /^node1/ }).waitFor();
-      await own.go(p, '/');
-      await p.getByText('Everything is fine').waitFor();
-      assert.deepEqual(await own.violations(p), []);
+      page = await own.open('/nodes');
+      await page.getByText('cannot be started, stopped or added here').waitFor();
+      const members = async () => (await cluster.must('GET', '/v1/cluster/members')).members;
+      await page.getByRole('row', { name: /^node3/ }).waitFor();
+      for (const name of ['Add a node', 'Stop node1', 'Restart node1', 'Log of node1']) {
+        assert.ok(await button(name).isDisabled(), name);
+        assert.match(await button(name).getAttribute('title'), /needs the launcher/);
+      }
+      const leader = (await members()).find((m) => m.leader).node_id;
+      const next = leader === 'node2' ? 'node3' : 'node2';
+      assert.equal(await button(`Make ${leader} lead`).getAttribute('title'), 'It leads already');
+      await button(`Make ${next} lead`).click();
+      await button('Move leadership', dialog()).click();
+      await eventually(`${next} leads`, async () => (await members()).find((m) => m.leader)?.node_id === next);
+      await page.getByRole('row', { name: new RegExp(`^${next} leader`) }).waitFor();
+
+      // A node that was admitted and has never started has not caught up.
+      await cluster.must('POST', '/v1/cluster/members', { node_id: 'node9', raft: '127.0.0.1:9', api: '127.0.0.1:9', fib: '127.0.0.1:9', client: '127.0.0.1:9' });
+      const learner = page.getByRole('row', { name: /learner/ });
+      await learner.getByRole('button', { name: /^Promote/ }).click();
+      await button('Promote', dialog()).click();
+      await dialog().getByRole('alert').getByText(/caught up|learner/).first().waitFor();
+      await button('Cancel', dialog()).click();
+      await learner.getByRole('button', { name: /^Remove/ }).click();
+      const word = (await dialog().locator('label b').textContent()) ?? '';
+      assert.ok(await button('Remove', dialog()).isDisabled());
+      await dialog().getByLabel(/to confirm/).fill(word);
+      await button('Remove', dialog()).click();
+      await learner.waitFor({ state: 'detached' });
+      assert.deepEqual((await members()).map((m) => m.node_id).sort(), ['node1', 'node2', 'node3']);
+
+      await button('Remove node3').click();
+      await dialog().getByText(/2 voters remain; 2 of them must be online/).waitFor();
+      await button('Cancel', dialog()).click();
+      assert.deepEqual(await own.violations(page), []);
+      await own.shoot(page, 'nodes-without-launcher');
+      await own.go(page, '/');
+      await page.getByText('Everything is fine').waitFor();
       assert.deepEqual(own.faults, []);
     } finally {
+      page = before;
       await own.stop();
     }
   });

@@ -1,5 +1,6 @@
 // The HTTP API, on the node beside the page or, through the launcher, on one that is online.
 import { credential } from './credential.svelte';
+import { live } from './live.svelte';
 import { session } from './session.svelte';
 
 /** An answer that is not a success: RFC 9457's members, and the field at fault where one is. */
@@ -19,6 +20,9 @@ export class Problem extends Error {
 /** The network or the process did not answer at all. */
 export const unreachable = (what: string) =>
   new Problem(0, 'No answer', `${what} does not answer. The page tries again by itself; what it shows is what it knew last.`, 'unreachable');
+
+// A launcher that does not know who asks names no node.
+const nobody = () => (live.refused ? new Problem(live.refused, live.refused === 401 ? 'Not signed in' : 'Not allowed', credential.wanted || 'Whoever you are signed in as has no role here.', live.refused === 401 ? 'unauthenticated' : 'forbidden') : unreachable('No node'));
 
 export interface Answer<T> {
   body: T;
@@ -53,7 +57,7 @@ async function once<T>(url: string, init: RequestInit): Promise<Answer<T>> {
   const r = await fetch(url, { cache: 'no-store', ...init, headers: credential.with(init.headers) });
   if (!r.ok) {
     const p = await problemOf(r);
-    if (p.status === 401) credential.refused(credential.token ? p.detail : '');
+    if (p.status === 401) credential.refused(p.detail);
     throw p;
   }
   const h = r.headers;
@@ -63,13 +67,25 @@ async function once<T>(url: string, init: RequestInit): Promise<Answer<T>> {
 
 const offline = (e: unknown) => e instanceof TypeError || (e instanceof Problem && (e.slug === 'offline' || e.slug === 'starting'));
 
+/** check asks, as whoever has the token, for what everybody may read who has a role. */
+export async function check(token: string): Promise<void> {
+  const url = session.host === 'launcher' ? '/api/control/nodes' : '/v1/status';
+  let r: Response;
+  try {
+    r = await fetch(url, { cache: 'no-store', headers: { Authorization: `Bearer ${token}` } });
+  } catch {
+    throw unreachable(session.host === 'launcher' ? 'The launcher' : 'The node');
+  }
+  if (!r.ok) throw await problemOf(r);
+}
+
 /** Reads; where a node is gone, from another one that the launcher says is online. */
 export async function get<T>(path: string, params: Params = {}, signal?: AbortSignal): Promise<Answer<T>> {
   await session.ready;
   const tried: string[] = [];
   for (;;) {
     const node = session.pick(tried);
-    if (node === null) throw unreachable('No node');
+    if (node === null) throw nobody();
     try {
       return await once<T>(session.base(node) + path + query(params), { signal });
     } catch (e) {
@@ -94,8 +110,9 @@ export interface Sending {
 export async function send<T>(method: 'PUT' | 'POST' | 'DELETE', path: string, { params, body, headers, signal }: Sending = {}): Promise<Answer<T>> {
   await session.ready;
   const node = session.pick([]);
-  if (node === null) throw unreachable('No node');
-  const h: Record<string, string> = { 'X-DVR-Actor': session.actor, 'Idempotency-Key': key(), ...headers };
+  if (node === null) throw nobody();
+  // Whoever is signed in is who it is; else the cluster takes the name that is given.
+  const h: Record<string, string> = { ...(credential.token ? {} : { 'X-DVR-Actor': session.actor }), 'Idempotency-Key': key(), ...headers };
   if (body !== undefined) h['Content-Type'] = 'application/json';
   try {
     return await once<T>(session.base(node) + path + query(params), { method, headers: h, body: body === undefined ? undefined : JSON.stringify(body), signal });

@@ -1,8 +1,10 @@
 // Who the person is to the cluster: a token, kept for this tab alone and sent in a header, never in an address or a cookie.
 class Credential {
   token = $state('');
-  /** Why the person is asked for a token; empty: nobody asks. */
-  asked = $state('');
+  /** The cluster does not answer without another token; why. */
+  wanted = $state('');
+  /** The form for it is shown. */
+  asking = $state(false);
   /** Told of each new token; the event stream sends it, too. */
   onchange: (token: string) => void = () => {};
 
@@ -20,14 +22,16 @@ class Credential {
     return out;
   }
 
-  /** refused is told what an answer of 401 says. */
+  /** refused is told that a request was answered with 401, and what that said. Whoever has closed the form is not asked again and again. */
   refused(why: string) {
-    this.asked ||= why || 'This cluster asks who you are.';
+    if (!this.wanted) this.asking = true;
+    this.wanted = (this.token && why) || this.wanted || 'This cluster asks who you are.';
   }
 
   give(token: string) {
     this.token = token.trim();
-    this.asked = '';
+    this.wanted = '';
+    this.asking = false;
     try {
       if (this.token) sessionStorage.setItem('token', this.token);
       else sessionStorage.removeItem('token');

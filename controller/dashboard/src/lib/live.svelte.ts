@@ -7,6 +7,7 @@ class Live {
   state = $state<Told['state']>('connecting');
   launcher = $state<Told['launcher']>('connecting');
   problem = $state('');
+  refused = $state(0);
   heard = $state(0);
   source = $state('');
   revision = $state(0);
@@ -27,14 +28,14 @@ class Live {
     if (typeof SharedWorker === 'undefined') {
       const stream = new Stream((t) => this.take(t));
       credential.onchange = (token) => stream.start(host, token);
-      stream.start(host, credential.token || undefined);
+      stream.start(host, credential.token);
       return;
     }
     let port: MessagePort;
     const connect = () => {
       port = new SharedWorker(new URL('./stream.worker.ts', import.meta.url), { type: 'module', name: 'dvr' }).port;
       port.onmessage = ({ data }) => this.take(data as Told);
-      port.postMessage([host, credential.token || undefined]);
+      port.postMessage([host, credential.token]);
     };
     connect();
     credential.onchange = (token) => port.postMessage([host, token]);
@@ -51,6 +52,9 @@ class Live {
     this.state = t.state;
     this.launcher = t.launcher;
     this.problem = t.problem;
+    // The stream may be the first to hear it: through a launcher nothing else is asked before it has told the nodes.
+    if (t.refused === 401 && this.refused !== 401) credential.refused('');
+    this.refused = t.refused;
     this.heard = t.heard;
     this.source = t.source;
     this.revision = t.revision;
@@ -60,7 +64,7 @@ class Live {
     this.differs('nodes', t.nodes) && (this.nodes = { ...t.nodes });
     this.differs('members', t.members) && (this.members = { ...t.members });
     this.differs('planes', t.planes) && (this.planes = { ...t.planes });
-    if (t.known) this.known();
+    if (t.known || t.refused) this.known();
   }
 
   private differs(name: string, value: unknown): boolean {

@@ -17,6 +17,8 @@ export interface Told {
   /** The launcher's stream, where there is one. */
   launcher: 'connecting' | 'live' | 'lost';
   problem: string;
+  /** Of a stream that is lost: 401 or 403, where that is how it was answered; else 0. */
+  refused: number;
   heard: number;
   source: string;
   revision: number;
@@ -36,7 +38,7 @@ const silence = 40_000;
 let credential = '';
 
 export class Stream {
-  private told: Told = { state: 'connecting', launcher: 'connecting', problem: '', heard: 0, source: '', revision: 0, rate: [], nodes: {}, members: {}, planes: {}, known: false };
+  private told: Told = { state: 'connecting', launcher: 'connecting', problem: '', refused: 0, heard: 0, source: '', revision: 0, rate: [], nodes: {}, members: {}, planes: {}, known: false };
   private host = '';
   private place = '';
   private following?: AbortController;
@@ -47,21 +49,25 @@ export class Stream {
     setInterval(() => this.sample(), 1000);
   }
 
-  /** start begins; again, it tells what is known, and goes on with the token where one is given. A tab without one takes nobody's. */
-  start(host: 'node' | 'launcher', token?: string) {
-    const changed = token !== undefined && token !== credential;
-    credential = token ?? credential;
-    if (changed && this.host) {
-      this.launching?.abort();
-      this.following?.abort();
-      if (this.host === 'node' || this.told.source) void this.follow(this.told.source);
-    }
-    if (!this.host) {
+  /** start begins, as whoever has the token; again, it tells what is known, and goes on as use does. */
+  start(host: 'node' | 'launcher', token: string) {
+    if (this.host) this.use(token);
+    else {
+      credential = token;
       this.host = host;
       if (host === 'launcher') void this.launcher();
       else void this.follow('');
     }
     this.publish(this.told);
+  }
+
+  /** use goes on with another token; empty: none. */
+  use(token: string) {
+    if (token === credential) return;
+    credential = token;
+    this.launching?.abort();
+    this.following?.abort();
+    if (this.host === 'node' || this.told.source) void this.follow(this.told.source);
   }
 
   private changed() {
@@ -83,7 +89,7 @@ export class Stream {
     for (;;) {
       try {
         this.launching = new AbortController();
-        await read('/api/control/events', this.launching, () => this.told.launcher = 'live', (kind, data) => {
+        await read('/api/control/events', this.launching, () => ((this.told.launcher = 'live'), (this.told.refused = 0)), (kind, data) => {
           const t = this.told;
           if (kind === 'nodes') t.nodes = data as Told['nodes'];
           else if (kind === 'node') t.nodes[(data as LaunchedNode).id] = data as LaunchedNode;
@@ -93,13 +99,18 @@ export class Stream {
           this.choose();
           this.changed();
         });
-      } catch {
-        // Told below; tried again.
+      } catch (e) {
+        // Tried again.
+        this.denied(e);
       }
       this.told.launcher = 'lost';
       this.changed();
       await pause(1000);
     }
+  }
+
+  private denied(e: unknown) {
+    this.told.refused = e instanceof Refused && [401, 403].includes(e.status) ? e.status : 0;
   }
 
   /** choose keeps following a node that is online. */
@@ -132,6 +143,7 @@ export class Stream {
           () => {
             t.state = 'live';
             t.problem = '';
+            t.refused = 0;
             t.heard = Date.now();
             this.changed();
           },
@@ -153,6 +165,7 @@ export class Stream {
       } catch (e) {
         if (stop.signal.aborted) return;
         t.problem = e instanceof Error ? e.message : String(e);
+        this.denied(e);
         if (e instanceof Refused && e.status !== 503) this.place = '';
       }
       t.state = 'lost';

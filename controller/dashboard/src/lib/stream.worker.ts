@@ -1,18 +1,22 @@
 import { Stream, type Told } from './stream';
 
-const ports = new Set<MessagePort>();
+// Each tab has a token of its own, or none; the stream is read with the newest that a tab still open has.
+const tabs = new Map<MessagePort, string>();
+const token = () => [...tabs.values()].filter(Boolean).at(-1) ?? '';
 const stream = new Stream((told: Told) => {
-  for (const port of ports) port.postMessage(told);
+  for (const port of tabs.keys()) port.postMessage(told);
 });
 
 (self as unknown as SharedWorkerGlobalScope).onconnect = (connected) => {
   const port = connected.ports[0];
   port.onmessage = ({ data }) => {
+    tabs.delete(port);
     if (data === 'bye') {
-      ports.delete(port);
+      if (tabs.size) stream.use(token());
       return;
     }
-    ports.add(port);
-    stream.start(...(data as ['node' | 'launcher', string?]));
+    const [host, own] = data as ['node' | 'launcher', string];
+    tabs.set(port, own);
+    stream.start(host, token());
   };
 };
