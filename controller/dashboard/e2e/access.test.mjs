@@ -180,6 +180,28 @@ describe('authorization', { skip: skip || false }, () => {
     await page.getByRole('status').getByText('Not signed in').waitFor();
   });
 
+  test('the API reference asks for the token of the tab, and shows none', async () => {
+    await page.goto(`${cluster.base}/docs`);
+    await page.getByText('is asked for by this cluster').waitFor();
+    const call = page.locator('#getStatus');
+    await call.locator('summary').first().click();
+    await page.getByLabel('Token').fill('dvr_wrong');
+    await page.keyboard.press('Tab');
+    await page.getByText('is not known').waitFor();
+    await page.getByLabel('Token').fill(tokens.alice);
+    await page.keyboard.press('Tab');
+    await page.getByText('is known').waitFor();
+    await eventually('the nodes', async () => (await page.getByLabel('Calls of nodes go to').inputValue()) === 'node1');
+    await call.getByRole('button', { name: 'Send' }).click();
+    await call.getByText('200 OK').waitFor();
+    await call.getByText('Authorization: Bearer $DVR_TOKEN').waitFor();
+    assert.ok(!(await page.locator('body').innerText()).includes(tokens.alice));
+    assert.deepEqual(await browser.violations(page), []);
+    await page.goto(`${cluster.base}/#/`); // the same tab is signed in on the dashboard
+    await page.getByText('Signed in as alice, admin').waitFor();
+    await signOut();
+  });
+
   test('a node’s own page asks, too', async () => {
     const own = await Browser.start(cluster.api);
     own.refusals = browser.refusals;

@@ -184,6 +184,10 @@ function requestOf(call, box) {
   return { url: path + (query.size ? '?' + query : ''), method: call.method.toUpperCase(), headers, body };
 }
 
+// The token that requests are sent with; the dashboard, in the same tab, keeps it in the same place.
+const token = () => document.getElementById('token').value.trim();
+const credential = () => (token() ? { Authorization: 'Bearer ' + token() } : {});
+
 const quoted = (s) => "'" + s.replaceAll("'", "'\\''") + "'";
 
 function curl(r) {
@@ -191,6 +195,7 @@ function curl(r) {
   if (r.method !== 'GET') parts.push('-X', r.method);
   parts.push(quoted(location.origin + r.url));
   for (const [k, v] of Object.entries(r.headers)) parts.push('-H', quoted(k + ': ' + v));
+  if (token()) parts.push('-H', '"Authorization: Bearer $DVR_TOKEN"');
   if (r.body !== undefined) parts.push('--data-binary', quoted(r.body));
   return parts.join(' ');
 }
@@ -207,7 +212,7 @@ async function send(call, box, out, stop) {
   const begin = performance.now();
   let text = '';
   try {
-    const got = await fetch(r.url, { method: r.method, headers: r.headers, body: r.body, signal: control.signal });
+    const got = await fetch(r.url, { method: r.method, headers: { ...r.headers, ...credential() }, body: r.body, signal: control.signal });
     const head = ['DVR-Position', 'DVR-Stale', 'DVR-Next-Cursor', 'DVR-Replayed', 'ETag', 'Retry-After'].filter((h) => got.headers.has(h)).map((h) => h + ': ' + got.headers.get(h));
     line.replaceChildren(element('span', { class: got.ok ? 'good' : 'bad' }, got.status + ' ' + got.statusText),
       ` in ${Math.round(performance.now() - begin)} ms · ${got.headers.get('Content-Type') || 'no body'}`);
@@ -292,15 +297,40 @@ function openLinked() {
   }
 }
 
+// Asks for the token where the cluster does, and for the nodes that a launcher passes calls on to.
 async function nodes() {
+  const got = await fetch(host === 'launcher' ? '/api/control/nodes' : '/v1/status', { headers: credential(), cache: 'no-store' });
+  const known = document.getElementById('known');
+  if (got.status === 401) document.getElementById('who').hidden = false;
+  known.className = got.ok ? 'good' : 'bad';
+  known.textContent = got.ok ? 'is known' : got.status === 401 ? (token() ? 'is not known' : 'is asked for by this cluster') : 'has no role';
   if (host !== 'launcher') return;
   const select = document.getElementById('node');
   document.getElementById('through').hidden = false;
-  const list = await (await fetch('/api/control/nodes')).json();
-  select.replaceChildren(...Object.values(list).map((n) => element('option', { value: n.id }, n.id)));
+  if (got.ok) select.replaceChildren(...Object.values(await got.json()).map((n) => element('option', { value: n.id }, n.id)));
+}
+
+function who() {
+  const box = document.getElementById('token');
+  try {
+    box.value = sessionStorage.getItem('token') ?? '';
+  } catch {
+    // Storage is off: it holds for this page.
+  }
+  document.getElementById('who').hidden = !box.value;
+  box.addEventListener('change', () => {
+    try {
+      if (token()) sessionStorage.setItem('token', token());
+      else sessionStorage.removeItem('token');
+    } catch {
+      // As above.
+    }
+    void nodes();
+  });
 }
 
 async function start() {
+  who();
   doc = await (await fetch('/openapi.json')).json();
   render();
   openLinked();
