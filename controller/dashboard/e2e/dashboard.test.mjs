@@ -428,8 +428,15 @@ describe('dashboard', { skip: skip || false }, () => {
 
   test('says that it hears nothing, and comes back', async () => {
     for (const id of Object.keys(await cluster.nodes())) await fetch(`${cluster.base}/api/control/stop/${id}`, { method: 'POST' });
-    await page.getByText('No connection').waitFor();
+    await page.getByRole('status').getByText('No node is online').waitFor();
     await page.getByText(/No quorum: 0 of 3/).waitFor();
+    await browser.go(page, '/');
+    await page.getByRole('region', { name: 'Verdict' }).getByText(/No quorum: 0 of 3 voters are online/).waitFor();
+    await page.getByRole('status').getByText('No node is online').waitFor();
+    for (const [path, told] of [['/routes', /^No node is online: the page Nodes says why/], ['/history', 'No node answers'], ['/nodes', /No quorum: 0 of 3/]]) {
+      await browser.go(page, path);
+      await page.getByText(told).first().waitFor();
+    }
     for (const id of Object.keys(await cluster.nodes())) await fetch(`${cluster.base}/api/control/start/${id}`, { method: 'POST' });
     await page.getByRole('status').getByText('Live').waitFor();
     await browser.go(page, '/');

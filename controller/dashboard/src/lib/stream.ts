@@ -118,6 +118,10 @@ export class Stream {
     const nodes = Object.values(this.told.nodes).filter((n) => n.status === 'online');
     if (nodes.some((n) => n.id === this.told.source)) return;
     const next = (nodes.find((n) => n.is_leader) ?? nodes[0])?.id ?? '';
+    if (!next) {
+      this.told.state = 'lost';
+      this.told.problem = 'no node is online';
+    }
     if (next === this.told.source) return;
     this.following?.abort();
     this.told.source = next;
