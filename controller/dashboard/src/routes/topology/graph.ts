@@ -24,6 +24,8 @@ export class Graph {
   places: Place[] = [];
   edges: Edge[] = [];
   private known = new Map<string, Place>();
+  /** Nothing stands where the person has seen it. */
+  private fresh = true;
 
   /** set takes routers and links; it reports whether the layout has to run. */
   set(routers: Router[], links: Link[]): boolean {
@@ -38,11 +40,9 @@ export class Graph {
         old.router = router;
         return old;
       }
-      // A spiral: deterministic, and nothing on top of another.
-      const angle = i * 2.4;
-      const radius = 26 * Math.sqrt(++i);
-      return { id: router.router, router, x: radius * Math.cos(angle), y: radius * Math.sin(angle) };
+      return { id: router.router, router, ...spiral(i++, 2.4) };
     });
+    this.fresh = i === this.places.length;
     this.known = new Map(this.places.map((p) => [p.id, p]));
     const parallel = new Map<string, number>();
     this.edges = links.map((link) => {
@@ -61,13 +61,9 @@ export class Graph {
   /** layout moves the places, calling each after every few steps, until stop or rest. */
   layout(each: () => void, stop: AbortSignal) {
     const n = this.places.length;
-    const s = forceSimulation(this.places)
-      .force('link', forceLink(this.edges.map(({ source, target }) => ({ source, target }))).distance(n > 100 ? 50 : 90))
-      .force('charge', forceManyBody().strength(n > 100 ? -120 : -620).distanceMax(700))
-      .force('collide', forceCollide(n > 100 ? 12 : 26))
-      .force('x', forceX(0).strength(0.05))
-      .force('y', forceY(0).strength(0.07))
-      .stop();
+    if (this.fresh && n <= 40) this.choose(n <= 14 ? 12 : 4);
+    this.fresh = false;
+    const s = this.simulation();
     let left = 240;
     const frame = () => {
       if (stop.aborted) return;
@@ -80,6 +76,40 @@ export class Graph {
       if (left > 0) requestAnimationFrame(frame);
     };
     requestAnimationFrame(frame);
+  }
+
+  /** choose tries several beginnings, of which a few routers have time for, and keeps where links cross least. */
+  private choose(tries: number) {
+    let best = Infinity;
+    let kept: { x: number; y: number }[] = [];
+    for (let t = 0; t < tries && best > 0; t++) {
+      this.places.forEach((p, i) => Object.assign(p, spiral((i * (t + 1) + t) % this.places.length, 2.4 + 0.3 * t), { vx: 0, vy: 0 }));
+      this.simulation().tick(240);
+      const worth = this.tangle();
+      if (worth < best) [best, kept] = [worth, this.places.map(({ x, y }) => ({ x, y }))];
+    }
+    this.places.forEach((p, i) => Object.assign(p, kept[i], { vx: 0, vy: 0 }));
+  }
+
+  /** tangle counts links that cross, and, worse, routers that lie on the links of others. */
+  private tangle(): number {
+    let n = 0;
+    this.edges.forEach(({ source: a, target: b }, i) => {
+      for (const { source: c, target: d } of this.edges.slice(i + 1)) if (a !== c && a !== d && b !== c && b !== d && side(a, b, c) * side(a, b, d) < 0 && side(c, d, a) * side(c, d, b) < 0) n++;
+      for (const p of this.places) if (p !== a && p !== b && segment(p.x, p.y, a.x, a.y, b.x, b.y) < 24) n += 3;
+    });
+    return n;
+  }
+
+  private simulation() {
+    const n = this.places.length;
+    return forceSimulation(this.places)
+      .force('link', forceLink(this.edges.map(({ source, target }) => ({ source, target }))).distance(n > 100 ? 50 : 90))
+      .force('charge', forceManyBody().strength(n > 100 ? -120 : -620).distanceMax(700))
+      .force('collide', forceCollide(n > 100 ? 12 : 26))
+      .force('x', forceX(0).strength(0.05))
+      .force('y', forceY(0).strength(0.07))
+      .stop();
   }
 
   bounds(): { x: number; y: number; width: number; height: number } {
@@ -108,6 +138,15 @@ export class Graph {
     return { edge };
   }
 }
+
+// A spiral: deterministic, and nothing on top of another.
+function spiral(i: number, turn: number): { x: number; y: number } {
+  const radius = 26 * Math.sqrt(i + 1);
+  return { x: radius * Math.cos(i * turn), y: radius * Math.sin(i * turn) };
+}
+
+/** On which side of the line from a to b p lies: the sign. */
+const side = (a: Place, b: Place, p: Place) => (b.x - a.x) * (p.y - a.y) - (b.y - a.y) * (p.x - a.x);
 
 export function middle(e: Edge): [number, number] {
   const dx = e.target.x - e.source.x;
