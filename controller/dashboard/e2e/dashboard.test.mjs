@@ -135,6 +135,10 @@ describe('dashboard', { skip: skip || false }, () => {
     await page.keyboard.press('Enter');
     await page.getByText('1 route match').waitFor();
     await page.getByRole('row', { name: /10\.77\.0\.0\/16.*core transit/ }).waitFor();
+    await browser.go(page, '/routes');
+    await page.getByRole('combobox', { name: 'Router' }).selectOption('lon1');
+    await page.getByText('1 route match').waitFor();
+    await page.getByRole('row', { name: /10\.2\.0\.0\/16/ }).waitFor();
     await browser.go(page, '/routes?next_hop=203.0.113.9');
     await page.getByText('No route matches').waitFor();
   });
@@ -301,6 +305,40 @@ describe('dashboard', { skip: skip || false }, () => {
     await eventually('up', async () => !(await cluster.must('GET', '/v1/links/ams1/fra1')).down);
   });
 
+  test('topology: a router and a link are added, a router drained and not any more, a link removed', async () => {
+    await browser.go(page, '/topology');
+    await button('Router').click();
+    await dialog().getByLabel('Router').fill('par1');
+    await dialog().getByLabel('Description').fill('core par1');
+    await button('Add', dialog()).click();
+    await eventually('par1', async () => (await cluster.must('GET', '/v1/routers/par1')).description === 'core par1');
+    await dialog().waitFor({ state: 'detached' });
+    await button('Link').click();
+    await dialog().getByLabel('Router', { exact: true }).fill('par1');
+    await dialog().getByLabel('Other router').fill('lon1');
+    await dialog().getByLabel('Cost, both ways').fill('7');
+    await button('Add', dialog()).click();
+    await eventually('the link', async () => (await cluster.must('GET', '/v1/links/lon1/par1')).cost_ab === 7);
+    await button('Link').click();
+    await dialog().getByLabel('Router', { exact: true }).fill('lon1');
+    await dialog().getByLabel('Other router').fill('par1');
+    await button('Add', dialog()).click();
+    await dialog().getByText('There is such a link already').waitFor();
+    await button('Cancel', dialog()).click();
+    await browser.go(page, '/topology?router=par1');
+    for (const [name, drained] of [['Drain', 'soft'], ['End the drain', undefined]]) {
+      await button(name).click();
+      await button(name, dialog()).click();
+      await eventually(name, async () => (await cluster.must('GET', '/v1/routers/par1')).drained === drained);
+      await dialog().waitFor({ state: 'detached' });
+    }
+    assert.equal((await cluster.must('GET', '/v1/routers/par1')).description, 'core par1');
+    await page.getByRole('link', { name: 'lon1 – par1' }).click();
+    await button('Remove').click();
+    await button('Remove', dialog()).click();
+    await eventually('removed', async () => (await cluster.call('GET', '/v1/links/lon1/par1')).status === 404);
+  });
+
   test('the map has its colours where motion is reduced, too', async () => {
     const p = await browser.open('/topology?router=fra1&address=10.2.0.9', { reducedMotion: 'reduce', colorScheme: 'light' });
     await p.getByRole('region', { name: 'Path' }).getByText('leaves to 192.168.2.1').waitFor();
@@ -334,6 +372,24 @@ describe('dashboard', { skip: skip || false }, () => {
       await p.context().close();
     }
     assert.deepEqual(found, []);
+  });
+
+  test('times are local or UTC, colours dark or light, as the person says, and stay so', async () => {
+    const p = await browser.open('/history?revision=2', { timezoneId: 'Asia/Kolkata', colorScheme: 'light' });
+    const { time } = await cluster.must('GET', '/v1/commits/2');
+    const shown = (zone) => new Date(time).toLocaleTimeString('en-GB', { timeZone: zone });
+    const commit = p.getByRole('dialog');
+    const when = commit.locator('time').first();
+    await when.filter({ hasText: shown('Asia/Kolkata') }).waitFor();
+    await button('Close', commit).click();
+    await button('Times are local: show UTC', p).click();
+    const dark = () => p.evaluate(() => getComputedStyle(document.documentElement).colorScheme);
+    assert.match(await dark(), /light/);
+    await button('Dark colours', p).click();
+    await browser.go(p, '/history?revision=2');
+    await when.filter({ hasText: shown('UTC') }).waitFor();
+    assert.equal(await dark(), 'dark');
+    await p.context().close();
   });
 
   test('the keyboard reaches everything', async () => {
@@ -417,13 +473,36 @@ describe('dashboard', { skip: skip || false }, () => {
     await page.getByRole('row', { name: /^node4.*observer/ }).waitFor();
     await button('Log of node4').click();
     await dialog().getByLabel('Lines').getByText(/INFO/).first().waitFor();
+    assert.match(page.url(), /#\/nodes\?log=node4$/);
     await button('Close', dialog()).click();
+    const { pid } = (await cluster.nodes()).node4;
+    await button('Restart node4').click();
+    await dialog().getByText('It stops and starts again with its data.').waitFor();
+    await button('Restart', dialog()).click();
+    await eventually('another process', async () => ((now) => now.status === 'online' && now.pid !== pid)((await cluster.nodes()).node4));
+    await page.getByRole('row', { name: /^node4.*observer/ }).waitFor();
     await button('Decommission node4').click();
     assert.ok(await button('Decommission', dialog()).isDisabled());
     await dialog().getByLabel(/to confirm/).fill('node4');
     await button('Decommission', dialog()).click();
     await eventually('node4 is gone', async () => !('node4' in (await cluster.nodes())));
     await page.getByRole('row', { name: /^node4/ }).waitFor({ state: 'detached' });
+  });
+
+  test('the leader is killed while the page is open: one is elected, and the page goes on', async () => {
+    await browser.go(page, '/nodes');
+    const { id, pid } = Object.values(await cluster.nodes()).find((n) => n.is_leader);
+    process.kill(pid, 'SIGKILL');
+    // It is started again at once, and may win the election.
+    await page.getByRole('row', { name: new RegExp(`^${id} (follower|leader).*restarted once after a failure`) }).waitFor();
+    await page.getByRole('row', { name: /^node\d leader/ }).waitFor();
+    await page.getByRole('status').getByText('Live').waitFor();
+    await browser.go(page, '/');
+    const { revision } = await eventually('a change', async () => {
+      const r = await cluster.call('PUT', '/kv/after', { value: 'the kill' });
+      return r.status < 300 && r.body;
+    });
+    await page.getByRole('link', { name: String(revision), exact: true }).waitFor();
   });
 
   test('says that it hears nothing, and comes back', async () => {
