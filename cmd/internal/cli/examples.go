@@ -42,6 +42,10 @@ var examples = map[string]string{
 	"link down":   "dvr link down r1 r2 --dry-run\ndvr link down r1 r2 --wait installed --reason maintenance",
 	"link up":     "dvr link up r1 r2",
 
+	"topology show":   "dvr topology show\ndvr topology show r1 r2 --at 2026-11-22T03:00:00Z",
+	"topology import": "dvr topology import topology.ndjson --replace --dry-run\ndvr topology import edge.ndjson --replace --scope tag:edge --confirm-within 5m",
+	"topology export": "dvr topology export -f topology.ndjson\ndvr topology export --at 4700 | dvr topology import - --replace --dry-run",
+
 	"kv put":     "dvr kv put site/name core1\ndvr kv put site/motd < motd.txt",
 	"kv get":     "dvr kv get site/name\ndvr kv get site/name --at 4700",
 	"kv delete":  "dvr kv delete site/name",

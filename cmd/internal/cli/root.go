@@ -57,7 +57,7 @@ func Root(s Streams) *cobra.Command {
 	withoutShared(demo, shared)
 	restore := restoreCommand(s.Out, s.Err)
 	withoutShared(restore, shared)
-	root.AddCommand(node, configCommand(c, shared), launch, demo, doctor, sim, backupCommand(c, shared), restore, certCommand(c, shared), routeCommand(c), routerCommand(c), linkCommand(c), vectorCommand(c), logCommand(c), kvCommand(c),
+	root.AddCommand(node, configCommand(c, shared), launch, demo, doctor, sim, backupCommand(c, shared), restore, certCommand(c, shared), routeCommand(c), routerCommand(c), linkCommand(c), topologyCommand(c), vectorCommand(c), logCommand(c), kvCommand(c),
 		routeLookup(c), explainCommand(c), diffCommand(c), blameCommand(c), bisectCommand(c), watchCommand(c),
 		commitCommand(c), confirmCommand(c), approveCommand(c), rollbackCommand(c), guardCommand(c), freezeCommand(c), timerCommand(c),
 		statusCommand(c), readyCommand(c), topCommand(c), supportBundleCommand(c), clusterCommand(c, shared), dataplaneCommand(c), apiCommand(c), versionCommand(c), authCommand(c), whoAmICommand(c))

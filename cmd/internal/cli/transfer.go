@@ -22,18 +22,43 @@ const importTimeout = 5 * time.Minute
 // errRefusedLines: an import stored what was good and refused the rest.
 var errRefusedLines = errors.New("some lines were refused")
 
+// importing is what an import is of.
+type importing struct {
+	path, verb, short, long string
+	replace, scope          string // the help of these flags
+}
+
 func routeImport(c *connection) *cobra.Command {
-	var m mutation
-	var atomic, replace bool
-	var scope string
-	cmd := &cobra.Command{
-		Use: "import FILE|-", Short: "Import routes, one JSON object a line (.gz and .zst as they are)", Args: cobra.ExactArgs(1),
-		Long: "Import routes from NDJSON: one route object a line, as `dvr route export` writes them.\n" +
+	return importCommand(c, &importing{
+		path: "/v1/routes/import", verb: "route", short: "Import routes, one JSON object a line (.gz and .zst as they are)",
+		long: "Import routes from NDJSON: one route object a line, as `dvr route export` writes them.\n" +
 			"The routes are committed in order, 1,000 at a time: an import is not one change (but with --atomic or\n" +
 			"--replace). Lines that are refused are\n" +
 			"named and left out, the others are committed (exit code 2); an import that is cut off has committed what came\n" +
 			"before, and is resumed by repeating it under the same --idempotency-key. A file is sent to the next --endpoint\n" +
 			"by itself when one fails.",
+		replace: "the lines are the desired state: withdraw the routes of the scope that are not in them (one commit)",
+		scope:   "with --replace: tag:NAME, router:NAME or origin:NAME (default: every route)",
+	})
+}
+
+func topologyImport(c *connection) *cobra.Command {
+	return importCommand(c, &importing{
+		path: "/v1/topology/import", verb: "topology", short: "Import routers and links, one JSON object a line (.gz and .zst as they are)",
+		long: "Import routers and links from NDJSON: one event a line, as `dvr topology export` writes them. With --replace the\n" +
+			"lines are the desired topology, and only the difference is committed: see it first with --dry-run.",
+		replace: "the lines are the desired topology: remove the routers and links of the scope that are not in them (one commit)",
+		scope:   "with --replace: tag:NAME, or router:NAME, that router and its links (default: every router and link)",
+	})
+}
+
+func importCommand(c *connection, of *importing) *cobra.Command {
+	var m mutation
+	var atomic, replace bool
+	var scope string
+	cmd := &cobra.Command{
+		Use: "import FILE|-", Short: of.short, Args: cobra.ExactArgs(1),
+		Long: of.long,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, size, encoding, err := openImport(args[0], c.in)
 			if err != nil {
@@ -53,7 +78,7 @@ func routeImport(c *connection) *cobra.Command {
 			if replace {
 				query.Set("mode", "replace")
 			}
-			call := m.call(http.MethodPost, "/v1/routes/import", query, nil, c.timeout)
+			call := m.call(http.MethodPost, of.path, query, nil, c.timeout)
 			call.Header.Set("Content-Type", "application/x-ndjson")
 			if encoding != "" {
 				call.Header.Set("Content-Encoding", encoding)
@@ -74,7 +99,7 @@ func routeImport(c *connection) *cobra.Command {
 					c.refusedLines(p)
 				}
 				if errors.Is(err, client.ErrUnreachable) {
-					return fmt.Errorf("%w\nResume with: dvr route import --idempotency-key %s %s", err, m.key, args[0])
+					return fmt.Errorf("%w\nResume with: dvr %s import --idempotency-key %s %s", err, of.verb, m.key, args[0])
 				}
 				return err
 			}
@@ -96,8 +121,8 @@ func routeImport(c *connection) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&atomic, "atomic", false, "make it one commit: all lines or none")
-	cmd.Flags().BoolVar(&replace, "replace", false, "the lines are the desired state: withdraw the routes of the scope that are not in them (one commit)")
-	cmd.Flags().StringVar(&scope, "scope", "", "with --replace: tag:NAME, router:NAME or origin:NAME (default: every route)")
+	cmd.Flags().BoolVar(&replace, "replace", false, of.replace)
+	cmd.Flags().StringVar(&scope, "scope", "", of.scope)
 	m.bind(cmd)
 	return cmd
 }
@@ -177,23 +202,11 @@ func routeExport(c *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write all routes as NDJSON, one revision throughout", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.open()
-			if err != nil {
-				return err
-			}
 			call := client.Call{
 				Method: http.MethodGet, Path: "/v1/routes", Query: filters("router", router, "within", within, "covering", covering, "next_hop", nextHop, "at", c.at),
 				Header: http.Header{"Accept": {"application/x-ndjson"}},
 			}
-			body, _, err := cl.Stream(cmd.Context(), call)
-			if err != nil {
-				return c.advise(err)
-			}
-			defer body.Close()
-			if file != "" && file != "-" {
-				return replaceFile(file, body)
-			}
-			return export(c.out, body)
+			return c.export(cmd.Context(), call, file)
 		},
 	}
 	cmd.Flags().StringVar(&router, "router", "", "only routes that are this router's own (* for those that every router has; default: all)")
@@ -203,6 +216,23 @@ func routeExport(c *connection) *cobra.Command {
 	cmd.Flags().StringVarP(&file, "file", "f", "", "write to this file, which is replaced once all has come")
 	c.pastFlag(cmd)
 	return cmd
+}
+
+// export writes what a call streams to a file, or to the output.
+func (c *connection) export(ctx context.Context, call client.Call, file string) error {
+	cl, err := c.open()
+	if err != nil {
+		return err
+	}
+	body, _, err := cl.Stream(ctx, call)
+	if err != nil {
+		return c.advise(err)
+	}
+	defer body.Close()
+	if file != "" && file != "-" {
+		return replaceFile(file, body)
+	}
+	return export(c.out, body)
 }
 
 func export(w io.Writer, body io.Reader) error {
