@@ -59,7 +59,7 @@ func newLab(t *testing.T, routers []string, cables []cable) *lab {
 	for i, r := range routers {
 		own, err := namespace()
 		if err != nil {
-			t.Skip("no network namespaces within one can be made here:", err)
+			lacking(t, "no network namespaces within one can be made here:", err)
 		}
 		t.Cleanup(func() { _ = own.Close() })
 		l.space[r] = own
@@ -166,7 +166,7 @@ func (l *lab) set(router, setting string) {
 	var err error
 	l.within(router, func() { err = os.WriteFile("/proc/sys/net/"+name, []byte(value), 0o644) })
 	if errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EACCES) {
-		l.t.Skip("the kernel's settings cannot be written here:", err)
+		lacking(l.t, "the kernel's settings cannot be written here:", err)
 	}
 	if err != nil {
 		l.t.Fatal(err)

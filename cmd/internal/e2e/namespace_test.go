@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+
+	"dvr/cmd/internal/testbed"
 )
 
 // inNamespace runs the rest of the test in a process of its own within an empty
@@ -43,10 +46,10 @@ func inEmptyNamespace(t *testing.T) bool {
 		return true
 	}
 	if os.Geteuid() != 0 {
-		t.Skip("needs root for a network namespace")
+		lacking(t, "needs root for a network namespace")
 	}
 	if _, err := exec.LookPath("ip"); err != nil {
-		t.Skip("needs iproute2:", err)
+		lacking(t, "needs iproute2:", err)
 	}
 	arguments := []string{"-test.run", "^" + t.Name() + "$", "-test.v", "-test.count=1"}
 	if demonstrated() {
@@ -66,7 +69,7 @@ func inEmptyNamespace(t *testing.T) bool {
 	err := cmd.Run()
 	out := said.Bytes()
 	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) {
-		t.Skip("no network namespace can be made here:", err)
+		lacking(t, "no network namespace can be made here:", err)
 	}
 	for line := range strings.Lines(string(out)) {
 		t.Log(strings.TrimRight(line, "\n"))
@@ -75,13 +78,47 @@ func inEmptyNamespace(t *testing.T) bool {
 		t.Fatal("in its network namespace:", err)
 	}
 	if bytes.Contains(out, []byte("--- SKIP: ")) {
-		t.Skip("skipped in its network namespace")
+		lacking(t, "skipped in its network namespace")
 	}
 	return false
 }
 
 // demonstrated reports whether somebody looks on: `make demo-network`.
 func demonstrated() bool { return os.Getenv("DVR_DEMO") != "" }
+
+// lacking ends a test for which the machine lacks something: it is skipped, but
+// where it is demonstrated it fails, since whoever asked for that would take its
+// end for success.
+func lacking(t testing.TB, why ...any) {
+	t.Helper()
+	if demonstrated() {
+		t.Fatal(why...)
+	}
+	t.Skip(why...)
+}
+
+// TestADemonstrationThatCannotBeFails: without what it needs `make demo-network`
+// says what is missing and fails; among the other tests it is skipped.
+func TestADemonstrationThatCannotBeFails(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts this test's program twice")
+	}
+	nothing := t.TempDir() // for a PATH without ip; root or not, something is missing
+	for _, demo := range []bool{false, true} {
+		cmd := exec.CommandContext(within(t, patience), os.Args[0], "-test.run", "^TestNetwork$", "-test.v", "-test.count=1")
+		cmd.Env = append(os.Environ(), "PATH="+nothing)
+		if demo {
+			cmd.Env = append(cmd.Env, "DVR_DEMO=1", "DVR_REQUIRE_BINARIES=1")
+		} else {
+			cmd.Env = append(cmd.Env, "DVR_DEMO=", "DVR_REQUIRE_BINARIES=")
+		}
+		out, err := cmd.CombinedOutput()
+		why := regexp.MustCompile(`needs root|needs iproute2|` + regexp.QuoteMeta(testbed.ErrNoBinary.Error())).FindString(string(out))
+		if demo != (err != nil) || why == "" || demo != strings.Contains(string(out), "--- FAIL: TestNetwork") {
+			t.Errorf("demonstrated %v: %v\n%s", demo, err, out)
+		}
+	}
+}
 
 // ip runs iproute2's ip, which must succeed, and gives what it prints.
 func ip(t testing.TB, line string) string {
