@@ -8,6 +8,7 @@ type measures struct {
 	ack    prometheus.Histogram
 	differ prometheus.Counter
 	full   prometheus.Counter
+	undone prometheus.Counter
 }
 
 func newMeasures() measures {
@@ -19,6 +20,9 @@ func newMeasures() measures {
 		differ: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "dvr_dataplane_digest_mismatches_total", Help: "Times that a connected data plane was found to hold something else than it was sent.",
 		}),
+		undone: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "dvr_dataplane_undone_total", Help: "Unconfirmed commits that data planes have undone by themselves, cut off from every controller, as they reported when they were back.",
+		}),
 		full: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "dvr_dataplane_reconciled_total", Help: "Full tables that were sent for that reason.",
 		}),
@@ -27,5 +31,5 @@ func newMeasures() measures {
 
 // Collectors are what the server measures of what it sends.
 func (s *Server) Collectors() []prometheus.Collector {
-	return []prometheus.Collector{s.measures.ack, s.measures.differ, s.measures.full}
+	return []prometheus.Collector{s.measures.ack, s.measures.differ, s.measures.full, s.measures.undone}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dvr/controller/fibpb"
+	"dvr/eventlog"
 )
 
 // Down is an interface or, with an address, a next hop that a data plane sees down.
@@ -24,6 +25,17 @@ type Repair struct {
 	Cause  string
 	Count  uint64 // prefixes
 }
+
+// Undone is an unconfirmed commit that a data plane undid by itself at its
+// deadline, since it heard no controller. It forwarded without it from then on until
+// it was given a table again.
+type Undone struct {
+	Time     time.Time // when the data plane did it
+	Revision eventlog.Revision
+}
+
+// maxUndone is how many are kept of a data plane, the newest.
+const maxUndone = 32
 
 // maxRepairs is how many are kept of a data plane, the newest.
 const maxRepairs = 32
@@ -57,6 +69,12 @@ func (p *plane) observe(o *fibpb.Observation) {
 			p.repairs = slices.Clone(p.repairs[n-maxRepairs+1:])
 		}
 		p.repairs = append(p.repairs, Repair{when(o), cut(k.Repair.GetPrefix()), cut(k.Repair.GetCause()), k.Repair.GetCount()})
+		return
+	case *fibpb.Observation_Undone_:
+		if n := len(p.undone); n >= maxUndone {
+			p.undone = slices.Clone(p.undone[n-maxUndone+1:])
+		}
+		p.undone = append(p.undone, Undone{when(o), eventlog.Revision(k.Undone.GetRevision())})
 		return
 	default:
 		return

@@ -113,3 +113,30 @@ func TestRepairsAreKept(t *testing.T) {
 		}
 	}
 }
+
+// TestUndoingsAreKept: what a data plane undid by itself is told when it is back,
+// the newest, also over streams.
+func TestUndoingsAreKept(t *testing.T) {
+	arrived := make(chan struct{}, maxUndone+3)
+	h := start(t, newSource(t, logA, 1), Options{OnObservation: func(eventlog.RouterID, *fibpb.Observation) { arrived <- struct{}{} }})
+	p := fibtest.NewPlane("r1", "one")
+	for round, list := range [][]uint64{{17}, make([]uint64, maxUndone+2)} {
+		stream, err := p.Connect(h.ctx, h.dial(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range list {
+			if err := stream.Send(observation(&fibpb.Observation{TimeMs: uint64(i), What: &fibpb.Observation_Undone_{Undone: &fibpb.Observation_Undone{Revision: r + uint64(i)}}})); err != nil {
+				t.Fatal(err)
+			}
+			<-arrived
+		}
+		got := h.server.List()[0].Undone
+		switch {
+		case round == 0 && (len(got) != 1 || got[0] != Undone{time.UnixMilli(0), 17}),
+			round == 1 && (len(got) != maxUndone || got[0] != Undone{time.UnixMilli(2), 2} || got[maxUndone-1].Revision != maxUndone+1):
+			t.Errorf("kept: %v", got)
+		}
+		stream.Cut()
+	}
+}

@@ -32,6 +32,7 @@ type DataPlane struct {
 	Counters    map[string]uint64
 	Down        []Down   // what it sees down, sorted
 	Repairs     []Repair // the last 32, the newest last
+	Undone      []Undone // the last 32, the newest last
 }
 
 // Sink is a sink as its data plane reported it last.
@@ -72,6 +73,7 @@ type plane struct {
 	up        map[string]bool // interfaces that were seen up on this stream
 	down      map[Down]time.Time
 	repairs   []Repair
+	undone    []Undone
 
 	// What a gone instance acked last, until keepUntil.
 	keep      *projector.FIB
@@ -347,7 +349,7 @@ func (p *plane) describe(head eventlog.Position) DataPlane {
 	d := DataPlane{
 		Router: p.router, Instance: p.instance, Version: p.version,
 		Connected: p.session != nil, Since: p.since, Position: p.position,
-		DigestEqual: p.equal, Deviates: p.deviates, Counters: maps.Clone(p.counters), Down: p.listDown(), Repairs: slices.Clone(p.repairs),
+		DigestEqual: p.equal, Deviates: p.deviates, Counters: maps.Clone(p.counters), Down: p.listDown(), Repairs: slices.Clone(p.repairs), Undone: slices.Clone(p.undone),
 	}
 	switch {
 	case p.position.LogID != head.LogID:

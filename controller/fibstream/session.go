@@ -363,6 +363,9 @@ func (x *session) take(m *fibpb.DataPlaneMessage) error {
 		if k.Observation != nil {
 			x.server.registry.own(x, func(p *plane) {
 				p.observe(k.Observation)
+				if k.Observation.GetUndone() != nil {
+					x.server.measures.undone.Inc()
+				}
 				x.server.options.OnObservation(x.router, k.Observation)
 			})
 		}

@@ -337,6 +337,22 @@ func repairs(e object, list []fibstream.Repair) {
 	e.endList()
 }
 
+// undone writes the unconfirmed commits that a data plane undid by itself.
+func undone(e object, list []fibstream.Undone) {
+	if len(list) == 0 {
+		return
+	}
+	e.list("undone")
+	for _, u := range list {
+		x := e.object()
+		x.time("time", u.Time)
+		x.uint("revision", uint64(u.Revision))
+		x.end()
+		e.next()
+	}
+	e.endList()
+}
+
 func (s *Server) dataPlanes(c echo.Context) error {
 	v, err := s.view(c, freshParams)
 	if err != nil {
@@ -368,6 +384,7 @@ func (s *Server) dataPlanes(c echo.Context) error {
 		sinkStates(e, d.SinkStates)
 		downs(e, d.Down)
 		repairs(e, d.Repairs)
+		undone(e, d.Undone)
 		e.key("counters")
 		counters(b, d.Counters)
 		e.end()

@@ -160,6 +160,25 @@ func TestRepairsAreTold(t *testing.T) {
 	}
 }
 
+// TestUndoingsAreTold: what a data plane, cut off, undid by itself is in its entry and the metrics.
+func TestUndoingsAreTold(t *testing.T) {
+	a := newAPI(t)
+	_, stream := a.attach("r1")
+	if err := stream.Send(&fibpb.DataPlaneMessage{Kind: &fibpb.DataPlaneMessage_Observation{Observation: &fibpb.Observation{
+		TimeMs: 1000, What: &fibpb.Observation_Undone_{Undone: &fibpb.Observation_Undone{Revision: 17}},
+	}}}); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = stream.Run() }()
+	a.must("POST", "/routes?wait=installed&timeout=5s", `{"destination":"10.1.0.0/16","next_hop":"192.0.2.1"}`) // acked behind it
+	if got := a.must("GET", "/v1/dataplanes", "").Body; !strings.Contains(got, `"undone":[{"time":"1970-01-01T00:00:01.000Z","revision":17}]`) {
+		t.Errorf("%s", got)
+	}
+	if got := a.must("GET", "/metrics", "").Body; !strings.Contains(got, "dvr_dataplane_undone_total 1") {
+		t.Error("the metric does not tell")
+	}
+}
+
 func TestAuditOfADataPlane(t *testing.T) {
 	a := newAPI(t)
 	p := a.connect("r1")

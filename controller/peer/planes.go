@@ -112,7 +112,7 @@ func (x *Exchange) listHere() []*peerpb.DataPlane {
 		out = append(out, &peerpb.DataPlane{
 			Router: string(d.Router), Instance: d.Instance, Version: d.Version, Sinks: d.Sinks, Connected: d.Connected,
 			Position: wirePosition(d.Position), Lag: d.Lag, DigestEqual: d.DigestEqual, Deviates: d.Deviates, Failed: d.Failed,
-			SinceMs: d.Since.UnixMilli(), Counters: d.Counters, SinkStates: wireSinks(d.SinkStates), Down: wireDown(d.Down), Repairs: wireRepairs(d.Repairs),
+			SinceMs: d.Since.UnixMilli(), Counters: d.Counters, SinkStates: wireSinks(d.SinkStates), Down: wireDown(d.Down), Repairs: wireRepairs(d.Repairs), Undone: wireUndone(d.Undone),
 		})
 	}
 	return out
@@ -145,8 +145,24 @@ func fromWire(d *peerpb.DataPlane, node string) service.DataPlane {
 		Router: eventlog.RouterID(d.GetRouter()), Instance: d.GetInstance(), Node: node, Version: d.GetVersion(), Sinks: d.GetSinks(),
 		Connected: d.GetConnected(), Position: position(d.GetPosition()), Lag: d.GetLag(), DigestEqual: d.GetDigestEqual(),
 		Deviates: d.GetDeviates(), Failed: d.GetFailed(), Since: time.UnixMilli(d.GetSinceMs()), Counters: d.GetCounters(),
-		SinkStates: sinksOf(d.GetSinkStates()), Down: downOf(d.GetDown()), Repairs: repairsOf(d.GetRepairs()),
+		SinkStates: sinksOf(d.GetSinkStates()), Down: downOf(d.GetDown()), Repairs: repairsOf(d.GetRepairs()), Undone: undoneOf(d.GetUndone()),
 	}
+}
+
+func wireUndone(list []fibstream.Undone) []*peerpb.Undone {
+	out := make([]*peerpb.Undone, len(list))
+	for i, u := range list {
+		out[i] = &peerpb.Undone{TimeMs: u.Time.UnixMilli(), Revision: uint64(u.Revision)}
+	}
+	return out
+}
+
+func undoneOf(list []*peerpb.Undone) []fibstream.Undone {
+	out := make([]fibstream.Undone, len(list))
+	for i, u := range list {
+		out[i] = fibstream.Undone{Time: time.UnixMilli(u.GetTimeMs()), Revision: eventlog.Revision(u.GetRevision())}
+	}
+	return out
 }
 
 func wireRepairs(list []fibstream.Repair) []*peerpb.Repair {

@@ -269,6 +269,10 @@ func TestSinkStatesCrossNodes(t *testing.T) {
 	if got := sinksOf(wireSinks(want)); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
+	undone := []fibstream.Undone{{Time: time.UnixMilli(5), Revision: 17}, {Time: time.UnixMilli(6), Revision: 16}}
+	if got := undoneOf(wireUndone(undone)); !reflect.DeepEqual(got, undone) {
+		t.Errorf("%v", got)
+	}
 	repairs := []fibstream.Repair{{Time: time.UnixMilli(5), Prefix: "10.1.0.0/16", Cause: "removed", Count: 3}, {Time: time.UnixMilli(6), Cause: "flushed", Count: 100}}
 	if got := repairsOf(wireRepairs(repairs)); !reflect.DeepEqual(got, repairs) {
 		t.Errorf("got %v, want %v", got, repairs)

@@ -548,6 +548,7 @@ type DataPlane struct {
 	SinkStates    []*SinkState           `protobuf:"bytes,13,rep,name=sink_states,json=sinkStates,proto3" json:"sink_states,omitempty"`
 	Down          []*Down                `protobuf:"bytes,14,rep,name=down,proto3" json:"down,omitempty"`
 	Repairs       []*Repair              `protobuf:"bytes,15,rep,name=repairs,proto3" json:"repairs,omitempty"` // the last, the newest last
+	Undone        []*Undone              `protobuf:"bytes,16,rep,name=undone,proto3" json:"undone,omitempty"`   // the last, the newest last
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -687,6 +688,66 @@ func (x *DataPlane) GetRepairs() []*Repair {
 	return nil
 }
 
+func (x *DataPlane) GetUndone() []*Undone {
+	if x != nil {
+		return x.Undone
+	}
+	return nil
+}
+
+// An unconfirmed commit that it undid by itself.
+type Undone struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TimeMs        int64                  `protobuf:"varint,1,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"` // Unix
+	Revision      uint64                 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Undone) Reset() {
+	*x = Undone{}
+	mi := &file_peer_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Undone) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Undone) ProtoMessage() {}
+
+func (x *Undone) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Undone.ProtoReflect.Descriptor instead.
+func (*Undone) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Undone) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
+}
+
+func (x *Undone) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 type Repair struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TimeMs        int64                  `protobuf:"varint,1,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"` // Unix
@@ -699,7 +760,7 @@ type Repair struct {
 
 func (x *Repair) Reset() {
 	*x = Repair{}
-	mi := &file_peer_proto_msgTypes[10]
+	mi := &file_peer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -711,7 +772,7 @@ func (x *Repair) String() string {
 func (*Repair) ProtoMessage() {}
 
 func (x *Repair) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[10]
+	mi := &file_peer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -724,7 +785,7 @@ func (x *Repair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repair.ProtoReflect.Descriptor instead.
 func (*Repair) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{10}
+	return file_peer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Repair) GetTimeMs() int64 {
@@ -766,7 +827,7 @@ type Down struct {
 
 func (x *Down) Reset() {
 	*x = Down{}
-	mi := &file_peer_proto_msgTypes[11]
+	mi := &file_peer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -778,7 +839,7 @@ func (x *Down) String() string {
 func (*Down) ProtoMessage() {}
 
 func (x *Down) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[11]
+	mi := &file_peer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -791,7 +852,7 @@ func (x *Down) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Down.ProtoReflect.Descriptor instead.
 func (*Down) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{11}
+	return file_peer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Down) GetInterface() string {
@@ -830,7 +891,7 @@ type SinkState struct {
 
 func (x *SinkState) Reset() {
 	*x = SinkState{}
-	mi := &file_peer_proto_msgTypes[12]
+	mi := &file_peer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -842,7 +903,7 @@ func (x *SinkState) String() string {
 func (*SinkState) ProtoMessage() {}
 
 func (x *SinkState) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[12]
+	mi := &file_peer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -855,7 +916,7 @@ func (x *SinkState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SinkState.ProtoReflect.Descriptor instead.
 func (*SinkState) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{12}
+	return file_peer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SinkState) GetName() string {
@@ -920,7 +981,7 @@ type InstalledRequest struct {
 
 func (x *InstalledRequest) Reset() {
 	*x = InstalledRequest{}
-	mi := &file_peer_proto_msgTypes[13]
+	mi := &file_peer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +993,7 @@ func (x *InstalledRequest) String() string {
 func (*InstalledRequest) ProtoMessage() {}
 
 func (x *InstalledRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[13]
+	mi := &file_peer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,7 +1006,7 @@ func (x *InstalledRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstalledRequest.ProtoReflect.Descriptor instead.
 func (*InstalledRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{13}
+	return file_peer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *InstalledRequest) GetFirst() uint64 {
@@ -988,7 +1049,7 @@ type Installation struct {
 
 func (x *Installation) Reset() {
 	*x = Installation{}
-	mi := &file_peer_proto_msgTypes[14]
+	mi := &file_peer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1000,7 +1061,7 @@ func (x *Installation) String() string {
 func (*Installation) ProtoMessage() {}
 
 func (x *Installation) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[14]
+	mi := &file_peer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1013,7 +1074,7 @@ func (x *Installation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Installation.ProtoReflect.Descriptor instead.
 func (*Installation) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{14}
+	return file_peer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Installation) GetInstalled() []string {
@@ -1056,7 +1117,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_peer_proto_msgTypes[15]
+	mi := &file_peer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +1129,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[15]
+	mi := &file_peer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,7 +1142,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{15}
+	return file_peer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Failure) GetRouter() string {
@@ -1122,7 +1183,7 @@ type LookupRequest struct {
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_peer_proto_msgTypes[16]
+	mi := &file_peer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1134,7 +1195,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[16]
+	mi := &file_peer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1147,7 +1208,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{16}
+	return file_peer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LookupRequest) GetRouter() string {
@@ -1177,7 +1238,7 @@ type LookupReply struct {
 
 func (x *LookupReply) Reset() {
 	*x = LookupReply{}
-	mi := &file_peer_proto_msgTypes[17]
+	mi := &file_peer_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1189,7 +1250,7 @@ func (x *LookupReply) String() string {
 func (*LookupReply) ProtoMessage() {}
 
 func (x *LookupReply) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[17]
+	mi := &file_peer_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1202,7 +1263,7 @@ func (x *LookupReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupReply.ProtoReflect.Descriptor instead.
 func (*LookupReply) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{17}
+	return file_peer_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LookupReply) GetError() []byte {
@@ -1250,7 +1311,7 @@ type AuditRequest struct {
 
 func (x *AuditRequest) Reset() {
 	*x = AuditRequest{}
-	mi := &file_peer_proto_msgTypes[18]
+	mi := &file_peer_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1262,7 +1323,7 @@ func (x *AuditRequest) String() string {
 func (*AuditRequest) ProtoMessage() {}
 
 func (x *AuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[18]
+	mi := &file_peer_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1275,7 +1336,7 @@ func (x *AuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRequest.ProtoReflect.Descriptor instead.
 func (*AuditRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{18}
+	return file_peer_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AuditRequest) GetRouter() string {
@@ -1295,7 +1356,7 @@ type AuditReply struct {
 
 func (x *AuditReply) Reset() {
 	*x = AuditReply{}
-	mi := &file_peer_proto_msgTypes[19]
+	mi := &file_peer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1307,7 +1368,7 @@ func (x *AuditReply) String() string {
 func (*AuditReply) ProtoMessage() {}
 
 func (x *AuditReply) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[19]
+	mi := &file_peer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1320,7 +1381,7 @@ func (x *AuditReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditReply.ProtoReflect.Descriptor instead.
 func (*AuditReply) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{19}
+	return file_peer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AuditReply) GetError() []byte {
@@ -1351,7 +1412,7 @@ type SinkAudit struct {
 
 func (x *SinkAudit) Reset() {
 	*x = SinkAudit{}
-	mi := &file_peer_proto_msgTypes[20]
+	mi := &file_peer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1363,7 +1424,7 @@ func (x *SinkAudit) String() string {
 func (*SinkAudit) ProtoMessage() {}
 
 func (x *SinkAudit) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[20]
+	mi := &file_peer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1376,7 +1437,7 @@ func (x *SinkAudit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SinkAudit.ProtoReflect.Descriptor instead.
 func (*SinkAudit) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{20}
+	return file_peer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SinkAudit) GetName() string {
@@ -1432,7 +1493,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_peer_proto_msgTypes[21]
+	mi := &file_peer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1505,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[21]
+	mi := &file_peer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1457,7 +1518,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{21}
+	return file_peer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Difference) GetPrefix() string {
@@ -1494,7 +1555,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_peer_proto_msgTypes[22]
+	mi := &file_peer_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1506,7 +1567,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[22]
+	mi := &file_peer_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1519,7 +1580,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{22}
+	return file_peer_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *NextHop) GetType() uint32 {
@@ -1595,7 +1656,7 @@ const file_peer_proto_rawDesc = "" +
 	"\x0fDataPlanesReply\x126\n" +
 	"\n" +
 	"dataplanes\x18\x01 \x03(\v2\x16.dvr.peer.v1.DataPlaneR\n" +
-	"dataplanes\"\xd2\x04\n" +
+	"dataplanes\"\xff\x04\n" +
 	"\tDataPlane\x12\x16\n" +
 	"\x06router\x18\x01 \x01(\tR\x06router\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x18\n" +
@@ -1613,10 +1674,14 @@ const file_peer_proto_rawDesc = "" +
 	"\vsink_states\x18\r \x03(\v2\x16.dvr.peer.v1.SinkStateR\n" +
 	"sinkStates\x12%\n" +
 	"\x04down\x18\x0e \x03(\v2\x11.dvr.peer.v1.DownR\x04down\x12-\n" +
-	"\arepairs\x18\x0f \x03(\v2\x13.dvr.peer.v1.RepairR\arepairs\x1a;\n" +
+	"\arepairs\x18\x0f \x03(\v2\x13.dvr.peer.v1.RepairR\arepairs\x12+\n" +
+	"\x06undone\x18\x10 \x03(\v2\x13.dvr.peer.v1.UndoneR\x06undone\x1a;\n" +
 	"\rCountersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"e\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"=\n" +
+	"\x06Undone\x12\x17\n" +
+	"\atime_ms\x18\x01 \x01(\x03R\x06timeMs\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"e\n" +
 	"\x06Repair\x12\x17\n" +
 	"\atime_ms\x18\x01 \x01(\x03R\x06timeMs\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
@@ -1703,7 +1768,7 @@ func file_peer_proto_rawDescGZIP() []byte {
 	return file_peer_proto_rawDescData
 }
 
-var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_peer_proto_goTypes = []any{
 	(*Frame)(nil),             // 0: dvr.peer.v1.Frame
 	(*Introduction)(nil),      // 1: dvr.peer.v1.Introduction
@@ -1715,20 +1780,21 @@ var file_peer_proto_goTypes = []any{
 	(*DataPlanesRequest)(nil), // 7: dvr.peer.v1.DataPlanesRequest
 	(*DataPlanesReply)(nil),   // 8: dvr.peer.v1.DataPlanesReply
 	(*DataPlane)(nil),         // 9: dvr.peer.v1.DataPlane
-	(*Repair)(nil),            // 10: dvr.peer.v1.Repair
-	(*Down)(nil),              // 11: dvr.peer.v1.Down
-	(*SinkState)(nil),         // 12: dvr.peer.v1.SinkState
-	(*InstalledRequest)(nil),  // 13: dvr.peer.v1.InstalledRequest
-	(*Installation)(nil),      // 14: dvr.peer.v1.Installation
-	(*Failure)(nil),           // 15: dvr.peer.v1.Failure
-	(*LookupRequest)(nil),     // 16: dvr.peer.v1.LookupRequest
-	(*LookupReply)(nil),       // 17: dvr.peer.v1.LookupReply
-	(*AuditRequest)(nil),      // 18: dvr.peer.v1.AuditRequest
-	(*AuditReply)(nil),        // 19: dvr.peer.v1.AuditReply
-	(*SinkAudit)(nil),         // 20: dvr.peer.v1.SinkAudit
-	(*Difference)(nil),        // 21: dvr.peer.v1.Difference
-	(*NextHop)(nil),           // 22: dvr.peer.v1.NextHop
-	nil,                       // 23: dvr.peer.v1.DataPlane.CountersEntry
+	(*Undone)(nil),            // 10: dvr.peer.v1.Undone
+	(*Repair)(nil),            // 11: dvr.peer.v1.Repair
+	(*Down)(nil),              // 12: dvr.peer.v1.Down
+	(*SinkState)(nil),         // 13: dvr.peer.v1.SinkState
+	(*InstalledRequest)(nil),  // 14: dvr.peer.v1.InstalledRequest
+	(*Installation)(nil),      // 15: dvr.peer.v1.Installation
+	(*Failure)(nil),           // 16: dvr.peer.v1.Failure
+	(*LookupRequest)(nil),     // 17: dvr.peer.v1.LookupRequest
+	(*LookupReply)(nil),       // 18: dvr.peer.v1.LookupReply
+	(*AuditRequest)(nil),      // 19: dvr.peer.v1.AuditRequest
+	(*AuditReply)(nil),        // 20: dvr.peer.v1.AuditReply
+	(*SinkAudit)(nil),         // 21: dvr.peer.v1.SinkAudit
+	(*Difference)(nil),        // 22: dvr.peer.v1.Difference
+	(*NextHop)(nil),           // 23: dvr.peer.v1.NextHop
+	nil,                       // 24: dvr.peer.v1.DataPlane.CountersEntry
 }
 var file_peer_proto_depIdxs = []int32{
 	1,  // 0: dvr.peer.v1.Frame.introduction:type_name -> dvr.peer.v1.Introduction
@@ -1736,33 +1802,34 @@ var file_peer_proto_depIdxs = []int32{
 	3,  // 2: dvr.peer.v1.Standing.claims:type_name -> dvr.peer.v1.Claim
 	9,  // 3: dvr.peer.v1.DataPlanesReply.dataplanes:type_name -> dvr.peer.v1.DataPlane
 	6,  // 4: dvr.peer.v1.DataPlane.position:type_name -> dvr.peer.v1.Position
-	23, // 5: dvr.peer.v1.DataPlane.counters:type_name -> dvr.peer.v1.DataPlane.CountersEntry
-	12, // 6: dvr.peer.v1.DataPlane.sink_states:type_name -> dvr.peer.v1.SinkState
-	11, // 7: dvr.peer.v1.DataPlane.down:type_name -> dvr.peer.v1.Down
-	10, // 8: dvr.peer.v1.DataPlane.repairs:type_name -> dvr.peer.v1.Repair
-	15, // 9: dvr.peer.v1.SinkState.failures:type_name -> dvr.peer.v1.Failure
-	15, // 10: dvr.peer.v1.Installation.failed:type_name -> dvr.peer.v1.Failure
-	6,  // 11: dvr.peer.v1.LookupReply.position:type_name -> dvr.peer.v1.Position
-	22, // 12: dvr.peer.v1.LookupReply.next_hops:type_name -> dvr.peer.v1.NextHop
-	20, // 13: dvr.peer.v1.AuditReply.sinks:type_name -> dvr.peer.v1.SinkAudit
-	21, // 14: dvr.peer.v1.SinkAudit.differences:type_name -> dvr.peer.v1.Difference
-	0,  // 15: dvr.peer.v1.Peer.Link:input_type -> dvr.peer.v1.Frame
-	4,  // 16: dvr.peer.v1.Peer.Announce:input_type -> dvr.peer.v1.Announcement
-	7,  // 17: dvr.peer.v1.Peer.DataPlanes:input_type -> dvr.peer.v1.DataPlanesRequest
-	13, // 18: dvr.peer.v1.Peer.WaitInstalled:input_type -> dvr.peer.v1.InstalledRequest
-	16, // 19: dvr.peer.v1.Peer.Lookup:input_type -> dvr.peer.v1.LookupRequest
-	18, // 20: dvr.peer.v1.Peer.Audit:input_type -> dvr.peer.v1.AuditRequest
-	0,  // 21: dvr.peer.v1.Peer.Link:output_type -> dvr.peer.v1.Frame
-	5,  // 22: dvr.peer.v1.Peer.Announce:output_type -> dvr.peer.v1.Announced
-	8,  // 23: dvr.peer.v1.Peer.DataPlanes:output_type -> dvr.peer.v1.DataPlanesReply
-	14, // 24: dvr.peer.v1.Peer.WaitInstalled:output_type -> dvr.peer.v1.Installation
-	17, // 25: dvr.peer.v1.Peer.Lookup:output_type -> dvr.peer.v1.LookupReply
-	19, // 26: dvr.peer.v1.Peer.Audit:output_type -> dvr.peer.v1.AuditReply
-	21, // [21:27] is the sub-list for method output_type
-	15, // [15:21] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	24, // 5: dvr.peer.v1.DataPlane.counters:type_name -> dvr.peer.v1.DataPlane.CountersEntry
+	13, // 6: dvr.peer.v1.DataPlane.sink_states:type_name -> dvr.peer.v1.SinkState
+	12, // 7: dvr.peer.v1.DataPlane.down:type_name -> dvr.peer.v1.Down
+	11, // 8: dvr.peer.v1.DataPlane.repairs:type_name -> dvr.peer.v1.Repair
+	10, // 9: dvr.peer.v1.DataPlane.undone:type_name -> dvr.peer.v1.Undone
+	16, // 10: dvr.peer.v1.SinkState.failures:type_name -> dvr.peer.v1.Failure
+	16, // 11: dvr.peer.v1.Installation.failed:type_name -> dvr.peer.v1.Failure
+	6,  // 12: dvr.peer.v1.LookupReply.position:type_name -> dvr.peer.v1.Position
+	23, // 13: dvr.peer.v1.LookupReply.next_hops:type_name -> dvr.peer.v1.NextHop
+	21, // 14: dvr.peer.v1.AuditReply.sinks:type_name -> dvr.peer.v1.SinkAudit
+	22, // 15: dvr.peer.v1.SinkAudit.differences:type_name -> dvr.peer.v1.Difference
+	0,  // 16: dvr.peer.v1.Peer.Link:input_type -> dvr.peer.v1.Frame
+	4,  // 17: dvr.peer.v1.Peer.Announce:input_type -> dvr.peer.v1.Announcement
+	7,  // 18: dvr.peer.v1.Peer.DataPlanes:input_type -> dvr.peer.v1.DataPlanesRequest
+	14, // 19: dvr.peer.v1.Peer.WaitInstalled:input_type -> dvr.peer.v1.InstalledRequest
+	17, // 20: dvr.peer.v1.Peer.Lookup:input_type -> dvr.peer.v1.LookupRequest
+	19, // 21: dvr.peer.v1.Peer.Audit:input_type -> dvr.peer.v1.AuditRequest
+	0,  // 22: dvr.peer.v1.Peer.Link:output_type -> dvr.peer.v1.Frame
+	5,  // 23: dvr.peer.v1.Peer.Announce:output_type -> dvr.peer.v1.Announced
+	8,  // 24: dvr.peer.v1.Peer.DataPlanes:output_type -> dvr.peer.v1.DataPlanesReply
+	15, // 25: dvr.peer.v1.Peer.WaitInstalled:output_type -> dvr.peer.v1.Installation
+	18, // 26: dvr.peer.v1.Peer.Lookup:output_type -> dvr.peer.v1.LookupReply
+	20, // 27: dvr.peer.v1.Peer.Audit:output_type -> dvr.peer.v1.AuditReply
+	22, // [22:28] is the sub-list for method output_type
+	16, // [16:22] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_peer_proto_init() }
@@ -1776,7 +1843,7 @@ func file_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peer_proto_rawDesc), len(file_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,7 @@ type DataPlane struct {
 	Counters    map[string]uint64
 	Down        []fibstream.Down   // interfaces and next hops that it sees down
 	Repairs     []fibstream.Repair // the last, the newest last
+	Undone      []fibstream.Undone // the last, the newest last
 }
 
 // DataPlanes lists the data planes of this node, sorted by router.

@@ -46,7 +46,7 @@ func (p *planes) List() []DataPlane {
 		out[i] = DataPlane{
 			Router: d.Router, Instance: d.Instance, Node: p.node, Version: d.Version, Connected: d.Connected,
 			Position: d.Position, Lag: d.Lag, DigestEqual: d.DigestEqual, Deviates: d.Deviates,
-			Failed: d.Failed, Since: d.Since, Counters: d.Counters, Down: d.Down, Repairs: d.Repairs,
+			Failed: d.Failed, Since: d.Since, Counters: d.Counters, Down: d.Down, Repairs: d.Repairs, Undone: d.Undone,
 		}
 		for _, k := range d.Sinks {
 			out[i].Sinks = append(out[i].Sinks, k.Name)

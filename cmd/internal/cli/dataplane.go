@@ -43,6 +43,11 @@ func dataplaneCommand(c *connection) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/dataplanes"}, func(t *table, body any) {
 				planeRows(t, list(body, "dataplanes"), "")
+				for _, d := range list(body, "dataplanes") {
+					for _, u := range list(d, "undone") {
+						t.line("%s undid unconfirmed commit %s by itself at %s: it heard no controller at the deadline", text(member(d, "router")), text(member(u, "revision")), text(member(u, "time")))
+					}
+				}
 			})
 		},
 	}

@@ -89,3 +89,12 @@ func TestDataPlaneIsAskedDirectly(t *testing.T) {
 		}
 	}
 }
+
+// What a data plane undid by itself is told below the list.
+func TestUndoingsAreListed(t *testing.T) {
+	e := &exchange{code: 200, answer: `{"dataplanes":[{"router":"r1","connected":true,"undone":[{"time":"2026-11-22T03:00:00.000Z","revision":17}]},{"router":"r2","connected":true}],"revision":20}`}
+	out, err := run(t, e, "dataplane", "list")
+	if err != nil || strings.Count(out, "undid unconfirmed commit") != 1 || !strings.Contains(out, "r1 undid unconfirmed commit 17 by itself at 2026-11-22T03:00:00.000Z") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -97,4 +97,8 @@ func TestCutOffDataPlaneUndoesByItself(t *testing.T) {
 	if !strings.Contains(n.Log(), "undid an unconfirmed commit by itself") {
 		t.Error("the node was not told")
 	}
+	told := fmt.Sprintf(`"revision":%d}`, a.revision())
+	if got := must(t, n, http.StatusOK, http.MethodGet, "/v1/dataplanes", "").text; !strings.Contains(got, `"undone":[`) || !strings.Contains(got, told) {
+		t.Errorf("the node does not tell: %s", got)
+	}
 }

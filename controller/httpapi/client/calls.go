@@ -2581,6 +2581,7 @@ type DataPlane struct {
 	SinkStates  []DataPlaneSinkStatesItem `json:"sink_states"`
 	Down        []DataPlaneDownItem       `json:"down,omitempty"`    // Interfaces and next hops that it sees down.
 	Repairs     []DataPlaneRepairsItem    `json:"repairs,omitempty"` // What it set right last, the newest at the end; 32 at most.
+	Undone      []DataPlaneUndoneItem     `json:"undone,omitempty"`  // Unconfirmed commits that it undid by itself at their deadline, cut off from every controller, the newest at the end; 32 at most. What became of a commit in the
 	Counters    map[string]int64          `json:"counters"`
 }
 
@@ -2614,6 +2615,12 @@ type DataPlaneRepairsItem struct {
 	Prefix string    `json:"prefix,omitempty"` // Absent where it is about many.
 	Cause  string    `json:"cause"`
 	Count  int64     `json:"count"` // Entries.
+}
+
+// DataPlaneUndoneItem is an object of the API.
+type DataPlaneUndoneItem struct {
+	Time     time.Time `json:"time"`
+	Revision int64     `json:"revision"`
 }
 
 // DataPlaneMembers is an object of the API.

@@ -74,6 +74,7 @@ export interface Plane {
   down?: { interface?: string; next_hop?: string; since: string }[];
   /** What others changed and it set right, the newest last. */
   repairs?: { time: string; prefix?: string; cause: string; count: number }[];
+  undone?: { time: string; revision: number }[];
   /** What it forwarded; of the stream's messages only. */
   lookups?: number;
   packets?: number;
