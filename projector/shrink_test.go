@@ -69,7 +69,7 @@ func TestShrinkingListsFew(t *testing.T) {
 	names := []eventlog.RouterID{"a", "b", "c", "d", "e", "f", "g", "h"}
 	for i, r := range names {
 		next := names[(i+1)%len(names)]
-		events = append(events, &eventlog.LinkSet{LinkID: eventlog.LinkID{A: min(r, next), B: max(r, next)}, CostAB: 1, CostBA: 1})
+		events = append(events, &eventlog.LinkSet{LinkID: eventlog.LinkID{A: min(r, next), B: max(r, next)}, CostAB: 1, CostBA: 1, InterfaceA: "a0", InterfaceB: "b0"})
 		own := announcing("10.0.0.0/8", "192.0.2.1")
 		own.Router = r
 		events = append(events, own)

@@ -434,7 +434,7 @@ func TestShrinkGuard(t *testing.T) {
 // the table of whom it is that shrinks, by routes or by what is no longer reached.
 func TestShrinkGuardJudgesEveryRouter(t *testing.T) {
 	link := func(a, b eventlog.RouterID) *eventlog.LinkSet {
-		return &eventlog.LinkSet{LinkID: eventlog.LinkID{A: a, B: b}, CostAB: 1, CostBA: 1}
+		return &eventlog.LinkSet{LinkID: eventlog.LinkID{A: a, B: b}, CostAB: 1, CostBA: 1, InterfaceA: "to" + string(b), InterfaceB: "to" + string(a)}
 	}
 	down := link("b", "c")
 	down.Down = true
