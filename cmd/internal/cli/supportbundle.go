@@ -43,7 +43,8 @@ func supportBundleCommand(c *connection) *cobra.Command {
 		Long: "Ask every node for its state, figures and data planes, and one of them for members, topology, policy and the\n" +
 			"newest commits; with --launcher also for the logs of the processes. What could not be had is in errors.txt.\n\n" +
 			"It holds addresses, routes, actors and reasons, and no values of keys unless --values: look into it before\n" +
-			"you give it away (tar -tzvf FILE). FILE is not overwritten; by default its name has the time.",
+			"you give it away (tar -tzvf FILE). FILE is not overwritten; by default its name has the time.\n" +
+			"Without TLS a token is sent to the nodes named with --endpoint only: name all.",
 		Example: "  dvr support-bundle\n  dvr support-bundle /tmp/dvr.tar.gz --launcher localhost:8080",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := c.checkOutput(); err != nil {
@@ -124,18 +125,28 @@ func (b *bundle) gather(ctx context.Context, launcher string) error {
 			}
 		}
 	}
+	from := endpoints
+	if !b.vouched(from) {
+		from = b.endpoints
+	}
 	for _, path := range clusterAnswers {
-		if err := b.put("cluster/"+fileName(strings.TrimPrefix(path, "v1/")), b.ask(ctx, endpoints, path, nil)); err != nil {
+		if err := b.put("cluster/"+fileName(strings.TrimPrefix(path, "v1/")), b.ask(ctx, from, path, nil)); err != nil {
 			return err
 		}
 	}
-	if err := b.commits(ctx, endpoints); err != nil {
+	if err := b.commits(ctx, from); err != nil {
 		return err
 	}
 	if launcher == "" {
 		return nil
 	}
 	return b.logs(ctx, launcher)
+}
+
+// vouched: a token may be sent there. Without TLS whoever got an address into the
+// list of members would be sent it, so it goes where the caller said alone.
+func (b *bundle) vouched(endpoints []string) bool {
+	return !b.connection.files.None() || !slices.ContainsFunc(endpoints, func(e string) bool { return !slices.Contains(b.endpoints, e) })
 }
 
 // answers tells whether anybody is at an endpoint, and notes who.
@@ -249,6 +260,9 @@ func (b *bundle) ask(ctx context.Context, endpoints []string, path string, query
 	cl, err := b.client(endpoints, "")
 	if err != nil {
 		return note(err)
+	}
+	if !b.vouched(endpoints) {
+		cl.Token = ""
 	}
 	answer, err := cl.Do(ctx, client.Call{Method: http.MethodGet, Path: "/" + path, Query: query}, nil)
 	var raw []byte

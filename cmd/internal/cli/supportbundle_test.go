@@ -125,6 +125,43 @@ func TestSupportBundle(t *testing.T) {
 }
 
 // TestSupportBundleOfNobody: without any node there is still a file that says so.
+// TestSupportBundleKeepsTheToken: an address that somebody got into the list of
+// members is not sent it, in clear text; one that the caller names is.
+func TestSupportBundleKeepsTheToken(t *testing.T) {
+	var announced string
+	seen := map[string]map[string]bool{}
+	serve := func(id string) *httptest.Server {
+		seen[id] = map[string]bool{}
+		return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			seen[id][r.Header.Get("Authorization")] = true
+			if r.URL.Path == "/v1/cluster/members" {
+				fmt.Fprintf(w, `{"members":[{"node_id":"n2","api":%q}]}`, announced)
+				return
+			}
+			fmt.Fprint(w, `{}`)
+		}))
+	}
+	first, second := serve("first"), serve("second")
+	defer first.Close()
+	defer second.Close()
+	announced = strings.TrimPrefix(second.URL, "http://")
+	t.Setenv("DVR_TOKEN", "dvr_a_b")
+	at := strings.TrimPrefix(first.URL, "http://")
+	for file, endpoints := range map[string][]string{"one": {at}, "both": {at, announced}} {
+		clear(seen["second"])
+		args := []string{"support-bundle", filepath.Join(t.TempDir(), file)}
+		for _, e := range endpoints {
+			args = append(args, "--endpoint", e)
+		}
+		if _, err := runLocal(t, args...); err != nil {
+			t.Fatal(err)
+		}
+		if !seen["first"]["Bearer dvr_a_b"] || seen["second"]["Bearer dvr_a_b"] != (len(endpoints) == 2) || len(seen["second"]) == 0 {
+			t.Errorf("%s: sent %v", file, seen)
+		}
+	}
+}
+
 func TestSupportBundleOfNobody(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "b.tar.gz")
 	if _, err := runLocal(t, "support-bundle", path, "--endpoint", "127.0.0.1:1", "--timeout", "200ms"); err != nil {
