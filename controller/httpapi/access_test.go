@@ -295,6 +295,19 @@ func TestJoinToken(t *testing.T) {
 	if r := a.do("DELETE", "/v1/cluster/members/node-4", "", "Authorization: Bearer "+join); r.Code != 401 {
 		t.Errorf("a join token removes: %d", r.Code)
 	}
+	// It ends with its node, and no other token does.
+	_, kept := tokenEvent("root", `,"join":true`)
+	a.must("POST", "/v1/commits", `{"events":[`+kept+`]}`, k.as("root"))
+	for range 2 { // the second time there is nothing to end
+		a.must("DELETE", "/v1/cluster/members/node-4", "", k.as("root"))
+	}
+	if r := a.do("POST", "/v1/cluster/members", node("node-4"), "Authorization: Bearer "+join); r.Code != 401 {
+		t.Errorf("the token of a removed node: %d %s", r.Code, r.Body)
+	}
+	r = a.must("GET", "/v1/auth", "", k.as("root"))
+	if strings.Contains(r.Body, `"node":"node-4"`) || strings.Count(r.Body, `"join":true`) != 1 {
+		t.Errorf("%s", r.Body)
+	}
 }
 
 // TestStreamEnds: who loses the right to read loses the stream, too.

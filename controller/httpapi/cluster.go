@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"dvr/controller/cluster"
+	"dvr/controller/service"
 )
 
 // Cluster lists and changes the members; *cluster.Manager is one.
@@ -103,7 +104,16 @@ func (s *Server) clusterChange(c echo.Context, body any) (Cluster, error) {
 }
 
 func (s *Server) removeMember(c echo.Context) error {
-	return s.memberAction(c, "member removed", Cluster.Remove)
+	r := c.Request()
+	return s.memberAction(c, "member removed", func(m Cluster, ctx context.Context, node string) error {
+		// First, so that who tries again after a failure finds the node still there.
+		by := &service.Mutation{Actor: anonymous, Source: source(r)}
+		caller(r.Header, by)
+		if err := s.service.EndJoinTokens(ctx, by, node); err != nil {
+			return err
+		}
+		return m.Remove(ctx, node)
+	})
 }
 
 func (s *Server) promoteMember(c echo.Context) error {

@@ -21,6 +21,34 @@ func (s *Service) UseJoinToken(ctx context.Context, id, node, source string) err
 	return err
 }
 
+// EndJoinTokens removes the join tokens that node has used, which else would let
+// one of its name in until they expire, for who m says. None: nothing is stored.
+func (s *Service) EndJoinTokens(ctx context.Context, m *Mutation, node string) error {
+	if events, err := (&endTokens{node}).Decide(s.State()); len(events) == 0 {
+		return err
+	}
+	m.Reason = "node " + node + " is removed"
+	_, err := s.apply(ctx, m, nil, &endTokens{node}, nil)
+	return err
+}
+
+// endTokens is the end of the join tokens that a node has used.
+type endTokens struct {
+	Node string `json:"node"`
+}
+
+func (o *endTokens) Kind() string { return "token.end" }
+
+func (o *endTokens) Decide(st *projector.State) ([]eventlog.Event, error) {
+	var events []eventlog.Event
+	for t := range st.Tokens() {
+		if t.Join && t.Node == o.Node && len(events) < eventlog.MaxCommitEvents {
+			events = append(events, &eventlog.TokenRemoved{ID: t.ID})
+		}
+	}
+	return events, nil
+}
+
 // useToken is the use of a join token by a node.
 type useToken struct {
 	ID   string `json:"id"`

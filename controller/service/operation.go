@@ -39,6 +39,7 @@ var operations = map[string]func() Operation{
 	"computed":            func() Operation { return new(computed) },
 	"proposal.approve":    func() Operation { return new(approveProposal) },
 	"token.use":           func() Operation { return new(useToken) },
+	"token.end":           func() Operation { return new(endTokens) },
 }
 
 // timed holds another operation, so it is added when the table is there.

@@ -35,6 +35,7 @@ func TestChangesTravel(t *testing.T) {
 		&confirmCommit{7},
 		&removeItem{eventOf[eventlog.Event]{&eventlog.GuardRemoved{Name: "g"}}},
 		&useToken{"k7", "n4", 5},
+		&endTokens{"n4"},
 		&approveProposal{"proposal-1"},
 		&timed{Inner: namedOperation{&removeLink{d, link}}, schedule: schedule{Timer: "at-1", At: 5, Ends: 9, Until: "until-2", Within: time.Minute, Proposer: "alice", Unchanged: true}},
 		&timed{Inner: namedOperation{&deleteKey{d, "a b"}}, schedule: schedule{Timer: "until-1", At: 5}, Lifetime: true},
