@@ -3,7 +3,9 @@ package settings
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -16,12 +18,29 @@ const prefix = "DVR_"
 // notOfNode are the DVR_ variables that are known and not settings of a node:
 // one environment may serve a node, a data plane and the command line.
 var notOfNode = map[string]bool{
-	"DVR_CONFIG":    true,                                                               // chooses the config file
-	"DVR_ENDPOINTS": true, "DVR_ACTOR": true, "DVR_TOKEN": true, "DVR_TOKEN_FILE": true, // of the other dvr commands
+	"DVR_CONFIG":    true,                                                                               // chooses the config file
+	"DVR_ENDPOINTS": true, "DVR_ACTOR": true, "DVR_TOKEN": true, "DVR_TOKEN_FILE": true, "DVR_AT": true, // of the other dvr commands
 	// of dvr-dataplane
 	"DVR_CONTROLLER": true, "DVR_ROUTER": true, "DVR_SINK": true, "DVR_STATE_DIR": true, "DVR_LISTEN": true, "DVR_TAKEOVER": true, "DVR_ADOPT": true,
-	"DVR_TABLE": true, "DVR_METRIC": true, "DVR_TUNE_KERNEL": true,
+	"DVR_TABLE": true, "DVR_METRIC": true, "DVR_TUNE_KERNEL": true, "DVR_INTERFACE": true, "DVR_BPFFS": true, "DVR_PROBE": true,
 	"DVR_BIN": true, "DVR_STRESS": true, "DVR_REQUIRE_BINARIES": true, // of the tests
+}
+
+// CheckNames refuses a DVR_ variable that no program of DVR knows and that is
+// nearly the name of one that is known: a client with a misspelt DVR_ENDPOINTS
+// would call another cluster than was meant. environ is as of os.Environ.
+func CheckNames(environ []string) error {
+	for _, kv := range environ {
+		name, _, _ := strings.Cut(kv, "=")
+		bare, ours := strings.CutPrefix(name, prefix)
+		if !ours || notOfNode[name] || slices.ContainsFunc(table, func(d *definition) bool { return d.name == bare }) {
+			continue
+		}
+		if meant := nearestVariable(bare); meant != "" {
+			return &Error{name, Origin("environment " + name), "unknown setting; did you mean " + meant + "?"}
+		}
+	}
+	return nil
 }
 
 // Flags registers a flag for every setting, and --config. Values are read by Load.
@@ -124,12 +143,12 @@ func (l *loading) set(d *definition, value string, o Origin) {
 	}
 }
 
-// unknown refuses a name that no setting has. The one that was probably meant
-// lacks the value that it was to have.
-func (l *loading) unknown(name, bare string, at Origin) {
-	e := &Error{name, at, "unknown setting"}
-	if meant := nearest(bare); meant != "" {
-		e.Reason += "; did you mean " + meant + "?"
+// unknown refuses a name that no setting has. The one that was probably meant,
+// if any, lacks the value that it was to have.
+func (l *loading) unknown(name, meant string, at Origin) {
+	e := &Error{name, at, "unknown setting; `dvr config show` lists those that there are"}
+	if meant != "" {
+		e.Reason = "unknown setting; did you mean " + meant + "?"
 		l.wrong[meant] = true
 	}
 	l.fail(e)
@@ -149,7 +168,7 @@ func (l *loading) readEnvironment(environ []string) map[string]variable {
 		name, value, _ := strings.Cut(kv, "=")
 		bare, ours := strings.CutPrefix(name, prefix)
 		if ours && !known[bare] && !notOfNode[name] {
-			l.unknown(name, bare, Origin("environment "+name))
+			l.unknown(name, nearestVariable(bare), Origin("environment "+name))
 			continue
 		}
 		if notOfNode[name] {
@@ -201,7 +220,7 @@ func (l *loading) readFile(path, from string) {
 		at := Origin(fmt.Sprintf("file %s:%d", path, k.Line))
 		d, ok := byKey[k.Value]
 		if !ok {
-			l.unknown(k.Value, k.Value, at)
+			l.unknown(k.Value, nearest(k.Value), at)
 			continue
 		}
 		if seen[k.Value] {
@@ -239,15 +258,33 @@ func scalar(v *yaml.Node) (string, error) {
 
 // nearest is the setting that was probably meant by a name; "": none is near.
 func nearest(name string) string {
-	name = strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-	best, least := "", 4
+	best, _ := nearestSetting(strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
+	return best
+}
+
+func nearestSetting(name string) (best string, least int) {
+	least = tolerance(name) + 1
 	for _, d := range table {
 		if n := Distance(name, d.name); n < least {
 			best, least = d.name, n
 		}
 	}
+	return best, least
+}
+
+// nearestVariable is nearest among all DVR_ variables, for a name without DVR_.
+func nearestVariable(bare string) string {
+	best, least := nearestSetting(bare)
+	for _, name := range slices.Sorted(maps.Keys(notOfNode)) {
+		if n := Distance(bare, strings.TrimPrefix(name, prefix)); n < least {
+			best, least = name, n
+		}
+	}
 	return best
 }
+
+// tolerance is at how many letters from a name another is near to it.
+func tolerance(name string) int { return min(3, len(name)/3) }
 
 // Distance is how many bytes are to be inserted, deleted or replaced in a to make
 // it b (Levenshtein's). Cost: O(len(a) × len(b)).

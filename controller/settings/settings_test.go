@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -121,17 +122,65 @@ func TestBeyondLoopbackInTLS(t *testing.T) {
 	}
 }
 
-// One environment serves a node, a data plane and the command line.
+// One environment serves a node, a data plane and the command line: what these
+// read is no unknown setting.
 func TestVariablesOfOthers(t *testing.T) {
-	for _, name := range []string{"DVR_ROUTER", "DVR_CONTROLLER", "DVR_SINK", "DVR_STATE_DIR", "DVR_LISTEN", "DVR_TAKEOVER", "DVR_ADOPT", "DVR_TABLE", "DVR_METRIC", "DVR_TUNE_KERNEL", "DVR_ENDPOINTS", "DVR_ACTOR", "DVR_TOKEN", "DVR_TOKEN_FILE"} {
-		if _, err := load(t, nil, []string{name + "=x"}, ""); err != nil {
-			t.Errorf("%s: %v", name, err)
+	sources, err := filepath.Glob("../../cmd/internal/cli/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := regexp.MustCompile(`(?:envname|Getenv|file\("--[a-z-]+",) ?\(?"(DVR_[A-Z_]+)"`)
+	found := 0
+	for _, source := range append(sources, "../../dataplane/cmd/options.cc") {
+		if strings.HasSuffix(source, "_test.go") {
+			continue
 		}
+		raw, err := os.ReadFile(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range read.FindAllStringSubmatch(string(raw), -1) {
+			found++
+			var unknown *Error
+			if _, err := load(t, nil, []string{m[1] + "=x"}, ""); errors.As(err, &unknown) && strings.Contains(unknown.Reason, "unknown") {
+				t.Errorf("%s reads %s: %v", source, m[1], err)
+			}
+			if err := CheckNames([]string{m[1] + "=x"}); err != nil {
+				t.Errorf("%s reads %s: %v", source, m[1], err)
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("%d variables found", found)
 	}
 	for _, name := range []string{"DVR_ROUTERS", "DVR_LISTEN_ADDR", "DVR_"} {
 		if _, err := load(t, nil, []string{name + "=x"}, ""); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v, want it refused by name", name, err)
 		}
+	}
+}
+
+// TestNearestVariable: what is nearly a known name is told which, by node and
+// clients; what is near to none is told where they all are, and clients leave it
+// to its owner.
+func TestNearestVariable(t *testing.T) {
+	for name, meant := range map[string]string{
+		"DVR_ENDPONTS": "DVR_ENDPOINTS", "DVR_ENDPOINT": "DVR_ENDPOINTS", "DVR_TOKENFILE": "DVR_TOKEN_FILE", "DVR_CONFG": "DVR_CONFIG", "DVR_ROUTR": "DVR_ROUTER",
+		"DVR_NODEID": "NODE_ID", "DVR_API_ADRR": "API_ADDR", "DVR_LOGLEVEL": "LOG_LEVEL", "DVR_FOO": "", "DVR_": "", "DVR_X": "", "DVR_MY_OWN_THING": "",
+	} {
+		want := "did you mean " + meant + "?"
+		if meant == "" {
+			want = "`dvr config show` lists"
+		}
+		if _, err := load(t, nil, []string{name + "=x"}, ""); err == nil || !strings.Contains(err.Error(), want) || meant == "" && strings.Contains(err.Error(), "mean") {
+			t.Errorf("%s: %v, want %s", name, err, want)
+		}
+		if err := CheckNames([]string{"PATH=/bin", name + "=x"}); (err != nil) != (meant != "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s of a client: %v", name, err)
+		}
+	}
+	if err := CheckNames([]string{"ENDPONTS=x", "DVR_API_ADDR=x", "DVR_SINK=x"}); err != nil {
+		t.Error(err)
 	}
 }
 

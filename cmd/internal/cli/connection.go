@@ -14,6 +14,7 @@ import (
 
 	"dvr/cmd/internal/client"
 	"dvr/controller/certs"
+	"dvr/controller/settings"
 )
 
 // connection is what every verb that talks to a cluster shares: the flags that
@@ -67,6 +68,9 @@ func (c *connection) checkOutput() error {
 func (c *connection) open() (*client.Client, error) {
 	if err := c.checkOutput(); err != nil {
 		return nil, err
+	}
+	if err := settings.CheckNames(os.Environ()); err != nil {
+		return nil, usageError{err}
 	}
 	cl, err := c.client(c.endpoints, c.actor)
 	if err != nil {
