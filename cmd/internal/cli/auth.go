@@ -124,7 +124,7 @@ func expiresIn(v string) (time.Duration, error) {
 // handOver prints a new token, or writes it to a file.
 func (c *connection) handOver(path, token, id, actor string) error {
 	if path == "" {
-		fmt.Fprintf(c.errOut, "dvr: this is shown once; the cluster keeps its hash alone\n")
+		c.notice("this is shown once; the cluster keeps its hash alone")
 		_, err := fmt.Fprintln(c.out, token)
 		return err
 	}
@@ -143,7 +143,7 @@ func (c *connection) issue(cmd *cobra.Command, path, reason, actor string, lasts
 	}
 	if err := c.commitEvents(cmd, reason, append([]map[string]any{event}, also...)...); err != nil {
 		if path != "" {
-			fmt.Fprintf(c.errOut, "dvr: %s holds a token that was not stored\n", path)
+			c.notice("%s holds a token that was not stored", path)
 		}
 		return err
 	}
@@ -208,7 +208,7 @@ func authRecover(c *connection) *cobra.Command {
 			if err := c.handOver(write, token, id, args[0]); err != nil {
 				return err
 			}
-			fmt.Fprintln(c.errOut, "dvr: start the node again; then it is in force")
+			c.notice("start the node again; then it is in force")
 			return nil
 		},
 	}

@@ -127,7 +127,11 @@ func (b *bisection) run(ctx context.Context, at uint64) (ok bool, err error) {
 	default:
 		return false, fmt.Errorf("%w at revision %d: %w: %s", errInconclusive, at, err, strings.TrimSpace(said.String()))
 	}
-	fmt.Fprintf(b.errOut, "revision %d: %s\n", at, verdict)
+	if b.output == "table" {
+		fmt.Fprintf(b.errOut, "revision %d: %s\n", at, verdict)
+	} else {
+		b.notice("revision %d: %s", at, verdict)
+	}
 	if b.verbose {
 		_, _ = b.errOut.Write(said.Bytes()) // to whom an error could be told it is written
 	}

@@ -170,7 +170,7 @@ func rollbackCommand(c *connection) *cobra.Command {
 // conflicts prints the items that keep a rollback from being done.
 func (c *connection) conflicts(err error) {
 	p := problemOf(err)
-	if p == nil {
+	if p == nil || c.output != "table" { // a document has them
 		return
 	}
 	body, decodeErr := decode(p.Body)

@@ -81,7 +81,7 @@ func (c *connection) open() (*client.Client, error) {
 		if !until.IsZero() {
 			end = " until " + until.Format("15:04:05")
 		}
-		fmt.Fprintf(c.errOut, "dvr: %s; trying again%s\n", why, end)
+		c.notice("%s; trying again%s", why, end)
 	}
 	return cl, nil
 }
@@ -181,7 +181,7 @@ func (c *connection) shown(ctx context.Context, call client.Call, table func(w *
 		return nil, err
 	}
 	if member(body, "stale") == true {
-		fmt.Fprintln(c.errOut, "dvr: there is no quorum: newer changes may exist")
+		c.notice("there is no quorum: newer changes may exist")
 	}
 	return answer, c.print(answer.Body, body, table)
 }

@@ -34,7 +34,7 @@ func Root(s Streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "dvr",
 		Short:         "A distributed distance-vector router",
-		Long:          "A distributed distance-vector router: a node, and the command line of a cluster.\n\n" + exitCodes,
+		Long:          "A distributed distance-vector router: a node, and the command line of a cluster.\n\n" + exitCodes + "\n\n" + documents,
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -193,7 +193,7 @@ func Main(args []string) int {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return ExitInterrupted
 	}
-	fmt.Fprintln(os.Stderr, "dvr: "+message(err))
+	reportFailure(os.Stderr, outputOf(args), err)
 	return ExitCode(err)
 }
 

@@ -268,7 +268,7 @@ func (c *connection) hintOtherRouters(ctx context.Context, router string, q url.
 			}
 			return "router " + router + "'s own"
 		}
-		fmt.Fprintf(c.errOut, "dvr: no such route is %s, but one is %s: leave --router away to see all\n", whose(router), whose(text(member(routes[0], "router"))))
+		c.notice("no such route is %s, but one is %s: leave --router away to see all", whose(router), whose(text(member(routes[0], "router"))))
 	}
 }
 

@@ -44,6 +44,6 @@ func (c *connection) stray(ctx context.Context, router string, m *mutation) stri
 // warn tells of what was done and may not be what was meant.
 func (c *connection) warn(text string) {
 	if text != "" {
-		fmt.Fprintln(c.errOut, "dvr: warning: "+text)
+		c.notice("warning: %s", text)
 	}
 }

@@ -142,7 +142,7 @@ func refusals(t *table, body any) {
 // the answer is an error.
 func (c *connection) refusedLines(p *client.Problem) {
 	body, err := decode(p.Body)
-	if err != nil || len(list(body, "refused")) == 0 {
+	if err != nil || len(list(body, "refused")) == 0 || c.output != "table" { // a document has them
 		return
 	}
 	t := newTable(c.errOut)
