@@ -23,7 +23,7 @@ var notOfNode = map[string]bool{
 	// of dvr-dataplane
 	"DVR_CONTROLLER": true, "DVR_ROUTER": true, "DVR_SINK": true, "DVR_STATE_DIR": true, "DVR_LISTEN": true, "DVR_TAKEOVER": true, "DVR_ADOPT": true,
 	"DVR_TABLE": true, "DVR_METRIC": true, "DVR_TUNE_KERNEL": true, "DVR_INTERFACE": true, "DVR_BPFFS": true, "DVR_PROBE": true,
-	"DVR_BIN": true, "DVR_STRESS": true, "DVR_REQUIRE_BINARIES": true, // of the tests
+	"DVR_BIN": true, "DVR_STRESS": true, "DVR_REQUIRE_BINARIES": true, "DVR_REQUIRE_ALL": true, // of the tests
 }
 
 // CheckNames refuses a DVR_ variable that no program of DVR knows and that is

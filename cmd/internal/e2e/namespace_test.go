@@ -41,15 +41,35 @@ func inNamespace(t *testing.T) bool {
 // there prints is told when it ends; with DVR_DEMO at once.
 func inEmptyNamespace(t *testing.T) bool {
 	t.Helper()
-	if os.Getenv("DVR_E2E_NAMESPACE") == t.Name() {
-		ip(t, "link set lo up")
+	if namespaced(t) {
 		return true
 	}
+	if unable := isolate(t); unable != "" {
+		lacking(t, unable)
+	}
+	return false
+}
+
+// namespaced reports whether this process is the test's own in its namespace,
+// whose loopback is up then.
+func namespaced(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv("DVR_E2E_NAMESPACE") != t.Name() {
+		return false
+	}
+	ip(t, "link set lo up")
+	return true
+}
+
+// isolate runs the test in a process of its own within an empty network
+// namespace, with variables beside the environment; unable says why it cannot.
+func isolate(t *testing.T, environ ...string) (unable string) {
+	t.Helper()
 	if os.Geteuid() != 0 {
-		lacking(t, "needs root for a network namespace")
+		return "needs root for a network namespace"
 	}
 	if _, err := exec.LookPath("ip"); err != nil {
-		lacking(t, "needs iproute2:", err)
+		return fmt.Sprint("needs iproute2: ", err)
 	}
 	arguments := []string{"-test.run", "^" + t.Name() + "$", "-test.v", "-test.count=1"}
 	if demonstrated() {
@@ -59,7 +79,7 @@ func inEmptyNamespace(t *testing.T) bool {
 		arguments = append(arguments, "-test.short")
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], arguments...)
-	cmd.Env = append(os.Environ(), "DVR_E2E_NAMESPACE="+t.Name())
+	cmd.Env = append(append(os.Environ(), "DVR_E2E_NAMESPACE="+t.Name()), environ...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGTERM}
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -69,7 +89,7 @@ func inEmptyNamespace(t *testing.T) bool {
 	err := cmd.Run()
 	out := said.Bytes()
 	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) {
-		lacking(t, "no network namespace can be made here:", err)
+		return fmt.Sprint("no network namespace can be made here: ", err)
 	}
 	for line := range strings.Lines(string(out)) {
 		t.Log(strings.TrimRight(line, "\n"))
@@ -80,7 +100,7 @@ func inEmptyNamespace(t *testing.T) bool {
 	if bytes.Contains(out, []byte("--- SKIP: ")) {
 		lacking(t, "skipped in its network namespace")
 	}
-	return false
+	return ""
 }
 
 // demonstrated reports whether somebody looks on: `make demo-network`.
