@@ -75,6 +75,8 @@ func testStressKill(t *testing.T, on store) {
 }
 
 // restartLimit is generous: 1 s is promised, on a machine that does nothing else.
+// `make bench` holds the full table to it (dvr-bench full), and the data plane's own
+// test a small one (dataplane/test/cmd/binary_test.cc).
 const restartLimit = 5 * time.Second
 
 // kill says which processes a round kills.
