@@ -202,7 +202,7 @@ func TestScopeOverHTTP(t *testing.T) {
 		{"POST", "/v1/commits", `{"events":[{"kind":"auth.disabled"}]}`},
 		{"POST", "/v1/rollback", fmt.Sprintf(`{"to":%d}`, at-1)},
 		{"PUT", "/v1/guards/g", `{"type":"max_routes","limit":1000}`},
-		{"PUT", "/v1/freezes/f", `{}`},
+		{"PUT", "/v1/freezes/f", `{"all":true}`},
 		{"PUT", "/v1/links/r1/r2", `{}`},
 		{"PUT", "/kv/k", `{"value":"v"}`},
 	} {

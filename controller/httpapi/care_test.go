@@ -228,6 +228,16 @@ func TestGuardRails(t *testing.T) {
 			t.Errorf("%s: %d %s", bad, r.Code, r.Body)
 		}
 	}
+	// A freeze of everything is not what a forgotten member means.
+	for body, code := range map[string]int{`{}`: 400, `{"until":"2099-01-01T00:00:00Z"}`: 400, `{"all":true,"routers":["r1"]}`: 400, `{"all":true,"until":"2099-01-01T00:00:00Z"}`: 200} {
+		if r := a.do("PUT", "/v1/freezes/f", body); r.Code != code || code == 400 && r.json(t)["field"] != "all" {
+			t.Errorf("%s: %d %s", body, r.Code, r.Body)
+		}
+	}
+	preview := a.must("POST", "/v1/commits?dry_run=true", `{"events":[{"kind":"freeze.set","name":"g"}]}`).json(t)
+	if !strings.Contains(fmt.Sprint(preview["warnings"]), "every route, router and link") {
+		t.Errorf("%v", preview)
+	}
 	if r := a.do("DELETE", "/v1/guards/absent", ""); r.Code != 404 {
 		t.Errorf("%d", r.Code)
 	}

@@ -201,12 +201,16 @@ type freezeBody struct {
 	Routers  []string   `json:"routers"`
 	From     *time.Time `json:"from"`
 	Until    *time.Time `json:"until"`
+	All      bool       `json:"all"` // said where no prefix and no router is
 }
 
 func (s *Server) putFreeze(c echo.Context) error {
 	var body freezeBody
 	return s.setting(c, "/v1/freezes/", "freeze set", &body, func(name string) (eventlog.Event, error) {
 		prefixes, routers, err := scopeOf(body.Prefixes, body.Routers)
+		if named := len(prefixes)+len(routers) > 0; err == nil && named == body.All {
+			err = fieldError("all", "must be true where no prefixes and routers are named, and only there: then every route, router and link is frozen")
+		}
 		e := &eventlog.FreezeSet{Name: name, Prefixes: prefixes, Routers: routers}
 		if body.From != nil {
 			e.From = body.From.UnixMilli()

@@ -13,6 +13,20 @@ import (
 // that nothing stands for, as one whose name was mistyped.
 const WarnStray = "unknown-router"
 
+// WarnFreezeAll is the kind of the warning about a freeze that names neither
+// prefixes nor routers.
+const WarnFreezeAll = "freeze-all"
+
+// freezesAll warns of freezes of everything, which a forgotten member makes.
+func freezesAll(events []eventlog.Event) (out []projector.Warning) {
+	for _, e := range events {
+		if f, ok := e.(*eventlog.FreezeSet); ok && len(f.Prefixes)+len(f.Routers) == 0 {
+			out = append(out, projector.Warning{Kind: WarnFreezeAll, Router: eventlog.AllRouters, Text: "freeze " + f.Name + " is of every route, router and link"})
+		}
+	}
+	return out
+}
+
 const (
 	maxStrays     = 8 // warnings
 	strayExamples = 4

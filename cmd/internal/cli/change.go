@@ -296,6 +296,9 @@ func freezeCommand(c *connection) *cobra.Command {
 				return usageError{howTo(cmd, errors.New("say what is frozen: --prefix or --router, or --all for every route, router and link"))}
 			}
 			o := map[string]any{}
+			if all {
+				o["all"] = true
+			}
 			for k, v := range map[string][]string{"prefixes": prefixes, "routers": routers} {
 				if len(v) > 0 {
 					o[k] = v

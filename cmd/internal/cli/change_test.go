@@ -32,7 +32,7 @@ func TestChangeRequests(t *testing.T) {
 		{"guard list", `GET /v1/guards`},
 		{"guard rm core", `DELETE /v1/guards/core?timeout=5s`},
 		{"freeze set w --router r1 --until 2030-01-01T00:00:00Z", `PUT /v1/freezes/w?timeout=5s {"routers":["r1"],"until":"2030-01-01T00:00:00Z"}`},
-		{"freeze set w --all", `PUT /v1/freezes/w?timeout=5s {}`},
+		{"freeze set w --all", `PUT /v1/freezes/w?timeout=5s {"all":true}`},
 		{"freeze list", `GET /v1/freezes`},
 		{"guard delete core", `DELETE /v1/guards/core?timeout=5s`},
 		{"freeze delete w", `DELETE /v1/freezes/w?timeout=5s`},

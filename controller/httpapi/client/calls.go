@@ -3084,6 +3084,7 @@ type FIBPageFIBItem struct {
 type FreezeRequest struct {
 	Prefixes []string   `json:"prefixes,omitempty"`
 	Routers  []string   `json:"routers,omitempty"`
+	All      bool       `json:"all,omitempty"` // Every route, router and link; needed where no prefixes and routers are named.
 	From     *time.Time `json:"from,omitempty"`
 	Until    *time.Time `json:"until,omitempty"`
 }
@@ -3432,7 +3433,7 @@ type PreviewIntentItemsItem struct {
 
 // PreviewWarningsItem is an object of the API.
 type PreviewWarningsItem struct {
-	Kind     string   `json:"kind"` // unknown-router: a router that routes are given to is not declared, has no link and no data plane; prefix-lost, blackhole, recursion-loop, unresolved, management.
+	Kind     string   `json:"kind"` // unknown-router: a router that routes are given to is not declared, has no link and no data plane; prefix-lost, blackhole, recursion-loop, unresolved, management; freeze-all: a freeze names neither prefixes nor routers.
 	Router   string   `json:"router"`
 	Prefixes int64    `json:"prefixes"`
 	Examples []string `json:"examples"`
