@@ -28,6 +28,9 @@ func simCommand(in io.Reader, out io.Writer) *cobra.Command {
 			"or what `GET /v1/topology` and `dvr route export` give.",
 		Example: "  dvr sim grid:1024 --prefixes 10 --events 100\n  dvr sim network.txt --verify",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.Check(); err != nil {
+				return usageError{err}
+			}
 			t, err := simulated(in, args[0], seed)
 			if err != nil {
 				return usageError{err}
@@ -59,7 +62,7 @@ func simCommand(in io.Reader, out io.Writer) *cobra.Command {
 	f.IntVar(&o.DataPlanes, "dataplanes", 100, "follow the FIBs of at most so many routers")
 	f.IntVar(&o.Events, "events", 100, "events of churn")
 	f.Uint64Var(&seed, "seed", 1, "what is random follows from it")
-	f.BoolVar(&o.Verify, "verify", false, "hold everything against the same from nothing after every event")
+	f.BoolVar(&o.Verify, "verify", false, "hold everything against the same from nothing, at the beginning and after every event")
 	f.BoolVar(&events, "each", false, "list each event")
 	f.BoolVar(&asJSON, "json", false, "print the report as JSON; durations in ns")
 	return cmd

@@ -13,24 +13,34 @@ const maxRouters = 1 << 20
 
 // generators make a topology of a size; the seed decides what is random.
 var generators = map[string]struct {
-	size string // what the number means
-	make func(n int, rng *rand.Rand) *Topology
+	least int
+	fits  func(n int) bool // nil: each size from least on does
+	size  string           // what the number means and which there are
+	make  func(n int, rng *rand.Rand) *Topology
 }{
-	"grid":    {"routers, the nearest square", func(n int, _ *rand.Rand) *Topology { return grid(max(2, int(math.Round(math.Sqrt(float64(n)))))) }},
-	"ring":    {"routers", func(n int, _ *rand.Rand) *Topology { return ring(max(3, n)) }},
-	"fattree": {"ports of a switch", func(n int, _ *rand.Rand) *Topology { return fatTree(max(2, n&^1)) }},
-	"random":  {"routers, three links each", func(n int, rng *rand.Rand) *Topology { return random(max(2, n), 3, rng) }},
-	"isp":     {"routers", func(n int, rng *rand.Rand) *Topology { return isp(max(8, n), rng) }},
+	"grid":    {4, func(n int) bool { return side(n)*side(n) == n }, "routers: a square such as 4, 9, 16, 1024", func(n int, _ *rand.Rand) *Topology { return grid(side(n)) }},
+	"ring":    {3, nil, "routers, 3 or more", func(n int, _ *rand.Rand) *Topology { return ring(n) }},
+	"fattree": {2, func(n int) bool { return n%2 == 0 && n <= maxPorts }, fmt.Sprintf("ports of a switch: even, from 2 to %d", maxPorts), func(n int, _ *rand.Rand) *Topology { return fatTree(n) }},
+	"random":  {2, nil, "routers, 2 or more", func(n int, rng *rand.Rand) *Topology { return random(n, 3, rng) }},
+	"isp":     {8, nil, "routers, 8 or more", func(n int, rng *rand.Rand) *Topology { return isp(n, rng) }},
 }
 
+// maxPorts is of a fat tree's switches: it has 5/4 of the square of them.
+const maxPorts = 512
+
+func side(n int) int { return int(math.Round(math.Sqrt(float64(n)))) }
+
 // Generate makes a topology by a name such as grid:1024, ring:100, fattree:16,
-// random:500 or isp:10000. The same seed gives the same topology.
+// random:500 or isp:10000, of exactly that size. The same seed gives the same topology.
 func Generate(name string, seed uint64) (*Topology, error) {
 	kind, size, ok := strings.Cut(name, ":")
 	g, known := generators[kind]
 	n, err := strconv.Atoi(size)
 	if !ok || !known || err != nil || n < 2 || n > maxRouters {
 		return nil, fmt.Errorf("%q: a generated topology is grid:N, ring:N, fattree:N, random:N or isp:N, N from 2 to %d", name, maxRouters)
+	}
+	if n < g.least || g.fits != nil && !g.fits(n) {
+		return nil, fmt.Errorf("%q: the N of %s:N is %s", name, kind, g.size)
 	}
 	return g.make(n, rand.New(rand.NewPCG(seed, 1))), nil
 }

@@ -27,6 +27,22 @@ type Options struct {
 	Verify bool
 }
 
+// Check names the first option that makes no sense.
+func (o *Options) Check() error {
+	for _, x := range []struct {
+		name string
+		n    int
+	}{{"prefixes", o.Prefixes}, {"vectors", o.Vectors}, {"dataplanes", o.DataPlanes}, {"events", o.Events}} {
+		if x.n < 0 {
+			return fmt.Errorf("%s is %d, and must be 0 or more", x.name, x.n)
+		}
+	}
+	if o.Verify && o.Vectors+o.DataPlanes == 0 {
+		return errors.New("there is nothing to verify: neither vectors nor FIBs are followed")
+	}
+	return nil
+}
+
 // Event is what one event of the churn took.
 type Event struct {
 	What    string
@@ -55,6 +71,7 @@ type Report struct {
 	Work                              projector.Work
 	Heap                              uint64 // bytes, with all that is followed
 	Churn                             []Event
+	Verified                          int // states at which all that is followed was held against the same from nothing
 }
 
 // ErrVerify: something incremental differs from the same from nothing.
@@ -77,8 +94,11 @@ type run struct {
 	fibs     []*projector.FIB
 }
 
-// Run simulates. It ends early with ctx. Errors: ErrNoLinks, ErrVerify, ctx's.
+// Run simulates. It ends early with ctx. Errors: ErrNoLinks, ErrVerify, ctx's, Options.Check's.
 func Run(ctx context.Context, t *Topology, o Options) (*Report, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
 	if o.Events > 0 && len(t.Links) == 0 {
 		return nil, ErrNoLinks
 	}
@@ -127,6 +147,12 @@ func Run(ctx context.Context, t *Topology, o Options) (*Report, error) {
 	runtime.GC()
 	runtime.ReadMemStats(&m)
 	rep.Heap = m.HeapAlloc
+	if o.Verify {
+		if err := r.verify(); err != nil {
+			return rep, err
+		}
+		rep.Verified++
+	}
 	for range o.Events {
 		if ctx.Err() != nil {
 			return rep, ctx.Err()
@@ -136,6 +162,9 @@ func Run(ctx context.Context, t *Topology, o Options) (*Report, error) {
 			return rep, err
 		}
 		rep.Churn = append(rep.Churn, e)
+		if o.Verify {
+			rep.Verified++
+		}
 	}
 	return rep, nil
 }

@@ -35,7 +35,7 @@ func TestGeneratedTopologies(t *testing.T) {
 		name           string
 		routers, links int // links 0: not fixed
 	}{
-		{"grid:1024", 1024, 1984}, {"grid:10", 9, 12}, {"ring:7", 7, 7}, {"fattree:4", 20, 32}, {"fattree:8", 80, 256},
+		{"grid:1024", 1024, 1984}, {"grid:9", 9, 12}, {"ring:3", 3, 3}, {"fattree:2", 5, 4}, {"ring:7", 7, 7}, {"fattree:4", 20, 32}, {"fattree:8", 80, 256},
 		{"random:50", 50, 0}, {"isp:400", 400, 0},
 	} {
 		topo, err := Generate(test.name, 3)
@@ -65,7 +65,7 @@ func TestGeneratedTopologies(t *testing.T) {
 	if reflect.DeepEqual(a.Links, b.Links) {
 		t.Error("the same topology from another seed")
 	}
-	for _, name := range []string{"grid", "grid:", "grid:x", "grid:1", "grid:-4", "torus:9", ":9", "grid:99999999"} {
+	for _, name := range []string{"grid", "grid:", "grid:x", "grid:1", "grid:-4", "torus:9", ":9", "grid:99999999", "grid:15", "grid:2", "ring:2", "fattree:5", "fattree:1024", "isp:7"} {
 		if _, err := Generate(name, 1); err == nil {
 			t.Errorf("%q is taken", name)
 		}
@@ -190,6 +190,38 @@ func TestVerificationCanFail(t *testing.T) {
 	r.fibs = nil
 	if err := r.verify(); !errors.Is(err, ErrVerify) || !strings.Contains(err.Error(), "distance from r0 to r1") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestSimulationsRefuseNonsense(t *testing.T) {
+	topo, _ := Generate("ring:6", 1)
+	for _, o := range []Options{{Events: -1}, {Prefixes: -1}, {Vectors: -1}, {DataPlanes: -1}, {Verify: true}} {
+		if _, err := Run(t.Context(), topo, o); err == nil {
+			t.Errorf("%+v is taken", o)
+		}
+	}
+}
+
+// TestVerificationIsTold: of what was verified, also without churn.
+func TestVerificationIsTold(t *testing.T) {
+	topo, _ := Generate("ring:6", 1)
+	for events, want := range map[int]string{0: "after each of 0 events", 4: "verified: 6 vectors and 2 FIBs are equal to those computed from nothing, at the beginning and after each of 4 events"} {
+		r, err := Run(t.Context(), topo, Options{Prefixes: 1, Vectors: 6, DataPlanes: 2, Events: events, Verify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		if r.Print(&out, false); !strings.Contains(out.String(), want) {
+			t.Errorf("%s", &out)
+		}
+	}
+	r, err := Run(t.Context(), topo, Options{Vectors: 6, Events: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if r.Print(&out, false); strings.Contains(out.String(), "verified") {
+		t.Errorf("%s", &out)
 	}
 }
 
