@@ -71,6 +71,60 @@ func TestRollbackIsTheIdentity(t *testing.T) {
 	})
 }
 
+// TestRollbackOfEveryKindIsTheIdentity: updates, removals and additions of
+// routes, links, routers, keys, guards and freezes, right after them and after
+// commits about other items; what is rolled back can be rolled back.
+func TestRollbackOfEveryKindIsTheIdentity(t *testing.T) {
+	set, remove := heldItems()
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(items []int, what string) []eventlog.Event {
+			var out []eventlog.Event
+			for _, j := range items {
+				if w := rapid.IntRange(-1, len(set[j])-1).Draw(t, what); w >= 0 {
+					out = append(out, set[j][w])
+				} else {
+					out = append(out, remove[j])
+				}
+			}
+			return out
+		}
+		order := rapid.Permutation([]int{0, 1, 2, 3, 4, 5, 6}).Draw(t, "order")
+		mine, others := order[:4], order[4:]
+		f := NewFold("log")
+		mustApplyRapid(t, f, commit(1, draw(order, "before")...))
+		base := f.State()
+		x, later := commit(2, draw(mine, "x")...), commit(3, draw(others, "later")...)
+		r, plain := NewReverter(base), base.Overlay()
+		mustApplyRapid(t, plain, commit(2), later)
+		for _, c := range []*eventlog.Commit{x, later} {
+			if err := r.Apply(c, func(eventlog.Event) bool { return c == x }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		inverse, conflicts := r.Inverse()
+		if len(conflicts) > 0 {
+			t.Fatalf("conflicts: %+v", conflicts)
+		}
+		done := r.fold.State()
+		back := NewReverter(done)
+		undo := commit(4, inverse...)
+		if err := back.Apply(undo, func(eventlog.Event) bool { return true }); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := intentOf(back.fold.State()), intentOf(plain.State()); !slices.Equal(got, want) {
+			t.Fatalf("after the rollback of %q:\n%q, want\n%q", texts(x.Events), got, want)
+		}
+		again, conflicts := back.Inverse()
+		if len(conflicts) > 0 {
+			t.Fatalf("conflicts: %+v", conflicts)
+		}
+		mustApplyRapid(t, back.fold, commit(5, again...))
+		if got, want := intentOf(back.fold.State()), intentOf(done); !slices.Equal(got, want) {
+			t.Fatalf("after the rollback of the rollback of %q:\n%q, want\n%q", texts(x.Events), got, want)
+		}
+	})
+}
+
 // TestRestoreGivesThePast: whatever happened since, also from a snapshot, which
 // shares nothing.
 func TestRestoreGivesThePast(t *testing.T) {

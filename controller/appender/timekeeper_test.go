@@ -157,14 +157,33 @@ func TestLargeUndo(t *testing.T) {
 // append: before it is stored, when it is stored and the answer lost, and after
 // it. Another node takes over, and the commit is undone exactly once.
 func TestUndoneOnceWhoeverLeads(t *testing.T) {
-	for _, step := range []string{"before", "stored", "after", "both at once"} {
-		t.Run(step, func(t *testing.T) {
+	for _, what := range []string{"before", "stored", "after", "both at once", "lifetime before", "lifetime stored", "lifetime after", "lifetime both at once"} {
+		step, lifetime := strings.CutPrefix(what, "lifetime ")
+		t.Run(what, func(t *testing.T) {
 			c := newClock()
 			log := newLog()
 			a, b := open(t, log, Options{Node: "a", Now: c.Now}), open(t, log.Another(), Options{Node: "b", Now: c.Now})
 			appendOK(t, a, request("0", worldBefore()...))
 			before := intent(a.State())
-			res := appendOK(t, a, confirmable("1", time.Minute, worldChange()...))
+			change := confirmable("1", time.Minute, worldChange()...)
+			if lifetime {
+				change = request("1", append(worldChange(), until(a, "1", time.Minute))...)
+			}
+			res := appendOK(t, a, change)
+			undone := func() int {
+				n := 0
+				everyEvent(t, log, func(_ *eventlog.Commit, e eventlog.Event) {
+					switch e := e.(type) {
+					case *eventlog.ConfirmationUndone:
+						if e.Revision == res.Revision {
+							n++
+						}
+					case *eventlog.TimerFired:
+						n++
+					}
+				})
+				return n
+			}
 			ctx := testContext(t)
 			if err := b.Barrier(ctx); err != nil {
 				t.Fatal(err)
@@ -181,7 +200,7 @@ func TestUndoneOnceWhoeverLeads(t *testing.T) {
 			case "stored":
 				log.Faults().LoseAnswers(1)
 				wg.Go(func() { keeperOf(a, c).Step(dying) })
-				eventually(t, "stored", func() bool { u, _ := ends(t, log); return u[res.Revision] == 1 })
+				eventually(t, "stored", func() bool { return undone() == 1 })
 			case "after":
 				keeperOf(a, c).Step(ctx)
 			case "both at once":
@@ -200,13 +219,40 @@ func TestUndoneOnceWhoeverLeads(t *testing.T) {
 			die()
 			c.advance(time.Hour)
 			k.Step(ctx)
-			if u, _ := ends(t, log); u[res.Revision] != 1 {
-				t.Fatalf("undone %d times", u[res.Revision])
+			if n := undone(); n != 1 {
+				t.Fatalf("undone %d times", n)
 			}
 			sameIntent(t, b, before)
 			sameAsLog(t, b)
 		})
 	}
+}
+
+// aChange is an item of a kind of its own for each i modulo 7, as it is before and
+// after an update, and its removal.
+func aChange(i int) (was, now, gone eventlog.Event) {
+	name := fmt.Sprint("x", i)
+	link := eventlog.LinkID{A: "a", B: eventlog.RouterID(name)}
+	updated := route(i)
+	updated.Metric = 9
+	switch i % 7 {
+	case 0:
+		return route(i), updated, &eventlog.RouteWithdrawn{RouteID: updated.RouteID}
+	case 1:
+		return &eventlog.LinkSet{LinkID: link, CostAB: 1, CostBA: 1}, &eventlog.LinkSet{LinkID: link, CostAB: 1, CostBA: 1, Down: true}, &eventlog.LinkRemoved{LinkID: link}
+	case 2:
+		id := eventlog.RouterID(name)
+		return &eventlog.RouterSet{Router: id}, &eventlog.RouterSet{Router: id, Drained: eventlog.DrainHard}, &eventlog.RouterRemoved{Router: id}
+	case 3:
+		return &eventlog.KeyPut{Key: name, Value: "old"}, &eventlog.KeyPut{Key: name, Value: "new"}, &eventlog.KeyDeleted{Key: name}
+	case 4:
+		return &eventlog.GuardSet{Name: name, Type: eventlog.GuardMaxRoutes, Limit: 1000}, &eventlog.GuardSet{Name: name, Type: eventlog.GuardMaxRoutes, Limit: 2000}, &eventlog.GuardRemoved{Name: name}
+	case 5:
+		return &eventlog.FreezeSet{Name: name, Until: 5}, &eventlog.FreezeSet{Name: name, Until: 6}, &eventlog.FreezeRemoved{Name: name}
+	}
+	one := route(i)
+	one.Router, updated.Router = "r9", "r9"
+	return one, updated, &eventlog.RouteWithdrawn{RouteID: updated.RouteID}
 }
 
 // TestConfirmationsUnderFaults: two nodes that both think they lead, answers and
@@ -227,15 +273,29 @@ func TestConfirmationsUnderFaults(t *testing.T) {
 		start(0)
 		start(1)
 		ctx := testContext(t)
-		asked := map[eventlog.Revision]string{}
-		for i := range 12 {
+		type change struct{ before, made eventlog.Event }
+		asked := map[eventlog.Revision]change{}
+		for i := range 14 {
 			n := rng.IntN(2)
-			key := fmt.Sprint("k", i)
-			res, err := nodes[n].Append(ctx, confirmable(id(i), time.Duration(1+rng.IntN(5))*time.Second, put(key, "new")...))
+			x := change{before: nil}
+			switch was, now, gone := aChange(i); rng.IntN(3) {
+			case 0: // added
+				x.made = now
+			case 1: // updated
+				x.before, x.made = was, now
+			default: // removed
+				x.before, x.made = was, gone
+			}
+			if x.before != nil {
+				if _, err := nodes[n].Append(ctx, request("before"+id(i), x.before)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			res, err := nodes[n].Append(ctx, confirmable(id(i), time.Duration(1+rng.IntN(5))*time.Second, x.made))
 			if err != nil {
 				t.Fatal(err)
 			}
-			asked[res.Revision] = key
+			asked[res.Revision] = x
 			var wg sync.WaitGroup
 			var resolve func()
 			switch rng.IntN(4) {
@@ -270,12 +330,19 @@ func TestConfirmationsUnderFaults(t *testing.T) {
 		}
 		eventually(t, "all ended", func() bool { c.advance(time.Second); k.Step(ctx); return len(nodes[0].State().Agenda()) == 0 })
 		undone, confirmed := ends(t, log)
-		for r, key := range asked {
+		for r, x := range asked {
 			if undone[r]+confirmed[r] != 1 {
 				t.Fatalf("seed %d: commit %d: undone %d times, confirmed %d times", seed, r, undone[r], confirmed[r])
 			}
-			if there := keyOf(t, nodes[0], key) == "new"; there != (confirmed[r] == 1) {
-				t.Fatalf("seed %d: commit %d: confirmed %d, there: %v", seed, r, confirmed[r], there)
+			want := x.before
+			if confirmed[r] == 1 {
+				if want = x.made; projector.Removes(want) {
+					want = nil
+				}
+			}
+			is := nodes[0].State().Item(x.made).Event
+			if (is == nil) != (want == nil) || is != nil && string(eventlog.AppendEvent(nil, is)) != string(eventlog.AppendEvent(nil, want)) {
+				t.Fatalf("seed %d: commit %d: confirmed %d, is %v, want %v", seed, r, confirmed[r], is, want)
 			}
 		}
 		sameAsLog(t, nodes[0])
