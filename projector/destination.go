@@ -46,6 +46,7 @@ func (f *Fold) announce(r *eventlog.RouteAnnounced) {
 	if old == nil {
 		e.set = f.intern.single(b)
 		e.rev = f.pos.Revision
+		f.write()
 		f.routes++
 		f.intern.join(e.set, p)
 		f.tracking.changed(p)
@@ -56,6 +57,8 @@ func (f *Fold) announce(r *eventlog.RouteAnnounced) {
 	}
 	if len(old.bodies) == 1 && old.bodies[0] == b {
 		f.digest = f.digest.Sub(p.routeItem(b, e.revision(0)))
+		f.unwrite(e.revision(0))
+		f.write()
 		e.rev, e.each = f.pos.Revision, nil
 		return
 	}
@@ -63,6 +66,7 @@ func (f *Fold) announce(r *eventlog.RouteAnnounced) {
 	bodies, revs := f.unfold(e)
 	if found {
 		f.digest = f.digest.Sub(p.routeItem(bodies[i], revs[i]))
+		f.unwrite(revs[i])
 		bodies[i], revs[i] = b, f.pos.Revision
 	} else {
 		bodies = append(bodies, nil)
@@ -73,6 +77,7 @@ func (f *Fold) announce(r *eventlog.RouteAnnounced) {
 		revs[i] = f.pos.Revision
 		f.routes++
 	}
+	f.write()
 	f.refold(e, p, bodies, revs)
 }
 
@@ -96,6 +101,7 @@ func (f *Fold) withdraw(r *eventlog.RouteID) {
 		f.intern.pin(e.set)
 	}
 	f.routes--
+	f.unwrite(e.revision(i))
 	f.digest = f.digest.Sub(p.routeItem(e.set.bodies[i], e.revision(i)))
 	if len(e.set.bodies) == 1 {
 		set := e.set

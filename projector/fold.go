@@ -31,6 +31,12 @@ type Fold struct {
 	origins pmap.Map[originKey, *class]   // of classes: those with a path of a router, see originKey
 	named   pmap.Map[pmap.String, uint32] // routers that routes and links name, how often
 
+	// authors is the commits whose routes are counted, counted how many of each actor.
+	authors pmap.Map[pmap.String, authored]
+	counted pmap.Map[pmap.String, int]
+	author  string // of the commit being folded, where its routes are counted
+	wrote   int    // routes of it
+
 	routes, links, keys int
 	keyBytes            int64             // of keys and their values
 	keysAt              eventlog.Revision // no event of a key lies after it
@@ -95,6 +101,7 @@ func (f *Fold) Apply(c *eventlog.Commit, h eventlog.Hash) error {
 	f.pos.Revision = c.Revision
 	f.hash = h
 	f.time = c.Time
+	f.begin(c)
 	switch {
 	case holds:
 		f.applyHeld(c)
@@ -108,6 +115,7 @@ func (f *Fold) Apply(c *eventlog.Commit, h eventlog.Hash) error {
 			f.apply(e, c)
 		}
 	}
+	f.end()
 	f.window.add(c.Revision, c.Time, f.windowKey(c.Actor, c.ID), c.Request)
 	if len(f.intern.dirty) > flushAt {
 		f.flush()
@@ -209,6 +217,7 @@ func (f *Fold) State() *State {
 	f.tracking.cell = s.resolution
 	s.v4, s.v6, s.items, s.held = f.v4.Freeze(), f.v6.Freeze(), items, f.held.Freeze()
 	s.classes, s.origins, s.named = f.classes.Freeze(), f.origins.Freeze(), f.named.Freeze()
+	s.authors, s.counted = f.authors.Freeze(), f.counted.Freeze()
 	return s
 }
 
@@ -224,6 +233,7 @@ func (f *Fold) Current() *State {
 	f.fill(s)
 	s.v4, s.v6, s.items, s.held = f.v4.View, f.v6.View, f.items.View, f.held.View
 	s.classes, s.origins, s.named = f.classes.View, f.origins.View, f.named.View
+	s.authors, s.counted = f.authors.View, f.counted.View
 	s.resolution = f.tracking.resolutions(f.recursive, f.moved())
 	if f.moved() {
 		s.topology = cellAfter(f.topology, s.items, slices.Clip(f.touched))
@@ -270,6 +280,7 @@ func Resume(s *State) *Fold {
 	f := &Fold{
 		pos: s.pos, nonce: s.nonce, hash: s.hash, level: s.level, time: s.time, digest: s.digest, epochs: s.epochs,
 		v4: s.v4.Thaw(), v6: s.v6.Thaw(), items: s.items.Thaw(), held: s.held.Thaw(), classes: s.classes.Thaw(), origins: s.origins.Thaw(), named: s.named.Thaw(),
+		authors: s.authors.Thaw(), counted: s.counted.Thaw(),
 		routes: s.routes, links: s.links, keys: s.keys, keyBytes: s.keyBytes, keysAt: s.keysAt,
 		topology: s.topology, agenda: s.agenda, policy: s.policy, recursive: s.recursive,
 	}

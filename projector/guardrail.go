@@ -244,15 +244,20 @@ func (p *Policy) Breaches(s *State, c *eventlog.Commit, origins map[string]int) 
 			continue
 		}
 		now, grows := s.routes, 0
-		if g.Origin != "" {
+		own := false // the actor's own are counted
+		switch {
+		case g.Origin != "":
 			now = origins[g.Origin]
+		case g.Actor != "":
+			now, own = s.RoutesOf(g.Actor), true
 		}
 		for _, e := range c.Events {
 			id := aboutRoute(e)
 			if id == nil || g.Origin != "" && id.Origin != g.Origin {
 				continue
 			}
-			there := s.Item(e).Event != nil
+			was := s.Item(e)
+			there := was.Event != nil && (!own || s.authorOf(was.Revision) == g.Actor)
 			if removes := Removes(e); there && removes {
 				grows--
 			} else if !there && !removes {
@@ -260,7 +265,11 @@ func (p *Policy) Breaches(s *State, c *eventlog.Commit, origins map[string]int) 
 			}
 		}
 		if grows > 0 && uint64(now+grows) > g.Limit {
-			out = append(out, Breach{g.Name, fmt.Sprintf("%d routes would be more than %d", now+grows, g.Limit), ByGuard})
+			what := "routes"
+			if own {
+				what = "routes of " + g.Actor
+			}
+			out = append(out, Breach{g.Name, fmt.Sprintf("%d %s would be more than %d", now+grows, what, g.Limit), ByGuard})
 		}
 	}
 	for i := range p.freezes {

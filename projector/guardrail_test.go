@@ -46,7 +46,7 @@ func TestBreaches(t *testing.T) {
 		{"limit of an origin", most("bgp", "", 1), of(announcing("12.0.0.0/8", "192.0.2.1"), "*", "bgp"), false},
 		{"limit of an origin reached", most("static", "", 1), announcing("12.0.0.0/8", "192.0.2.1"), true},
 		{"limit of another actor", most("", "bob", 1), announcing("12.0.0.0/8", "192.0.2.1"), false},
-		{"limit of the actor", most("", "test", 1), announcing("12.0.0.0/8", "192.0.2.1"), true},
+		{"limit of the actor", most("", "test", 0), announcing("12.0.0.0/8", "192.0.2.1"), true},
 		{"frozen", &eventlog.FreezeSet{Name: "g"}, route, true},
 		{"frozen: a link", &eventlog.FreezeSet{Name: "g"}, &eventlog.LinkSet{LinkID: eventlog.LinkID{A: "a", B: "b"}}, true},
 		{"frozen: a key", &eventlog.FreezeSet{Name: "g"}, &eventlog.KeyPut{Key: "k", Value: "v"}, false},

@@ -161,6 +161,10 @@ func (f *Fold) applyItem(e eventlog.Event, c *eventlog.Commit) {
 		f.settle(k, kind == eventlog.KindTimerFired || kind == eventlog.KindConfirmationUndone, c.Revision)
 		f.removeItem(k)
 	}
+	switch e.(type) {
+	case *eventlog.GuardSet, *eventlog.GuardRemoved:
+		f.recount()
+	}
 }
 
 func (f *Fold) setItem(k pmap.String, it *item) {

@@ -24,6 +24,7 @@ func (s *State) Overlay() *Fold {
 	f := &Fold{
 		pos: s.pos, nonce: s.nonce, hash: s.hash, level: s.level, time: s.time, digest: s.digest, epochs: s.epochs,
 		v4: s.v4.Thaw(), v6: s.v6.Thaw(), items: s.items.Thaw(), held: s.held.Thaw(), classes: s.classes.Thaw(), origins: s.origins.Thaw(), named: s.named.Thaw(),
+		authors: s.authors.Thaw(), counted: s.counted.Thaw(),
 		routes: s.routes, links: s.links, keys: s.keys, keyBytes: s.keyBytes, keysAt: s.keysAt,
 		topology: s.topology, agenda: s.agenda, policy: s.policy, recursive: s.recursive,
 	}

@@ -45,6 +45,7 @@ func (f *Fold) Rewind(s *State) {
 	f.epochs = s.epochs
 	f.v4, f.v6, f.items, f.held = s.v4.Thaw(), s.v6.Thaw(), s.items.Thaw(), s.held.Thaw()
 	f.classes, f.origins, f.named = s.classes.Thaw(), s.origins.Thaw(), s.named.Thaw()
+	f.authors, f.counted = s.authors.Thaw(), s.counted.Thaw()
 	f.routes, f.links, f.keys, f.keyBytes, f.keysAt = s.routes, s.links, s.keys, s.keyBytes, s.keysAt
 	f.topology, f.touched, f.recursive, f.stale = s.topology, nil, s.recursive, false
 	f.agenda, f.policy = s.agenda, s.policy

@@ -2,6 +2,7 @@ package projector
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 
 	"dvr/eventlog"
+	"dvr/projector/internal/pmap"
 )
 
 // The snapshot form of a state is decision 6: NDJSON lines in sections whose
@@ -34,6 +36,7 @@ type snapshotHeader struct {
 	Window       int         `json:"window"`
 	WindowFirst  uint64      `json:"window_first"`
 	WindowDigest string      `json:"window_digest"`
+	Authors      int         `json:"authors,omitempty"`
 }
 
 const snapshotEnd = `{"end":true}` + "\n"
@@ -99,6 +102,7 @@ func (s *State) Save(w io.Writer) error {
 		Digest: s.digest.String(), Epochs: [][2]uint64{}, Bodies: len(out.bodies), Sets: len(out.sets),
 		Destinations: s.v4.Len() + s.v6.Len(), Routes: s.routes, Items: s.items.Len(),
 		Window: s.window.len(), WindowFirst: uint64(s.window.first), WindowDigest: s.window.digest().String(),
+		Authors: s.authors.Len(),
 	}
 	for _, e := range s.epochs {
 		h.Epochs = append(h.Epochs, [2]uint64{e.Epoch, uint64(e.First)})
@@ -132,6 +136,11 @@ func (s *State) Save(w io.Writer) error {
 		}
 	}
 	out.saveWindow(&s.window, s.time)
+	for k, a := range s.authors.All() {
+		if !out.saveAuthor(k, a.actor) {
+			break
+		}
+	}
 	out.buf = append(out.buf, snapshotEnd...)
 	out.flush()
 	if out.err != nil {
@@ -230,6 +239,17 @@ func (s *State) seemsTouched(it *item, i int) bool {
 		return now.Event != nil
 	}
 	return now.Event == nil || now.Revision != it.rev
+}
+
+// saveAuthor writes [revision,"actor"].
+func (s *saver) saveAuthor(k pmap.String, actor string) bool {
+	s.buf = strconv.AppendUint(append(s.buf, '['), binary.BigEndian.Uint64([]byte(k)), 10)
+	name, err := json.Marshal(actor)
+	if err != nil && s.err == nil {
+		s.err = err
+	}
+	s.buf = append(append(append(s.buf, ','), name...), ']')
+	return s.line()
 }
 
 // saveWindow writes ["key","request",age in ms] a commit, oldest first; an

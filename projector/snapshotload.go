@@ -37,6 +37,7 @@ type loader struct {
 	text   []byte                     // scratch
 
 	pending []pendingItem
+	author  uint64 // the revision read last
 }
 
 var (
@@ -70,7 +71,7 @@ func (l *loader) load() error {
 		read func(line []byte) error
 	}{
 		{l.head.Bodies, l.body}, {l.head.Sets, l.set}, {l.head.Destinations, l.destination},
-		{l.head.Items, l.item}, {l.head.Window, l.remembered},
+		{l.head.Items, l.item}, {l.head.Window, l.remembered}, {l.head.Authors, l.written},
 	}
 	for _, s := range sections {
 		for range s.n {
@@ -91,6 +92,9 @@ func (l *loader) load() error {
 		return corrupt(errors.New("something follows the end"))
 	}
 	if err := l.hold(); err != nil {
+		return corrupt(err)
+	}
+	if err := l.count(); err != nil {
 		return corrupt(err)
 	}
 	return l.verify()
@@ -440,6 +444,58 @@ func (l *loader) heldBy(e eventlog.Event, owner eventlog.Revision, watch, touche
 		h.touched = 1
 	}
 	l.fold.held.Set(k, h)
+}
+
+// written reads whose a revision is.
+func (l *loader) written(line []byte) error {
+	var pair [2]json.RawMessage
+	var r uint64
+	var actor string
+	if json.Unmarshal(line, &pair) != nil || json.Unmarshal(pair[0], &r) != nil || json.Unmarshal(pair[1], &actor) != nil || actor == "" {
+		return errForm
+	}
+	out := saver{}
+	if out.saveAuthor(revisionKey(eventlog.Revision(r)), actor); !bytes.Equal(out.buf, append(slices.Clip(line), '\n')) {
+		return errForm
+	}
+	if r <= l.author || eventlog.Revision(r) > l.fold.pos.Revision {
+		return errAhead
+	}
+	l.author = r
+	l.fold.authors.Set(revisionKey(eventlog.Revision(r)), authored{actor: actor})
+	return nil
+}
+
+// count counts the routes of the actors that guards name.
+func (l *loader) count() error {
+	f := l.fold
+	f.recount()
+	if f.authors.Len() != l.head.Authors {
+		return errors.New("an actor's routes are counted, and no guard names it")
+	}
+	if l.head.Authors == 0 {
+		return nil
+	}
+	var last eventlog.Revision
+	var at *authored
+	for _, e := range f.Current().entries(netip.Prefix{}, netip.Prefix{}) {
+		for i := range e.set.bodies {
+			if r := e.revision(i); r != last {
+				last, at = r, f.authors.Update(revisionKey(r))
+			}
+			if at != nil {
+				at.routes++
+			}
+		}
+	}
+	for _, a := range f.authors.All() {
+		if a.routes == 0 {
+			return errors.New("a counted commit has no routes")
+		}
+		n, _ := f.counted.Upsert(pmap.String(a.actor))
+		*n += a.routes
+	}
+	return nil
 }
 
 // inForce holds the epoch and level in force against the header.

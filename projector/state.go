@@ -26,6 +26,8 @@ type State struct {
 	classes pmap.View[pmap.ID, account]
 	origins pmap.View[originKey, *class]
 	named   pmap.View[pmap.String, uint32]
+	authors pmap.View[pmap.String, authored]
+	counted pmap.View[pmap.String, int]
 
 	routes, links, keys int
 	keyBytes            int64

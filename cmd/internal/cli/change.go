@@ -272,7 +272,7 @@ func guardCommand(c *connection) *cobra.Command {
 	f := set.Flags()
 	f.StringSliceVar(&prefixes, "prefix", nil, "protected, needs_approval: destinations inside, repeatable")
 	f.StringSliceVar(&routers, "router", nil, "only of this router, repeatable")
-	f.StringVar(&actor, "actor", "", "max_routes: only commits of this actor")
+	f.StringVar(&actor, "actor", "", "max_routes: only commits of this actor; without --origin the routes that it set last are counted")
 	f.StringVar(&origin, "origin", "", "max_routes: only routes of this origin are counted")
 	numberVar(f, &percent, "percent", 0, 1, 100, "max_shrink: by so much a table may shrink in one commit")
 	numberVar(f, &above, "above", 0, 0, 1<<32-1, "max_shrink: only tables of more prefixes")
