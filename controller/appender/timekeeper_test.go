@@ -523,6 +523,8 @@ func TestShrinkGuardJudgesEveryRouter(t *testing.T) {
 		"a link with another way":          {append(append(links, link("a", "d")), of...), []eventlog.Event{down}, ""},
 		"a drain":                          {append(links, of...), []eventlog.Event{&eventlog.RouterSet{Router: "b", Drained: eventlog.DrainSoft}}, "router c would shrink"},
 		"a drain of the end":               {append(links, of...), []eventlog.Event{&eventlog.RouterSet{Router: "d", Drained: eventlog.DrainSoft}}, ""},
+		"a link to a drained origin":       {append(append(links, &eventlog.RouterSet{Router: "a", Drained: eventlog.DrainSoft}), of...), []eventlog.Event{&eventlog.LinkRemoved{LinkID: eventlog.LinkID{A: "a", B: "b"}}}, "router b would shrink from 1500 to 0"},
+		"a link to a drained reader":       {append(append(links, &eventlog.RouterSet{Router: "d", Drained: eventlog.DrainSoft}), of...), []eventlog.Event{&eventlog.LinkRemoved{LinkID: eventlog.LinkID{A: "c", B: "d"}}}, "router d would shrink from 1500 to 0"},
 		"a drain of the origin":            {append(links, of...), []eventlog.Event{&eventlog.RouterSet{Router: "a", Drained: eventlog.DrainHard}}, "router b would shrink"},
 	} {
 		a := open(t, newLog(), Options{})
