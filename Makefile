@@ -74,7 +74,7 @@ test: ## every test, Go and C++, and the fuzzers for 2 s each, 8 to 16 minutes o
 	echo "go test ./... (the fuzzers beside it: build/fuzz.log)"; DVR_REQUIRE_BINARIES=1 go test -vet=off -timeout 15m ./...; tests=$$?; \
 	wait $$fuzzers && echo "the fuzzers found nothing" || { tail -n 60 build/fuzz.log; echo "a fuzzer failed: build/fuzz.log"; tests=1; }; exit $$tests
 
-dashboard-test: ## the dashboard in bin/dvr, tested in Chromium against real clusters (two minutes after `make build`)
+dashboard-test: ## the dashboard in bin/dvr, tested in Chromium against real clusters (three minutes after `make build`)
 	@deploy/toolchain.sh browser
 	@DVR_REQUIRE_BINARIES=1 deploy/dashboard.sh test
 
