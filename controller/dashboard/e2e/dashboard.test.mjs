@@ -562,6 +562,11 @@ describe('dashboard', { skip: skip || false }, () => {
       await button('Cancel', dialog()).click();
       assert.deepEqual(await own.violations(page), []);
       await own.shoot(page, 'nodes-without-launcher');
+      const phone = await own.open('/nodes', { colorScheme: 'dark', viewport: { width: 390, height: 844 }, isMobile: true });
+      const { x, width } = await button('Remove node1', phone).boundingBox();
+      assert.ok(x + width <= 390, 'what can be done is beside the phone');
+      await own.shoot(phone, 'nodes-without-launcher-phone');
+      await phone.context().close();
       await own.go(page, '/');
       await page.getByText('Everything is fine').waitFor();
       assert.deepEqual(own.faults, []);
