@@ -92,6 +92,8 @@ describe('authorization', { skip: skip || false }, () => {
     await page.getByText('Signed in as eve, viewer').waitFor();
     await browser.go(page, '/');
     await page.getByText('Everything is fine').waitFor();
+    await page.getByText('authorization on').or(page.getByText(/of alice/)).first().waitFor();
+    assert.ok(!/sha256/.test(await page.getByRole('main').innerText()), 'an event has no words');
     const operator = /^eve has the role viewer; .* needs the role operator\.$/;
     const admin = /^eve has the role viewer; .* needs the role admin, without a scope\.$/;
     const last = (await (await fetch(`${cluster.api}/v1/status`, { headers: { Authorization: `Bearer ${tokens.eve}` } })).json()).revision;

@@ -82,6 +82,16 @@ export function describe(e: Event): Described {
       return { verb: 'roles', tone: 'good', about: text(e.actor), rest: (Array.isArray(e.grants) ? (e.grants as { role: string }[]) : []).map((g) => g.role).join(', ') };
     case 'role.removed':
       return { verb: 'roles removed', tone: 'bad', about: text(e.actor), rest: '' };
+    case 'token.set':
+      return { verb: e.join ? 'join token' : 'token', tone: 'good', about: text(e.id), rest: `of ${text(e.actor)}${e.expires ? ` until ${when(e.expires)}` : ''}${e.node ? `, used by ${text(e.node)}` : ''}` };
+    case 'token.removed':
+      return { verb: 'token revoked', tone: 'bad', about: text(e.id), rest: '' };
+    case 'auth.enabled':
+      return { verb: 'authorization on', tone: 'accent', about: '', rest: 'who calls is asked who it is' };
+    case 'auth.disabled':
+      return { verb: 'authorization off', tone: 'warn', about: '', rest: 'who reaches a node may do everything' };
+    case 'commit.staged':
+      return { verb: 'staged', tone: 'accent', about: '', rest: `${plural(Number(e.events) || 0, 'event')}, stored apart` };
     case 'epoch.started':
       return { verb: e.from ? 'a new epoch' : 'the log begins', tone: 'accent', about: '', rest: `epoch ${text(e.epoch)}${e.cause ? `, ${text(e.cause)}` : ''}` };
     case 'level.raised':
