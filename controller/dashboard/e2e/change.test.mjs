@@ -243,6 +243,27 @@ describe('changes', { skip: skip || false }, () => {
     await page.unroute('**/v1/dataplanes');
   });
 
+  test('the overview says who is behind, and what is not archived', async () => {
+    await browser.go(page, '/');
+    await page.getByText('Everything is fine').waitFor();
+    const { pid } = (await cluster.nodes()).node2.data_plane;
+    process.kill(pid, 'SIGSTOP');
+    try {
+      for (let i = 0; i < 110; i++) await cluster.must('POST', '/routes', { destination: '10.13.0.0/16', next_hop: '192.0.2.13', metric: i });
+      await page.getByText(/The data plane of node2 is 1\d\d revisions behind/).waitFor();
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    await page.getByText('Everything is fine').waitFor();
+    await page.route('**/v1/status', async (route) => {
+      const answer = await route.fetch();
+      await route.fulfill({ response: answer, json: { ...(await answer.json()), archive: { problem: 'no space left on device' } } });
+    });
+    await browser.go(page, '/');
+    await page.getByText('History is not archived').waitFor();
+    await page.unroute('**/v1/status');
+  });
+
   test('the overview measures how long changes take, and tells the past', async () => {
     await browser.go(page, '/');
     // The page reads the metrics of one node, which counts what it answers itself.

@@ -47,6 +47,7 @@ export interface Status {
   time: string;
   digest: string;
   fault?: string;
+  archive?: { problem?: string };
   security?: { transport: 'tls' | 'loopback' | 'insecure'; alarm?: string };
   state: { destinations4: number; destinations6: number; routes: number; classes: number; routers: number; links: number; keys: number; key_bytes: number };
   store: { etcd: string; bytes: number; quota: number };

@@ -1,5 +1,9 @@
 // The answer to "is it fine?": what is wrong now, the worst first.
+import { count } from './format';
 import type { LaunchedNode, Member, Plane, Status } from './types';
+
+/** Revisions from which on somebody is behind. */
+const far = 100;
 
 export interface Finding {
   tone: 'bad' | 'warn';
@@ -34,11 +38,14 @@ export function findings(v: Voting, nodes: LaunchedNode[], members: Member[], pl
   if (status?.security?.transport === 'insecure') add('warn', 'The cluster is insecure', 'Clear text beyond the machine: whoever reaches its addresses controls the routes.', '/nodes');
   if (status?.security?.alarm) add('warn', 'A certificate ends', status.security.alarm, '/nodes');
   if (status && status.store.quota && status.store.bytes > 0.7 * status.store.quota) add('warn', 'The store fills up', `${Math.round((100 * status.store.bytes) / status.store.quota)} % of its quota are used.`, '/');
+  if (status?.archive?.problem) add('warn', 'History is not archived', status.archive.problem, '/history');
+  for (const n of nodes) if (n.status === 'online' && n.lag > far) add('warn', `${n.id} is ${count(n.lag)} revisions behind`, 'What it is asked is answered from what it has.', '/nodes');
   for (const p of planes) {
     const at = `/planes?router=${encodeURIComponent(p.router)}`;
     if (!p.connected) add('bad', `The data plane of ${p.router} is not connected`, 'It forwards by what it has.', at);
     else if (p.failed) add('bad', `${p.router}: ${p.failed} routes could not be installed`, '', at);
     else if (p.deviates) add('warn', `${p.router} deviates from what it was told`, 'It has taken dead next hops out by itself.', at);
+    else if (head - p.position.revision > far) add('warn', `The data plane of ${p.router} is ${count(head - p.position.revision)} revisions behind`, 'It forwards by what it has.', at);
     else if (!p.digest_equal && p.position.revision >= head) add('bad', `${p.router}: what is installed is not what was told`, 'Its digest differs.', at);
   }
   return out.sort((a, b) => Number(a.tone === 'warn') - Number(b.tone === 'warn'));
@@ -49,7 +56,7 @@ export function planeState(p: Plane, head: number): { text: string; tone: 'good'
   if (!p.connected) return { text: 'not connected', tone: 'bad' };
   if (p.failed) return { text: 'failures', tone: 'bad' };
   if (p.deviates) return { text: 'deviates', tone: 'warn' };
-  if (head - p.position.revision > 100) return { text: 'behind', tone: 'warn' };
+  if (head - p.position.revision > far) return { text: 'behind', tone: 'warn' };
   if (!p.digest_equal && p.position.revision >= head) return { text: 'differs', tone: 'bad' };
   return { text: 'in sync', tone: 'good' };
 }
