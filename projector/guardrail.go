@@ -161,13 +161,64 @@ func (p *Policy) Shrinks(router eventlog.RouterID, before, after int) []Breach {
 		if g.Name == DefaultGuard {
 			by = ByDefault
 		}
-		where := "router " + string(router)
-		if router == eventlog.AllRouters {
-			where = "every router"
-		}
-		out = append(out, Breach{g.Name, fmt.Sprintf("the table of %s would shrink from %d to %d prefixes, by more than %d %%", where, before, after, g.Percent), by})
+		out = append(out, Breach{g.Name, fmt.Sprintf("the table of %s would shrink from %d to %d prefixes, by more than %d %%", tableName(router), before, after, g.Percent), by})
 	}
 	return out
+}
+
+// Strands is the breaches of a commit after which a router's FIB lacks protected
+// prefixes that it has before, whatever took them: a link, a drain, a next hop that
+// resolves no more. after is compiled from before. Cost: the classes whose groups
+// changed; where one of them is lost, a pass over the protected prefixes, up to the
+// first of that class.
+func (p *Policy) Strands(before, after *FIB) []Breach {
+	if len(p.protected) == 0 {
+		return nil
+	}
+	lost := map[ClassID]bool{}
+	changedGroups(before, after, func(id ClassID, a, b []NextHop) {
+		if len(a) > 0 && len(b) == 0 {
+			lost[id] = true
+		}
+	})
+	if len(lost) == 0 {
+		return nil
+	}
+	var out []Breach
+	for i := range p.protected {
+		g := &p.protected[i]
+		if at, in, ok := stranded(g, lost, before.state, after); ok {
+			out = append(out, Breach{g.Name, fmt.Sprintf("%s, which is protected (%s), would leave the table of %s", at, in, tableName(after.router)), ByGuard})
+		}
+	}
+	return out
+}
+
+// stranded finds the first prefix that the guard protects and that is lost with its class.
+func stranded(g *eventlog.GuardSet, lost map[ClassID]bool, before *State, after *FIB) (at, in netip.Prefix, ok bool) {
+	for _, in := range g.Prefixes {
+		for p, e := range before.entries(in, netip.Prefix{}) {
+			if e.set.class == nil || !lost[e.set.class.id] {
+				continue
+			}
+			if c := after.state.classAt(p); c != nil && len(after.Group(c.id)) > 0 {
+				continue // it has moved to another class
+			}
+			if len(g.Routers) == 0 || slices.ContainsFunc(e.set.bodies, func(b *body) bool {
+				return b.route.Router == eventlog.AllRouters || slices.Contains(g.Routers, b.route.Router)
+			}) {
+				return p.prefix(), in, true
+			}
+		}
+	}
+	return at, in, false
+}
+
+func tableName(router eventlog.RouterID) string {
+	if router == eventlog.AllRouters {
+		return "every router"
+	}
+	return "router " + string(router)
 }
 
 // Approvals is the guards by which a commit needs the consent of a second actor,

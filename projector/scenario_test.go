@@ -30,6 +30,7 @@ import (
 //	put KEY VALUE · forget KEY
 //	event JSON                  any event, as in the log
 //	rib R · fib R · lookup R ADDRESS · explain R PREFIX · delta R · digest
+//	try R EVENT                 what of it protected prefixes forbid, at R; it is not done
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/scenario-*.txt")
 	if err != nil || len(files) < 5 {
@@ -136,6 +137,20 @@ func (p *player) line(line string) {
 		f := s.FIB(r, p.sent[r])
 		p.deltaText(f.Delta(p.sent[r]))
 		p.sent[r] = f
+	case "try":
+		r = eventlog.RouterID(w.next())
+		after, err := s.Try(&eventlog.Commit{Time: 1_800_000_000_000, Actor: "alice", Events: []eventlog.Event{w.event(w.next())}})
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		before := s.FIB(r, nil)
+		breaches := s.Policy().Strands(before, after.FIB(r, before))
+		for _, b := range breaches {
+			p.say("%s: %s", b.Name, b.Text)
+		}
+		if len(breaches) == 0 {
+			p.say("nothing")
+		}
 	case "digest":
 		p.say("level %d revision %d: state %s", s.Head().Level, s.Position().Revision, s.Digest())
 		for r := range s.Routers() {

@@ -1,6 +1,7 @@
 package projector
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -92,5 +93,58 @@ func TestShrinkingListsFew(t *testing.T) {
 		if got := s.Policy().Shrinking(s, after, c.change); !slices.Equal(got, c.want) {
 			t.Errorf("%v: %v, want %v", texts(c.change), got, c.want)
 		}
+	}
+}
+
+// TestProtectedPrefixesAreMissedByNobody: where a commit takes protected prefixes
+// out of any router's FIB, but by an event about a route to them, the guard says so.
+func TestProtectedPrefixesAreMissedByNobody(t *testing.T) {
+	stranded := 0
+	rapid.Check(t, func(t *rapid.T) {
+		model := reference.New()
+		f := NewFold("log")
+		events := []eventlog.Event{&eventlog.GuardSet{Name: "g", Type: eventlog.GuardProtected, Prefixes: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}}
+		for range rapid.IntRange(0, 40).Draw(t, "before") {
+			e := reference.World{}.Event(model).Draw(t, "event")
+			model.Apply(e)
+			events = append(events, e)
+		}
+		mustApplyRapid(t, f, commitsOf(t, events, 8)...)
+		s := f.State()
+		e := reference.World{}.Event(model).Filter(func(e eventlog.Event) bool {
+			_, seen := e.(*eventlog.LinkObserved)
+			return !seen && aboutRoute(e) == nil
+		}).Draw(t, "change")
+		after, err := s.Try(commit(0, e))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := s.Policy()
+		said := false
+		if p.MayShrink(s, []eventlog.Event{e}) {
+			for _, r := range p.Shrinking(s, after, []eventlog.Event{e}) {
+				before := s.FIB(r, nil)
+				said = said || len(p.Strands(before, after.FIB(r, before))) > 0
+			}
+		}
+		lost := false
+		for _, r := range routersAsked {
+			now := map[netip.Prefix]bool{}
+			for d := range after.Vector(r, netip.Prefix{}) {
+				now[d.Prefix] = true
+			}
+			for d := range s.Vector(r, netip.Prefix{}) {
+				lost = lost || !now[d.Prefix]
+			}
+		}
+		if lost != said {
+			t.Fatalf("%v: lost %v, said %v", texts([]eventlog.Event{e}), lost, said)
+		}
+		if lost {
+			stranded++
+		}
+	})
+	if stranded == 0 {
+		t.Error("nothing was ever lost")
 	}
 }

@@ -100,7 +100,11 @@ func (g *guard) judge(r *Request, c *eventlog.Commit, current *projector.State, 
 		if err != nil {
 			return nil, err
 		}
-		breaches = append(breaches, more...)
+		for _, b := range more { // what touches a protected route itself is said already
+			if !slices.ContainsFunc(breaches, func(o projector.Breach) bool { return o.Name == b.Name }) {
+				breaches = append(breaches, b)
+			}
+		}
 	}
 	if len(breaches) == 0 {
 		return nil, nil
@@ -136,7 +140,8 @@ const (
 	keptFor = 4096
 )
 
-// shrinks compares the FIBs before and after, of the routers that can tell.
+// shrinks compares the FIBs before and after, of the routers that can tell: how
+// many prefixes leave, and whether protected ones do.
 func (g *guard) shrinks(policy *projector.Policy, c *eventlog.Commit, s *projector.State) ([]projector.Breach, error) {
 	after, err := g.behind(c, s)
 	if err != nil {
@@ -162,6 +167,7 @@ func (g *guard) shrinks(policy *projector.Policy, c *eventlog.Commit, s *project
 				a4, a6 := before.Len()
 				b4, b6 := after.Len()
 				n, m = a4+a6, b4+b6
+				out = append(out, policy.Strands(before, after)...)
 			}
 			out = append(out, policy.Shrinks(r, n, m)...)
 		}

@@ -195,6 +195,32 @@ func TestScheduledAndLimited(t *testing.T) {
 	a.must("GET", "/kv/k", "")
 }
 
+// TestProtectedPrefixesStayReachable: a protected prefix is not taken out by what
+// it is reached over either; a dry run says so, force passes, what is observed does.
+func TestProtectedPrefixesStayReachable(t *testing.T) {
+	a := newAPI(t)
+	a.connect("r1")
+	a.chain() // r1-r2-r3, which has 10.3.0.0/16
+	a.must("PUT", "/v1/guards/core", `{"type":"protected","prefixes":["10.0.0.0/8"]}`)
+	const why = "10.3.0.0/16, which is protected (10.0.0.0/8), would leave the table of router r1"
+	before := a.revision()
+	for _, c := range []struct{ method, target, body string }{
+		{"POST", "/v1/links/r1/r2/down", ""}, {"POST", "/v1/links/r1/r2/down?dry_run=true", ""}, {"DELETE", "/v1/links/r2/r3", ""},
+		{"PUT", "/v1/routers/r2", `{"drained":"soft"}`}, {"POST", "/v1/commits", `{"events":[{"kind":"link.removed","a":"r1","b":"r2"},{"kind":"key.put","key":"k","value":"v"}]}`},
+	} {
+		if r := a.do(c.method, c.target, c.body); r.Code != 409 || r.json(t)["type"] != "/problems/guarded" || !strings.Contains(r.json(t)["detail"].(string), why) || a.revision() != before {
+			t.Errorf("%s %s: %d %s", c.method, c.target, r.Code, r.Body)
+		}
+	}
+	a.must("PUT", "/v1/links/r1/r2", `{"cost_ab":7,"address_a":["10.0.12.1"],"address_b":["10.0.12.2"]}`)
+	m := a.must("POST", "/v1/links/r1/r2/down?force=true&reason=splicing&dry_run=true", "").json(t)
+	if fmt.Sprint(m["forced"]) != "[core]" || !strings.Contains(fmt.Sprint(m["warnings"]), "10.3.0.0/16 leaves the table") {
+		t.Errorf("%v", m)
+	}
+	a.must("POST", "/v1/links/r1/r2/down?force=true&reason=splicing", "")
+	a.must("POST", "/v1/links/r1/r2/up", "")
+}
+
 func TestGuardRails(t *testing.T) {
 	a := newAPI(t)
 	a.add("10.1.0.0/16", "192.0.2.1", 1)
