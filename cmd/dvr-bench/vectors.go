@@ -56,6 +56,27 @@ func benchGrid(ctx context.Context, r *report) error {
 	return nil
 }
 
+// benchDecision: the grids of Open/R's benchmark of its decision, seen from one
+// router as there: its vector and table from nothing, and after one link change.
+func benchDecision(ctx context.Context, r *report) error {
+	for _, routers := range []int{100, 1024, 10_000} {
+		for _, prefixes := range []int{1, 10, 100} {
+			t, err := simulation.Generate(fmt.Sprintf("grid:%d", routers), 1)
+			if err != nil {
+				return err
+			}
+			rep, err := simulation.Run(ctx, t, simulation.Options{Prefixes: prefixes, Vectors: 1, DataPlanes: 1, Events: 200, Seed: 1})
+			if err != nil {
+				return err
+			}
+			one := churn(rep, func(e *simulation.Event) time.Duration { return e.Fold + e.Vectors + e.FIBs })
+			r.add(row{what: fmt.Sprintf("grid of %d routers x %d prefixes, seen from one: vector and table from nothing", rep.Routers, prefixes), value: milliseconds(rep.FromNothing + rep.FIBsFromNothing), unit: "ms", unbounded: true,
+				note: fmt.Sprintf("one link change, vector, table and delta: p50 %.3f, p99 %.3f, the most %.3f ms", milliseconds(one.at(.5)), milliseconds(one.at(.99)), milliseconds(one.at(1)))})
+		}
+	}
+	return nil
+}
+
 func churn(rep *simulation.Report, of func(*simulation.Event) time.Duration) (out durations) {
 	for i := range rep.Churn {
 		out = append(out, of(&rep.Churn[i]))
