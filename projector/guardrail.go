@@ -116,7 +116,7 @@ func (p *Policy) MayShrink(s *State, events []eventlog.Event) bool {
 			}
 		case *eventlog.LinkSet:
 			was, _ := s.Item(e).Event.(*eventlog.LinkSet)
-			if len(s.recursive) > 0 || was != nil && !was.Down && e.Down {
+			if len(s.recursive) > 0 || was != nil && !was.Down && (e.Down || blinds(was, e)) {
 				return true
 			}
 		case *eventlog.RouterRemoved:
@@ -131,6 +131,13 @@ func (p *Policy) MayShrink(s *State, events []eventlog.Event) bool {
 	}
 	// A guard looks at FIBs of more than above prefixes.
 	return removed*100 > p.leastPercent*(p.leastAbove+1)
+}
+
+// blinds reports whether an end of a link could be sent over before and cannot after.
+func blinds(before, after *eventlog.LinkSet) bool {
+	blind := func(iface string, there []netip.Addr) bool { return iface == "" && len(there) == 0 }
+	return !blind(before.InterfaceA, before.AddressB) && blind(after.InterfaceA, after.AddressB) ||
+		!blind(before.InterfaceB, before.AddressA) && blind(after.InterfaceB, after.AddressA)
 }
 
 // resolvesThrough reports whether a recursive next hop lies in the prefix.

@@ -132,6 +132,32 @@ func TestMayShrinkMissesNothing(t *testing.T) {
 	})
 }
 
+// TestALinkThatCannotBeSentOverMayShrink: what takes the last interface or address
+// of an end away takes tables away as much as what takes the link down.
+func TestALinkThatCannotBeSentOverMayShrink(t *testing.T) {
+	id := eventlog.LinkID{A: "a", B: "b"}
+	there, here := []netip.Addr{netip.MustParseAddr("172.16.0.2")}, []netip.Addr{netip.MustParseAddr("172.16.0.1")}
+	whole := &eventlog.LinkSet{LinkID: id, CostAB: 1, CostBA: 1, InterfaceA: "eth0", AddressA: here, AddressB: there}
+	f := NewFold("log")
+	mustApply(t, f, commit(1, whole))
+	s := f.State()
+	for _, c := range []struct {
+		after *eventlog.LinkSet
+		may   bool
+	}{
+		{&eventlog.LinkSet{LinkID: id, CostAB: 9, CostBA: 9, InterfaceA: "eth0", AddressA: here}, false},
+		{&eventlog.LinkSet{LinkID: id, CostAB: 1, CostBA: 1, AddressA: here, AddressB: there}, false},
+		{&eventlog.LinkSet{LinkID: id, CostAB: 1, CostBA: 1, InterfaceB: "eth9", AddressB: there}, false},
+		{&eventlog.LinkSet{LinkID: id, CostAB: 1, CostBA: 1, AddressA: here}, true},
+		{&eventlog.LinkSet{LinkID: id, CostAB: 1, CostBA: 1, InterfaceA: "eth0", AddressB: there}, true},
+		{&eventlog.LinkSet{LinkID: id, CostAB: 1, CostBA: 1}, true},
+	} {
+		if got := s.Policy().MayShrink(s, []eventlog.Event{c.after}); got != c.may {
+			t.Errorf("%s: %v", text(c.after), got)
+		}
+	}
+}
+
 func TestCensusCountsFromStateToState(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := NewFold("log")
