@@ -114,7 +114,7 @@ fuzz: fuzz-go fuzz-cpp ## every fuzzer for DURATION (10s)
 fuzz-go:
 	@echo "building the Go fuzzers (a minute the first time)"
 	@mkdir -p $(FUZZ_DIR)
-	@go test -c -gcflags=dvr/...=-d=libfuzzer -o $(FUZZ_DIR)/ $(FUZZ_GO)
+	@go test -c -ldflags='-s -w' -gcflags=dvr/...=-d=libfuzzer -o $(FUZZ_DIR)/ $(FUZZ_GO)
 	@cache=$$(go env GOCACHE)/fuzz/dvr; for d in $(FUZZ_GO:./%=%); do for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$d/*_test.go | cut -c6-); do echo "== $$d $$f"; (cd $$d && $(FUZZ_DIR)/$${d##*/}.test -test.run '^$$' -test.fuzz "^$$f$$" -test.fuzztime $(or $(EXECS),$(DURATION)) -test.fuzzminimizetime $(MINIMIZE) -test.fuzzcachedir $$cache/$$d) || exit 1; done; done
 
 fuzz-cpp:
@@ -177,7 +177,7 @@ lint: ## vet, formatting, tidy modules, generated code, the other C++ compiler
 	go mod tidy -diff
 	@$(MAKE) --no-print-directory gen && git diff --exit-code -- controller/fibpb controller/peerpb dataplane/sinks/xdp/forward.bpf.o dataplane/sinks/xdp/forward.bpf.sums
 	@clang-format-19 --dry-run -Werror $$(git ls-files 'dataplane/*.cc' 'dataplane/*.h' 'dataplane/*.bpf.c')
-	@cd dataplane && cmake --preset clang >/dev/null && cmake --build ../build/clang -j $(JOBS) -- --quiet
+	@cd dataplane && cmake --preset clang >/dev/null && cmake --build ../build/clang -j $(JOBS) --target all benchmarks -- --quiet
 
 gen: ## Go code from dataplane/proto, controller/peer and the API's description, and the XDP sink's program for BPF
 	@go generate ./controller/httpapi/client
