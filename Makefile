@@ -128,10 +128,11 @@ fuzz-cpp:
 stress: build stress-engine ## the engine beside readers; kill -9 of node, data plane and external etcd under load for DURATION (10s) each; the full table on both stores
 	DVR_REQUIRE_BINARIES=1 DVR_STRESS=$(DURATION) go test -count=1 -timeout 24h -run 'Stress|FullTable' ./cmd/internal/e2e
 
-stress-engine: # DURATION for each of six mixtures, 10M random updates on each real table and number of ids
+stress-engine: # damage at every byte of a journal; DURATION for each of six mixtures, 10M random updates on each real table and number of ids
 	@deploy/toolchain.sh test
 	@cd dataplane && cmake --preset release >../build/cmake.log 2>&1 || { cat ../build/cmake.log; exit 1; }
-	@cmake --build build/release -j $(JOBS) --target engine_stress_test -- --quiet
+	@cmake --build build/release -j $(JOBS) --target engine_stress_test journal_test -- --quiet
+	DVR_STRESS=1 build/release/test/journal_test --gtest_brief=1
 	@mkdir -p build/tables && for t in prefixes4 prefixes6 churn; do zstd -dfq --long=27 dataplane/tables/$$t.txt.zst -o build/tables/$$t.txt || exit 1; done
 	DVR_TABLES=build/tables DVR_STRESS=$(call SECONDS_OF,$(DURATION)) DVR_UPDATES=10000000 build/release/test/engine_stress_test --gtest_brief=1
 

@@ -1,6 +1,7 @@
 // The engine beside readers, and on the real tables under updates, every path against a model.
 //
-// DVR_STRESS: seconds of each stress (1). DVR_UPDATES: random updates on each real table (100000).
+// DVR_STRESS: seconds of each stress (a third of one). DVR_UPDATES: random updates on each real
+// table (100000, and fewer addresses are compared).
 // DVR_TABLES: the directory of the real tables, as for internet_test.
 #include <gtest/gtest.h>
 
@@ -71,7 +72,9 @@ void stress(std::size_t count, std::uint64_t seed) {
     });
   }
   const auto end = std::chrono::steady_clock::now() +
-                   std::chrono::milliseconds(1000 * number_from("DVR_STRESS", 1));
+                   (std::getenv("DVR_STRESS") != nullptr
+                        ? std::chrono::milliseconds(1000 * number_from("DVR_STRESS", 1))
+                        : std::chrono::milliseconds(333));
   std::uint64_t updates = 0;
   while (std::chrono::steady_clock::now() < end || answers.load() < 10000) {
     for (int i = 0; i < 100; ++i, ++updates) {
@@ -111,20 +114,9 @@ class RealTable {
  public:
   using A = typename P::Address;
 
-  RealTable(const std::string& directory, std::size_t ids) : ids_(ids) {
-    for (const Prefix& p : read_table(
-             (directory + (P::kWidth == 32 ? "/prefixes4.txt" : "/prefixes6.txt")).c_str())) {
-      const P q = P{static_cast<A>(p.address.bits), p.length};
-      prefixes_.push_back(q);
-      set(q);
-    }
-    std::ifstream in(directory + "/churn.txt");
-    std::string seconds, kind, prefix, peer, next_hop;
-    while (in >> seconds >> kind >> prefix >> peer >> next_hop) {
-      const auto p = parse_prefix(prefix);
-      if (!p || p->address.family != (P::kWidth == 32 ? 4 : 6)) continue;
-      churn_.push_back({P{static_cast<A>(p->address.bits), p->length}, kind == "A"});
-    }
+  RealTable(const std::string& directory, std::size_t ids)
+      : ids_(ids), files_(read(directory)), prefixes_(files_.prefixes), churn_(files_.churn) {
+    for (const P& p : prefixes_) set(p);
   }
 
   void run() {
@@ -148,6 +140,30 @@ class RealTable {
   }
 
  private:
+  struct Files {
+    std::vector<P> prefixes;
+    std::vector<std::pair<P, bool>> churn;
+  };
+  // The files, read once.
+  static const Files& read(const std::string& directory) {
+    static const Files files = [&directory] {
+      Files f;
+      for (const Prefix& p : read_table(
+               (directory + (P::kWidth == 32 ? "/prefixes4.txt" : "/prefixes6.txt")).c_str())) {
+        f.prefixes.push_back(P{static_cast<A>(p.address.bits), p.length});
+      }
+      std::ifstream in(directory + "/churn.txt");
+      std::string seconds, kind, prefix, peer, next_hop;
+      while (in >> seconds >> kind >> prefix >> peer >> next_hop) {
+        const auto p = parse_prefix(prefix);
+        if (!p || p->address.family != (P::kWidth == 32 ? 4 : 6)) continue;
+        f.churn.push_back({P{static_cast<A>(p->address.bits), p->length}, kind == "A"});
+      }
+      return f;
+    }();
+    return files;
+  }
+
   void set(const P& p) {
     const auto id = 1 + static_cast<std::uint32_t>(below(r_, ids_));
     ASSERT_TRUE(table_.set(p, id));
@@ -156,7 +172,7 @@ class RealTable {
   void erase(const P& p) { ASSERT_EQ(table_.erase(p), model_.erase(p) == 1); }
 
   void check() {
-    std::vector<A> keys(20000);
+    std::vector<A> keys(std::getenv("DVR_UPDATES") != nullptr ? 20000 : 8000);
     std::vector<std::uint32_t> want, ids(keys.size());
     for (std::size_t i = 0; i < keys.size(); ++i) {
       const P& p = prefixes_[below(r_, prefixes_.size())];
@@ -180,10 +196,11 @@ class RealTable {
   }
 
   std::size_t ids_;
+  const Files& files_;
+  const std::vector<P>& prefixes_;
+  const std::vector<std::pair<P, bool>>& churn_;
   Random r_{17};
   LpmTable<P> table_;
-  std::vector<P> prefixes_;
-  std::vector<std::pair<P, bool>> churn_;
   std::unordered_map<P, std::uint32_t, HashOf<P>> model_;
 };
 
