@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // process is a running program, started by this launcher or by an earlier one.
@@ -235,12 +237,9 @@ func (p *foreign) release() {
 func (p *foreign) watch() {
 	raw, err := p.fd.SyscallConn()
 	if err == nil {
-		waited := false
-		err = raw.Read(func(uintptr) bool { // true once the poller says readable
-			again := waited
-			waited = true
-			return again
-		})
+		// Asked before each wait: the poller tells of a change once, and whoever ended
+		// before this began to wait makes none.
+		err = raw.Read(hasEnded)
 	}
 	if p.released.Load() {
 		return
@@ -255,6 +254,17 @@ func (p *foreign) watch() {
 		}
 	}
 	close(p.ended)
+}
+
+// hasEnded: a pidfd is readable once its process has ended.
+func hasEnded(fd uintptr) bool {
+	list := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(list, 0)
+		if err != unix.EINTR {
+			return err == nil && n > 0
+		}
+	}
 }
 
 // pidfdOpen is the number of pidfd_open, the same on every architecture.

@@ -184,3 +184,38 @@ func TestProcessCannotStart(t *testing.T) {
 		t.Errorf("%v %v", p, err)
 	}
 }
+
+// TestEndedBeforeItIsWatched: the poller tells of an end once, which may be before
+// somebody waits for it.
+func TestEndedBeforeItIsWatched(t *testing.T) {
+	cmd := exec.Command("true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Wait() }()
+	fd, err := openPidfd(cmd.Process.Pid)
+	if err != nil {
+		t.Skip("no pidfds here: ", err)
+	}
+	raw, err := fd.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ended := false; !ended; time.Sleep(time.Millisecond) { // a zombie, until Wait
+		if err := raw.Control(func(fd uintptr) { ended = hasEnded(fd) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	handle, err := os.FindProcess(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &foreign{id: cmd.Process.Pid, fd: fd, handle: handle, ended: make(chan struct{})}
+	go p.watch()
+	select {
+	case <-p.done():
+	case <-time.After(patience):
+		t.Error("its end is not seen")
+	}
+	p.release()
+}

@@ -88,6 +88,7 @@ func TestDependencies(t *testing.T) {
 		"dvr/controller/peer", "dvr/controller/peerpb",
 		"dvr/controller/certs",        // which secures its connections
 		"dvr/cmd/internal/cli",        // which asks data planes
+		"dvr/cmd/dvr-bench",           // which asks one whose node is away
 		"dvr/cmd/internal/robustness") // which dials into network namespaces
 	only("github.com/spf13/cobra", "dvr/cmd")
 	only("dvr/eventlog/logtest")
