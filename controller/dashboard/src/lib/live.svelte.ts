@@ -10,6 +10,8 @@ class Live {
   refused = $state(0);
   heard = $state(0);
   source = $state('');
+  /** Counts the logs that this page was told of: what it has loaded is of the one before when that changes. */
+  logs = $state(0);
   revision = $state(0);
   head = $state.raw<Head | undefined>();
   rate = $state.raw<[number, number][]>([]);
@@ -18,6 +20,7 @@ class Live {
   planes = $state.raw<Record<string, Plane>>({});
   nodesKnown: Promise<void>;
   private known = () => {};
+  private log = '';
   private texts: Record<string, string> = {};
 
   constructor() {
@@ -57,6 +60,8 @@ class Live {
     this.refused = t.refused;
     this.heard = t.heard;
     this.source = t.source;
+    if (this.log && t.log !== this.log) this.logs++;
+    this.log = t.log;
     this.revision = t.revision;
     this.head = t.head;
     this.rate = [...t.rate];

@@ -21,6 +21,8 @@ export interface Told {
   refused: number;
   heard: number;
   source: string;
+  /** Which log that is, of which epoch: another one has nothing to do with what was told before. */
+  log: string;
   revision: number;
   head?: Head;
   /** Commits seen and the time, one entry a second, the newest last: [Unix seconds, revision]. */
@@ -38,7 +40,7 @@ const silence = 40_000;
 let credential = '';
 
 export class Stream {
-  private told: Told = { state: 'connecting', launcher: 'connecting', problem: '', refused: 0, heard: 0, source: '', revision: 0, rate: [], nodes: {}, members: {}, planes: {}, known: false };
+  private told: Told = { state: 'connecting', launcher: 'connecting', problem: '', refused: 0, heard: 0, source: '', log: '', revision: 0, rate: [], nodes: {}, members: {}, planes: {}, known: false };
   private host = '';
   private place = '';
   private following?: AbortController;
@@ -95,7 +97,7 @@ export class Stream {
           else if (kind === 'node') t.nodes[(data as LaunchedNode).id] = data as LaunchedNode;
           else if (kind === 'removed') delete t.nodes[(data as { id: string }).id];
           t.known = true;
-          for (const n of Object.values(t.nodes)) this.at(n.revision);
+          for (const n of Object.values(t.nodes)) if (n.status === 'online') this.at(n.revision);
           this.choose();
           this.changed();
         });
@@ -133,6 +135,24 @@ export class Stream {
     if (revision > this.told.revision) this.told.revision = revision;
   }
 
+  /** within tells where the stream is, <log>/<epoch>/<revision>; of another log all that was told of the one before is forgotten. */
+  private within(place: string) {
+    const t = this.told;
+    const end = place.lastIndexOf('/');
+    const log = place.slice(0, Math.max(end, 0));
+    if (t.log && log !== t.log) {
+      t.revision = 0;
+      t.head = undefined;
+      t.rate = [];
+      t.members = {};
+      t.planes = {};
+      for (const n of Object.values(t.nodes)) n.revision = 0; // until the launcher tells them anew
+      this.changed();
+    }
+    t.log = log;
+    this.at(Number(place.slice(end + 1)) || 0);
+  }
+
   private async follow(node: string) {
     const stop = new AbortController();
     this.following = stop;
@@ -162,7 +182,7 @@ export class Stream {
           },
           (id) => {
             this.place = id;
-            this.at(Number(id.split('+')[0].split('/').pop()) || 0);
+            this.within(id.split('+')[0]);
             t.heard = Date.now();
           },
         );
@@ -225,8 +245,8 @@ async function read(url: string, stop: AbortController, opened: () => void, even
       rest = lines.pop() ?? '';
       for (const line of lines) {
         if (line === '') {
-          if (data) event(kind, JSON.parse(data));
           if (place) id(place);
+          if (data) event(kind, JSON.parse(data));
           kind = data = place = '';
         } else if (line.startsWith('event: ')) kind = line.slice(7);
         else if (line.startsWith('data: ')) data += line.slice(6);
