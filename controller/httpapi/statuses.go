@@ -43,25 +43,26 @@ func (s *sampler) get(ctx context.Context, take func(ctx context.Context) (*samp
 type status struct{ told *sample }
 
 // changes writes an event for each thing that is new or has changed, and one
-// for each that is gone.
+// for each that is gone; behind the first sample one that says so: who watches
+// again drops what it was told by another stream and was not told by this.
 func (t *status) changes(b *buffer, kind, name string, now *sample) {
 	if now == nil || now == t.told {
 		return
 	}
-	event := func(put func()) {
+	event := func(kind string, put func()) {
 		b.b = append(append(append(b.b, "event: "...), kind...), "\ndata: "...)
 		put()
 		b.b = append(b.b, '\n', '\n')
 	}
 	for _, id := range now.names {
 		if t.told == nil || t.told.items[id] != now.items[id] {
-			event(func() { b.b = append(b.b, now.items[id]...) })
+			event(kind, func() { b.b = append(b.b, now.items[id]...) })
 		}
 	}
 	if t.told != nil {
 		for _, id := range t.told.names {
 			if _, there := now.items[id]; !there {
-				event(func() {
+				event(kind, func() {
 					o := b.object()
 					o.str(name, id)
 					o.bool("gone", true)
@@ -69,6 +70,12 @@ func (t *status) changes(b *buffer, kind, name string, now *sample) {
 				})
 			}
 		}
+	} else {
+		event("told", func() {
+			o := b.object()
+			o.str("kind", kind)
+			o.end()
+		})
 	}
 	t.told = now
 }

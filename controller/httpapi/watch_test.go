@@ -334,6 +334,50 @@ func TestWatchOfWhatIsNotInTheLog(t *testing.T) {
 	}
 }
 
+// Behind the first that there are of a kind a watch is told so, once, and of none, too.
+func TestWatchEndsTheFirstPicture(t *testing.T) {
+	a := newAPI(t)
+	a.server.heartbeat = 50 * time.Millisecond
+	address := a.serve()
+	a.must("PUT", "/v1/routers/r1", `{}`)
+	told := func(w *watched) (before []string) {
+		t.Helper()
+		for kinds := 0; kinds < 2; {
+			switch e := w.must(); {
+			case e.kind != "told":
+				before = append(before, e.kind)
+			case e.data["kind"] == "dataplanes" && kinds == 0, e.data["kind"] == "nodes" && kinds == 1:
+				kinds++
+				before = append(before, "told")
+			default:
+				t.Fatalf("told of %v", e.data)
+			}
+		}
+		return before
+	}
+	if got := told(watch(t, address+"/v1/watch?kinds=dataplanes,nodes")); !slices.Equal(got, []string{"told", "told"}) {
+		t.Errorf("of a cluster without members and data planes: %q", got)
+	}
+	_, run := a.attach("r1")
+	go func() { _ = run.Run() }()
+	for { // until a watch of it has seen that it is connected
+		if got := a.must("GET", "/v1/dataplanes", ""); strings.Contains(got.Body, `"connected":true`) {
+			break
+		}
+	}
+	w := watch(t, address+"/v1/watch?kinds=dataplanes,nodes")
+	told(w)
+	run.Cut()
+	for {
+		switch e := w.must(); {
+		case e.kind == "told":
+			t.Fatalf("told again: %v", e.data)
+		case e.kind == "dataplanes" && e.data["connected"] == false:
+			return
+		}
+	}
+}
+
 func TestWatchHeartbeatsMoveTheID(t *testing.T) {
 	a := newAPI(t)
 	a.server.heartbeat = 5 * time.Millisecond

@@ -80,6 +80,7 @@ func (c *connection) watched(e client.Event) error {
 		}
 	case "dataplanes", "nodes":
 		t.row(e.Kind, statusText(body))
+	case "told": // for programs that watch again
 	default:
 		for _, event := range list(body, "events") {
 			t.row(head(), summary(map[string]any{"events": []any{event}, "n": member(body, "n")}), member(body, "reason"))

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { binary, Browser, eventually, free, missing } from './cluster.mjs';
 
@@ -51,6 +51,18 @@ describe('a node that comes back', { skip: skip || false }, () => {
     await browser?.stop();
     for (const p of [...running]) await end(p);
     rmSync(dir, { recursive: true, force: true });
+  });
+
+  test('a data plane that is gone meanwhile is gone from the page', { skip: missing.planes() || false }, async () => {
+    const plane = run(join(dirname(binary), 'dvr-dataplane'), ['--router', 'r1', '--state-dir', join(dir, 'plane'), '--controller', fib, '--listen', '127.0.0.1:0'], {});
+    await figures().getByText('1 of 1', { exact: true }).nth(1).waitFor(); // the first is of nodes
+    await Promise.all([end(plane), end(node)]);
+    rmSync(join(env.DATA_DIR, 'dataplanes.json')); // by which a node knows those that were there before it
+    await page.getByRole('status').getByText('No connection').waitFor();
+    await start();
+    await page.getByRole('status').getByText('Live').waitFor();
+    await figures().getByText('start dvr-dataplane').waitFor();
+    assert.deepEqual((await call('GET', '/v1/dataplanes')).dataplanes, []);
   });
 
   test('another cluster at its address is shown alone', async () => {

@@ -3792,6 +3792,11 @@ type Table struct {
 	Stale    bool                 `json:"stale,omitempty"`
 }
 
+// ToldMessage is all that there are of a kind were told. What an earlier stream told, and this did not, is gone.
+type ToldMessage struct {
+	Kind string `json:"kind"`
+}
+
 // VectorPage is an object of the API.
 type VectorPage struct {
 	Router   string                 `json:"router"`

@@ -159,6 +159,8 @@ export class Stream {
     const base = node && `/api/node/${encodeURIComponent(node)}`;
     while (!stop.signal.aborted) {
       const t = this.told;
+      // What was told before, and by this stream is not yet: what has gone meanwhile it does not tell.
+      const before = { dataplanes: new Set(Object.keys(t.planes)), nodes: new Set(Object.keys(t.members)) };
       try {
         const after = this.place && `&after=${encodeURIComponent(this.place)}`;
         await read(
@@ -175,8 +177,14 @@ export class Stream {
             if (kind === 'commits') {
               t.head = data as Head;
               this.at(t.head.revision);
-            } else if (kind === 'dataplanes') note(t.planes, (data as Plane).router, data as Plane & Gone);
-            else if (kind === 'nodes') note(t.members, (data as Member).node_id, data as Member & Gone);
+            } else if (kind === 'dataplanes') note(t.planes, before.dataplanes, (data as Plane).router, data as Plane & Gone);
+            else if (kind === 'nodes') note(t.members, before.nodes, (data as Member).node_id, data as Member & Gone);
+            else if (kind === 'told') {
+              const of = (data as { kind: keyof typeof before }).kind;
+              const all = of === 'nodes' ? t.members : t.planes;
+              for (const id of before[of]) delete all[id];
+              before[of].clear();
+            }
             t.known = true;
             this.changed();
           },
@@ -203,7 +211,8 @@ interface Gone {
   gone?: boolean;
 }
 
-function note<T>(all: Record<string, T>, id: string, item: T & Gone) {
+function note<T>(all: Record<string, T>, before: Set<string>, id: string, item: T & Gone) {
+  before.delete(id);
   if (item.gone) delete all[id];
   else all[id] = item;
 }
