@@ -43,6 +43,15 @@ export function query(params: Params = {}): string {
   return text && `?${text}`;
 }
 
+/** pathOf is a path in which every value is one segment, whatever is in it: addresses of the page name things, too. */
+export const pathOf = (texts: TemplateStringsArray, ...values: (string | number)[]): string => String.raw({ raw: texts }, ...values.map((v) => encodeURIComponent(v)));
+
+// A browser takes a segment of dots for a step within the path, escaped or not, and so would ask for another thing.
+function addressable(path: string): void {
+  const dots = path.split('/').find((segment) => segment === '.' || segment === '..');
+  if (dots) throw new Problem(400, 'Not for browsers', `No browser can ask for what is called ${dots}: it takes that for a step within an address. The command line can, such as dvr kv get.`, 'invalid');
+}
+
 async function problemOf(r: Response): Promise<Problem> {
   let p: Record<string, unknown> = {};
   try {
@@ -82,6 +91,7 @@ export async function check(token: string): Promise<void> {
 
 /** Reads; where a node is gone, from another one that the launcher says is online. */
 export async function get<T>(path: string, params: Params = {}, signal?: AbortSignal): Promise<Answer<T>> {
+  addressable(path);
   await session.ready;
   const tried: string[] = [];
   for (;;) {
@@ -109,6 +119,7 @@ export interface Sending {
  * asked, but what went wrong on the way is for the person to see.
  */
 export async function send<T>(method: 'PUT' | 'POST' | 'DELETE', path: string, { params, body, headers, signal }: Sending = {}): Promise<Answer<T>> {
+  addressable(path);
   await session.ready;
   const node = session.pick([]);
   if (node === null) throw nobody();

@@ -1,0 +1,63 @@
+// Forms and tables when something comes between: another person, a lost answer, an address that was made up.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Browser, Cluster, eventually, missing } from './cluster.mjs';
+
+const skip = missing();
+
+describe('what comes between', { skip: skip || false }, () => {
+  /** @type {Cluster} */ let cluster;
+  /** @type {Browser} */ let browser;
+  let page;
+
+  before(async () => {
+    cluster = await Cluster.start(1, false);
+    browser = await Browser.start(cluster.base);
+    page = await browser.open('/');
+    await page.locator('h1').waitFor();
+  });
+  after(async () => {
+    await browser?.stop();
+    await cluster?.stop();
+  });
+
+  const dialog = () => page.getByRole('dialog').last();
+  const button = (name, within = page) => within.getByRole('button', { name, exact: true });
+  const head = async () => (await cluster.must('GET', '/v1/status')).revision;
+
+  test('an address of the page names one thing, and reaches no other', async () => {
+    await cluster.must('PUT', '/v1/routers/r1', { description: 'not to be reached' });
+    await cluster.must('PUT', '/v1/links/r2/r3', { cost_ab: 1, cost_ba: 1 });
+    const link = page.getByRole('region', { name: 'Link', exact: true });
+    for (const [id, told] of [['../routers\\r1', /No browser can ask for what is called \.\./], ['x/..', /No browser can ask/], ['x/..\\..\\routers\\r1', /must be a router/], ['r2', /./]]) {
+      await browser.go(page, `/topology?link=${encodeURIComponent(id)}`);
+      await link.getByRole('alert').getByText(told).first().waitFor();
+      assert.equal(await button('Remove', link).count(), 0, id);
+    }
+    await browser.go(page, `/routes?destination=${encodeURIComponent('../v1/routers/r1')}`);
+    await dialog().getByRole('alert').first().waitFor();
+    assert.equal((await cluster.call('GET', '/v1/routers/r1')).status, 200);
+    await browser.go(page, '/topology?link=r2/r3/');
+    await button('Remove', link).waitFor();
+  });
+
+  test('a key that no browser can ask for is said to be one', async () => {
+    await cluster.must('POST', '/v1/commits', { events: [{ kind: 'key.put', key: '..', value: 'two dots' }] });
+    await browser.go(page, '/kv');
+    await page.getByRole('link', { name: '..', exact: true }).click();
+    await dialog().getByText('No browser can ask for what is called ..').waitFor();
+    const before = await head();
+    await browser.go(page, '/kv?add=yes');
+    await dialog().getByLabel('Key', { exact: true }).fill('.');
+    await dialog().getByLabel('Value').fill('one dot');
+    await button('Add', dialog()).click();
+    await dialog().getByText('No browser can ask for what is called .:').waitFor();
+    assert.equal(await head(), before);
+    // With more around them dots are letters like others.
+    await dialog().getByLabel('Key', { exact: true }).fill('a/../b');
+    await button('Add', dialog()).click();
+    await eventually('a/../b', async () => (await cluster.must('GET', '/kv/a%2F..%2Fb')).value === 'one dot');
+  });
+
+  test('nothing was complained of, and nothing asked of others', () => assert.deepEqual(browser.faults, []));
+});
