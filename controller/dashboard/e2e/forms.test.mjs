@@ -59,5 +59,24 @@ describe('what comes between', { skip: skip || false }, () => {
     await eventually('a/../b', async () => (await cluster.must('GET', '/kv/a%2F..%2Fb')).value === 'one dot');
   });
 
+  test('a route that was withdrawn while it was changed is said to be, and may be added anew', async () => {
+    await cluster.must('POST', '/routes', { destination: '10.1.0.0/16', next_hop: '192.168.1.1', metric: 1 });
+    await browser.go(page, '/routes?destination=10.1.0.0/16');
+    await button('Change the route via 192.168.1.1').click();
+    await dialog().getByLabel('Metric').fill('7');
+    await cluster.must('DELETE', '/routes/10.1.0.0/16');
+    await button('Save', dialog()).click();
+    await dialog().getByText('Somebody else changed this route meanwhile').waitFor();
+    await page.route('**/routes/10.1*', (route) => route.abort('connectionrefused'));
+    await button('Show what is there now').click();
+    await dialog().getByText('does not answer').waitFor();
+    assert.ok(await button('Save', dialog()).isDisabled());
+    await page.unroute('**/routes/10.1*');
+    await button('Show what is there now').click();
+    await dialog().getByText('it was withdrawn').waitFor();
+    await button('Add it anew', dialog()).click();
+    await eventually('metric 7', async () => (await cluster.call('GET', '/routes/10.1.0.0/16')).body.candidates?.[0].metric === 7);
+  });
+
   test('nothing was complained of, and nothing asked of others', () => assert.deepEqual(browser.faults, []));
 });
