@@ -78,5 +78,39 @@ describe('what comes between', { skip: skip || false }, () => {
     await eventually('metric 7', async () => (await cluster.call('GET', '/routes/10.1.0.0/16')).body.candidates?.[0].metric === 7);
   });
 
+  test('a route that is added replaces no other unseen', async () => {
+    await cluster.must('POST', '/routes', { destination: '10.2.0.0/16', next_hop: '2001:db8::1', metric: 5, tags: ['theirs'] });
+    const candidates = async () => (await cluster.must('GET', '/routes/10.2.0.0/16')).candidates.map((c) => `${c.next_hop} ${c.metric} ${c.tags ?? ''}`).sort();
+    await browser.go(page, '/routes?add=yes');
+    await dialog().getByLabel('Destination').fill('10.2.0.0/16');
+    await dialog().getByLabel('Next hop', { exact: true }).fill('2001:db8::1');
+    await dialog().getByLabel('Metric').fill('9');
+    await button('Add', dialog()).click();
+    const asked = dialog().getByText('There is such a route already');
+    await asked.waitFor();
+    await dialog().getByText(/metric 5.*tags theirs/).first().waitFor();
+    assert.deepEqual(await candidates(), ['2001:db8::1 5 theirs']);
+    // Of another route nothing has been asked yet.
+    await dialog().getByLabel('Next hop', { exact: true }).fill('2001:db8::2');
+    await asked.waitFor({ state: 'detached' });
+    await button('Add', dialog()).click();
+    await eventually('both', async () => (await candidates()).length === 2);
+    assert.deepEqual(await candidates(), ['2001:db8::1 5 theirs', '2001:db8::2 9 ']);
+
+    await browser.go(page, '/routes?add=yes');
+    await dialog().getByLabel('Destination').fill('10.2.0.0/16');
+    await dialog().getByLabel('Next hop', { exact: true }).fill('2001:db8::1');
+    await dialog().getByLabel('Metric').fill('8');
+    await button('Add', dialog()).click();
+    // What was looked at is what may be replaced.
+    await asked.waitFor();
+    await cluster.must('POST', '/routes', { destination: '10.2.0.0/16', next_hop: '2001:db8::1', metric: 6, tags: ['theirs'] });
+    await button('Save over it', dialog()).click();
+    await dialog().getByText(/metric 6.*tags theirs/).first().waitFor();
+    assert.deepEqual((await candidates())[0], '2001:db8::1 6 theirs');
+    await button('Save over it', dialog()).click();
+    await eventually('metric 8', async () => (await candidates())[0] === '2001:db8::1 8 ');
+  });
+
   test('nothing was complained of, and nothing asked of others', () => assert.deepEqual(browser.faults, []));
 });
