@@ -160,7 +160,8 @@ type Answer struct {
 
 // Do sends the call until a node gives an answer that is not "try elsewhere"
 // (no connection, 429, 503, 504) or ctx ends. An endpoint that is silent gets
-// its share of the time that is left, one that says Retry-After is left alone
+// its share of the time that is left (where the query has a timeout, as long as it
+// answers /livez), one that says Retry-After is left alone
 // until then. out, if not nil, receives the JSON body, numbers of an `any` as
 // json.Number. Errors: *Problem, ErrUnreachable.
 func (c *Client) Do(ctx context.Context, call Call, out any) (*Answer, error) {
@@ -315,11 +316,32 @@ func unconnected(err error) error {
 	return &net.OpError{Op: "dial", Net: "tcp", Err: err}
 }
 
-// try asks one endpoint, which must begin to answer within limit (0: none).
+// try asks one endpoint, which must begin to answer within limit (0: none). One
+// that was told how long it may take, and lives, has as long.
 func (c *Client) try(ctx context.Context, endpoint string, call Call, limit time.Duration) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	var decided atomic.Bool // that it has answered, or that it is silent
 	if limit > 0 {
-		timer := time.AfterFunc(limit, func() { cancel(fmt.Errorf("%s: %w", endpoint, errSilent)) })
+		began := make(chan struct{})
+		defer close(began)
+		patient, probe := call.Query.Has("timeout"), time.Duration(0)
+		if patient {
+			probe = min(limit/4, c.attempt) // within its share
+		}
+		timer := time.AfterFunc(limit-probe, func() {
+			for patient && c.lives(ctx, endpoint, probe) {
+				select {
+				case <-began:
+					return
+				case <-ctx.Done():
+					return
+				case <-time.After(c.attempt):
+				}
+			}
+			if decided.CompareAndSwap(false, true) {
+				cancel(fmt.Errorf("%s: %w", endpoint, errSilent))
+			}
+		})
 		defer timer.Stop()
 	}
 	req, err := c.request(ctx, endpoint, call, bytes.NewReader(call.Body))
@@ -328,6 +350,10 @@ func (c *Client) try(ctx context.Context, endpoint string, call Call, limit time
 		return nil, err
 	}
 	resp, err := c.http.Do(req)
+	if err == nil && !decided.CompareAndSwap(false, true) {
+		resp.Body.Close()
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		if cause := context.Cause(ctx); errors.Is(cause, errSilent) {
 			err = cause
@@ -340,6 +366,22 @@ func (c *Client) try(ctx context.Context, endpoint string, call Call, limit time
 	}
 	resp.Body = &answerBody{resp.Body, func() { cancel(nil) }}
 	return resp, nil
+}
+
+// lives asks whether an endpoint answers at all, within limit.
+func (c *Client) lives(ctx context.Context, endpoint string, limit time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"/livez", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
 }
 
 // answerBody ends its request's context when it is closed.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -281,6 +282,38 @@ func TestASilentNodeDoesNotUseUpTheTime(t *testing.T) {
 	defer cancel()
 	if _, err := dial(t, silent.URL).Do(ctx, Call{Method: "GET", Path: "/"}, nil); !errors.Is(err, ErrUnreachable) || errors.Is(err, errSilent) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A node that was told how long it may take, and lives, is waited for: what became
+// of the change it alone can say.
+func TestANodeThatWorksIsWaitedFor(t *testing.T) {
+	for _, alive := range []bool{true, false} {
+		var asked atomic.Int32
+		working := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/livez" && alive {
+				asked.Add(1)
+				return
+			}
+			_, _ = io.ReadAll(r.Body) // else the end of the caller is not seen
+			for r.Context().Err() == nil {
+				if asked.Load() >= 2 { // it was asked twice whether it lives
+					w.WriteHeader(202)
+					return
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}))
+		t.Cleanup(working.Close)
+		_, other := node(t, 201)
+		c := dial(t, working.URL, other)
+		c.attempt = 20 * time.Millisecond
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		answer, err := c.Do(ctx, Call{Method: "POST", Path: "/routes", Query: url.Values{"timeout": {"4s"}}, Body: []byte("{}")}, nil)
+		cancel()
+		if want := map[bool]int{true: 202, false: 201}[alive]; err != nil || answer.Status != want {
+			t.Errorf("alive %v: %+v %v", alive, answer, err)
+		}
 	}
 }
 
