@@ -586,5 +586,38 @@ describe('dashboard', { skip: skip || false }, () => {
     for (const t of tabs) await t.close();
   });
 
+  test('logs in many tabs leave connections to the pages', async () => {
+    const context = page.context();
+    const tabs = [];
+    const open = async (path) => {
+      tabs.push(await context.newPage());
+      await tabs.at(-1).goto(`${cluster.base}/#${path}`);
+      return tabs.at(-1);
+    };
+    const given = /^Not followed any more: 2 logs are followed in newer tabs/;
+    for (let i = 0; i < 5; i++) await (await open('/nodes?log=node1')).getByLabel('Lines', { exact: true }).getByText(/\w/).waitFor();
+    const [first, , third, fourth, fifth] = tabs;
+    for (const t of [first, third]) await t.getByText(given).waitFor();
+    assert.equal(await fourth.getByText(given).count(), 0);
+    await (await open('/routes')).getByText('10.1.0.0/16', { exact: true }).first().waitFor();
+    await button('Follow here', first).click();
+    await fourth.getByText(given).waitFor();
+    assert.equal(await first.getByText(given).count(), 0);
+
+    // Of a tab that is not seen none is followed, and what was there is asked for again.
+    const see = (state) =>
+      fifth.evaluate((s) => {
+        Object.defineProperty(document, 'visibilityState', { configurable: true, value: s });
+        document.dispatchEvent(new Event('visibilitychange'));
+      }, state);
+    const ended = fifth.waitForEvent('requestfailed', (r) => r.url().includes('/logs/'));
+    await see('hidden');
+    await ended;
+    const asked = fifth.waitForRequest(/\/logs\/node1\?.*lines=\d+/);
+    await see('visible');
+    await asked;
+    for (const t of tabs) await t.close();
+  });
+
   test('nothing was complained of, and nothing asked of others', () => assert.deepEqual(browser.faults, []));
 });
