@@ -619,5 +619,27 @@ describe('dashboard', { skip: skip || false }, () => {
     for (const t of tabs) await t.close();
   });
 
+  test('last changes are shown over a slow link, though there are others all the time', async () => {
+    const p = await browser.open('/');
+    await p.getByText('Everything is fine').waitFor();
+    // Slower than what the stream tells.
+    await p.route(/\/v1\/commits\?/, (route) => void setTimeout(() => route.continue().catch(() => {}), 1500));
+    const { revision } = await cluster.must('GET', '/v1/status');
+    let over = false;
+    const changes = (async () => {
+      for (let i = 0; !over; i++) {
+        await cluster.must('PUT', '/kv/tick', { value: String(i) });
+        await new Promise((done) => setTimeout(done, 100));
+      }
+    })();
+    try {
+      await eventually('one of them', async () => Number((await p.locator('section[aria-labelledby=recent] li a').first().innerText()).replace(/\D/g, '')) > revision);
+    } finally {
+      over = true;
+      await changes;
+    }
+    await p.context().close();
+  });
+
   test('nothing was complained of, and nothing asked of others', () => assert.deepEqual(browser.faults, []));
 });

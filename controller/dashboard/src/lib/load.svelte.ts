@@ -3,6 +3,8 @@ import { Problem } from './api';
 
 /** Between two loads that only the stream asks for. */
 const pace = 700;
+/** A load that takes longer than that does not end any more: the stream's next change begins another. */
+const hung = 30_000;
 
 export class Loaded<T> {
   data = $state.raw<T | undefined>();
@@ -15,7 +17,8 @@ export class Loaded<T> {
 
 /**
  * Loads in an effect of the component that calls it. what is called again when state that it reads before its
- * first await changes, at once; and when the state that again reads does, at most every 700 ms.
+ * first await changes, at once; and when the state that again reads does, at most every 700 ms, and not before the
+ * load that is under way has ended: over a slow link none would, if each change began another.
  */
 export function load<T>(what: (signal: AbortSignal) => Promise<T>, again?: () => unknown): Loaded<T> {
   const out = new Loaded<T>();
@@ -23,12 +26,14 @@ export function load<T>(what: (signal: AbortSignal) => Promise<T>, again?: () =>
   let timer: ReturnType<typeof setTimeout> | undefined;
   let last = 0;
   let over = false;
+  let moved = false; // what again reads has changed since the load under way began
 
   // Somebody may ask for another load when the component has gone, such as after an answer that came late.
   const run = () => {
     if (over) return;
     clearTimeout(timer);
     timer = undefined;
+    moved = false;
     running?.abort();
     const mine = (running = new AbortController());
     out.loading = true;
@@ -51,8 +56,13 @@ export function load<T>(what: (signal: AbortSignal) => Promise<T>, again?: () =>
         if (mine === running) {
           out.loading = false;
           running = undefined;
+          if (moved) soon();
         }
       });
+  };
+  const soon = () => {
+    moved = !!running && Date.now() - last < hung;
+    if (!moved) timer ??= setTimeout(run, Math.max(0, last + pace - Date.now()));
   };
   out.reload = run;
 
@@ -74,7 +84,7 @@ export function load<T>(what: (signal: AbortSignal) => Promise<T>, again?: () =>
         first = false;
         return;
       }
-      timer ??= setTimeout(run, Math.max(0, last + pace - Date.now()));
+      soon();
     });
   }
   return out;
