@@ -112,5 +112,80 @@ describe('what comes between', { skip: skip || false }, () => {
     await eventually('metric 8', async () => (await candidates())[0] === '2001:db8::1 8 ');
   });
 
+  /** lost lets the next call of this method reach the cluster, and its answer not the page; tells of each its Idempotency-Key. */
+  async function lost(method, url) {
+    const keys = [];
+    await page.route(url, async (route) => {
+      const r = route.request();
+      if (r.method() !== method || r.url().includes('dry_run')) return route.continue();
+      keys.push(r.headers()['idempotency-key']);
+      if (keys.length > 1) return route.continue();
+      await route.fetch();
+      await route.abort('connectionrefused');
+    });
+    return keys;
+  }
+  const unknown = () => dialog().getByText('whether this was done is not known').waitFor();
+
+  test('an answer that is lost is not taken for a refusal; sent again it is the same change', async () => {
+    let keys = await lost('PUT', '**/kv/**');
+    await browser.go(page, '/kv?add=yes');
+    await dialog().getByLabel('Key', { exact: true }).fill('lost');
+    await dialog().getByLabel('Value').fill('one');
+    await button('Add', dialog()).click();
+    await unknown();
+    const stored = await head();
+    await button('Add', dialog()).click();
+    await dialog().getByLabel('Value').getByText('one').waitFor();
+    assert.equal(keys[1], keys[0]);
+    assert.equal(await head(), stored, 'it was done twice');
+    await page.unroute('**/kv/**');
+
+    // With another content it is another change: here one that the first stands in the way of.
+    keys = await lost('PUT', '**/kv/**');
+    await browser.go(page, '/kv?add=yes');
+    await dialog().getByLabel('Key', { exact: true }).fill('lost too');
+    await dialog().getByLabel('Value').fill('one');
+    await button('Add', dialog()).click();
+    await unknown();
+    await dialog().getByLabel('Value').fill('two');
+    await button('Add', dialog()).click();
+    await dialog().getByText('There is such a key already').waitFor();
+    assert.notEqual(keys[1], keys[0]);
+    await page.unroute('**/kv/**');
+
+    keys = await lost('POST', /\/routes(\?|$)/);
+    await browser.go(page, '/routes?add=yes');
+    await dialog().getByLabel('Destination').fill('10.3.0.0/16');
+    await dialog().getByLabel('Next hop', { exact: true }).fill('192.168.3.1');
+    await button('Add', dialog()).click();
+    await unknown();
+    const added = await head();
+    await button('Add', dialog()).click();
+    await dialog().getByText('via 192.168.3.1').waitFor();
+    assert.equal(keys[1], keys[0]);
+    assert.equal(await head(), added, 'it was done twice');
+    await page.unroute(/\/routes(\?|$)/);
+
+    keys = await lost('DELETE', '**/routes/**');
+    await button('Withdraw the route via 192.168.3.1').click();
+    await button('Withdraw', dialog()).click();
+    await unknown();
+    assert.equal((await cluster.call('GET', '/routes/10.3.0.0/16')).status, 404);
+    await page.unroute('**/routes/**');
+    await browser.go(page, '/');
+  });
+
+  test('a name that no header can carry is said to be one', async () => {
+    const p = await browser.open('/', {});
+    await p.evaluate(() => localStorage.setItem('actor', 'Łukasz'));
+    await browser.go(p, '/kv?add=yes');
+    await p.getByLabel('Key', { exact: true }).fill('named');
+    await p.getByLabel('Value').fill('one');
+    await button('Add', p.getByRole('dialog')).click();
+    await p.getByText('The name that changes carry, Łukasz,').waitFor();
+    await p.context().close();
+  });
+
   test('nothing was complained of, and nothing asked of others', () => assert.deepEqual(browser.faults, []));
 });

@@ -20,6 +20,9 @@ export class Problem extends Error {
 /** The network or the process did not answer at all. */
 export const unreachable = (what: string) =>
   new Problem(0, 'No answer', `${what} does not answer. The page tries again by itself; what it shows is what it knew last.`, 'unreachable');
+/** What was sent may have been done, or not. */
+const unanswered = (what: string, again: boolean) =>
+  new Problem(0, 'Outcome unknown', `${what} did not answer: whether this was done is not known. ${again ? 'Try again as it is to find out: it is not done twice.' : 'Look whether it was before you try again.'}`, 'unanswered');
 const none = () => new Problem(0, 'No answer', 'No node is online: the page Nodes says why, and starts them. What is shown here is what was known last; it goes on by itself as soon as a node answers.', 'unreachable');
 
 // A launcher that does not know who asks names no node.
@@ -84,7 +87,7 @@ export async function check(token: string): Promise<void> {
   try {
     r = await fetch(url, { cache: 'no-store', headers: { Authorization: `Bearer ${token}` } });
   } catch {
-    throw unreachable(session.host === 'launcher' ? 'The launcher' : 'The node');
+    throw new Problem(0, 'No answer', `${session.host === 'launcher' ? 'The launcher' : 'The node'} does not answer. Try again.`, 'unreachable');
   }
   if (!r.ok) throw await problemOf(r);
 }
@@ -112,25 +115,57 @@ export interface Sending {
   body?: unknown;
   headers?: Record<string, string>;
   signal?: AbortSignal;
+  /** Of whoever may press again. */
+  attempt?: Attempt;
+}
+
+/**
+ * Of one form or question, what was sent last. Sent again unchanged before there was an answer it is the same change:
+ * the cluster makes it once, and answers as it did or would have.
+ */
+export class Attempt {
+  private content = '';
+  private id = '';
+
+  keyOf(content: string): string {
+    if (content !== this.content) {
+      this.content = content;
+      this.id = key();
+    }
+    return this.id;
+  }
+  answered() {
+    this.content = '';
+  }
 }
 
 /**
  * Changes. It is sent once: every change has an Idempotency-Key, and a node that is known to be gone is not
- * asked, but what went wrong on the way is for the person to see.
+ * asked, but what went wrong on the way is for the person to see, who may try again by the same attempt.
  */
-export async function send<T>(method: 'PUT' | 'POST' | 'DELETE', path: string, { params, body, headers, signal }: Sending = {}): Promise<Answer<T>> {
+export async function send<T>(method: 'PUT' | 'POST' | 'DELETE', path: string, { params, body, headers, signal, attempt }: Sending = {}): Promise<Answer<T>> {
   addressable(path);
   await session.ready;
   const node = session.pick([]);
   if (node === null) throw nobody();
   // Whoever is signed in is who it is; else the cluster takes the name that is given.
-  const h: Record<string, string> = { ...(credential.token ? {} : { 'X-DVR-Actor': session.actor }), 'Idempotency-Key': key(), ...headers };
+  if (!credential.token && /[^!-~]/.test(session.actor)) throw new Problem(400, 'Invalid request', `The name that changes carry, ${session.actor}, may have ASCII characters only, and no blanks: it is set in the menu.`, 'invalid', 'X-DVR-Actor');
+  const who: Record<string, string> = credential.token ? {} : { 'X-DVR-Actor': session.actor };
+  const sent = body === undefined ? undefined : JSON.stringify(body);
+  const id = attempt?.keyOf(JSON.stringify([method, path, query(params), sent, headers, who, credential.token])) ?? key();
+  const h: Record<string, string> = { ...who, 'Idempotency-Key': id, ...headers };
   if (body !== undefined) h['Content-Type'] = 'application/json';
   try {
-    return await once<T>(session.base(node) + path + query(params), { method, headers: h, body: body === undefined ? undefined : JSON.stringify(body), signal });
+    const answer = await once<T>(session.base(node) + path + query(params), { method, headers: h, body: sent, signal });
+    attempt?.answered();
+    return answer;
   } catch (e) {
     if (signal?.aborted) throw e;
-    throw e instanceof TypeError ? unreachable(node ? `Node ${node}` : 'The node') : e;
+    if (e instanceof Problem && e.status < 500) attempt?.answered();
+    // The launcher's word that a node is offline may be its word for an answer that broke off.
+    if (!(e instanceof TypeError || (e instanceof Problem && e.slug === 'offline'))) throw e;
+    const what = node ? `Node ${node}` : 'The node';
+    throw params?.dry_run ? unreachable(what) : unanswered(what, attempt !== undefined);
   }
 }
 
@@ -141,7 +176,8 @@ export async function control<T>(method: 'GET' | 'POST', path: string, body?: un
     if (body !== undefined) Object.assign(init, { headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
     return (await once<T>(`/api/control/${path}`, init)).body;
   } catch (e) {
-    throw e instanceof TypeError ? unreachable('The launcher') : e;
+    if (!(e instanceof TypeError)) throw e;
+    throw method === 'GET' ? unreachable('The launcher') : unanswered('The launcher', false);
   }
 }
 

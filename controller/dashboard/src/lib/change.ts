@@ -1,5 +1,5 @@
 // A change before it is made: what it would do, and what is asked for with it.
-import { send, type Params, type Problem } from './api';
+import { send, type Attempt, type Params, type Problem } from './api';
 import type { Event, Hop } from './types';
 
 export interface Change {
@@ -59,9 +59,9 @@ export async function preview(c: Change, care: Care, signal?: AbortSignal): Prom
   return (await send<Preview>(c.method, c.path, { ...c, params: { ...c.params, ...asked(care), dry_run: true }, signal })).body;
 }
 
-/** make makes the change. */
-export async function make(c: Change, care: Care = careless()): Promise<Done> {
-  return (await send<Done>(c.method, c.path, { ...c, params: { ...c.params, ...asked(care) } })).body;
+/** make makes the change, once however often it is tried by one attempt. */
+export async function make(c: Change, care: Care, attempt: Attempt): Promise<Done> {
+  return (await send<Done>(c.method, c.path, { ...c, params: { ...c.params, ...asked(care) }, attempt })).body;
 }
 
 /** Whether only force gets the change past this refusal. */
