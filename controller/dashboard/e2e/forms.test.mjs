@@ -187,5 +187,22 @@ describe('what comes between', { skip: skip || false }, () => {
     await p.context().close();
   });
 
+  test('a table that could not be loaded is loaded again by itself, though nothing happens', async () => {
+    await cluster.must('POST', '/routes', { destination: '10.7.0.0/16', next_hop: '192.168.7.1' });
+    const recovers = async (url, path) => {
+      const p = await browser.open('/');
+      let asked = 0;
+      await p.route(url, (route) => (asked++ < 3 ? route.abort('connectionrefused') : route.continue()));
+      await browser.go(p, path);
+      const told = p.getByRole('main').getByText('The page tries again by itself');
+      await told.waitFor();
+      await p.getByRole('row').getByText('10.7.0.0/16').waitFor();
+      await told.waitFor({ state: 'detached' });
+      assert.ok(asked > 3);
+      await p.context().close();
+    };
+    await Promise.all([recovers(/\/v1\/routes\?/, '/routes'), recovers(/\/v1\/commits\?/, '/history')]);
+  });
+
   test('nothing was complained of, and nothing asked of others', () => assert.deepEqual(browser.faults, []));
 });

@@ -1,5 +1,6 @@
 // The log backwards: row 0 is the newest commit. Revisions are dense, so any row can be asked for directly.
 import { get, Problem } from '$lib/api';
+import { Retry } from '$lib/retry';
 import type { Commit } from '$lib/types';
 
 const block = 100;
@@ -14,6 +15,7 @@ export class Log {
   private loading = new Map<number, AbortController>();
   private low = 1;
   private high = 1;
+  private retry = new Retry(() => this.want(this.low, this.high));
 
   /** want loads the commits from low to high, which are looked at. */
   want(low: number, high: number) {
@@ -26,6 +28,13 @@ export class Log {
       const full = Math.min((n + 1) * block - 1, high) - Math.max(1, n * block) + 1;
       if (!this.loading.has(n) && (this.blocks.get(n)?.size ?? 0) < full && (n + 1) * block - 1 > this.gone) void this.load(n);
     }
+  }
+
+  /** close ends what is under way. */
+  close() {
+    this.retry.stop();
+    for (const stop of this.loading.values()) stop.abort();
+    this.loading.clear();
   }
 
   at(revision: number): Commit | undefined {
@@ -46,11 +55,15 @@ export class Log {
         this.blocks.delete(old);
       }
       this.error = undefined;
+      this.retry.worked();
       this.version++;
     } catch (e) {
       if (stop.signal.aborted) return;
       if (e instanceof Problem && e.status === 410) this.gone = Math.max(this.gone, (n + 1) * block - 1);
-      else this.error = e instanceof Problem ? e : new Problem(0, 'Not understood', String(e));
+      else {
+        this.error = e instanceof Problem ? e : new Problem(0, 'Not understood', String(e));
+        this.retry.failed(this.error);
+      }
     } finally {
       if (this.loading.get(n) === stop) this.loading.delete(n);
     }

@@ -1,5 +1,6 @@
 // The route table, of which only the blocks that are looked at are here.
 import { get, Problem } from '$lib/api';
+import { Retry } from '$lib/retry';
 import type { Route } from '$lib/types';
 
 const block = 200;
@@ -30,13 +31,13 @@ export class RouteTable {
   private turned = 0;
   private flying: ReturnType<typeof setTimeout> | undefined;
   private stale = new Set<number>();
+  private retry = new Retry(() => this.want());
   private filter: Filter = { within: '', covering: '', next_hop: '', tag: '', router: '', at: null };
 
   /** set begins another listing. */
   set(filter: Filter) {
     this.filter = filter;
-    for (const stop of this.loading.values()) stop.abort();
-    this.loading.clear();
+    this.close();
     this.blocks.clear();
     this.stale.clear();
     this.known = false;
@@ -45,6 +46,15 @@ export class RouteTable {
     this.first = 0;
     this.end = 1;
     this.want();
+  }
+
+  /** close ends what is under way. */
+  close() {
+    clearTimeout(this.flying);
+    this.flying = undefined;
+    this.retry.stop();
+    for (const stop of this.loading.values()) stop.abort();
+    this.loading.clear();
   }
 
   /** refresh loads again what is shown; it is shown as it was until then. */
@@ -97,6 +107,7 @@ export class RouteTable {
       this.total = body.total;
       this.known = true;
       this.error = undefined;
+      this.retry.worked();
       for (const old of this.blocks.keys()) {
         if (this.blocks.size <= kept) break;
         this.blocks.delete(old);
@@ -106,6 +117,7 @@ export class RouteTable {
       if (stop.signal.aborted) return;
       this.error = e instanceof Problem ? e : new Problem(0, 'Not understood', String(e));
       this.known = true;
+      this.retry.failed(this.error);
     } finally {
       if (this.loading.get(n) === stop) this.loading.delete(n);
     }
