@@ -13,6 +13,7 @@ describe('what comes between', { skip: skip || false }, () => {
   before(async () => {
     cluster = await Cluster.start(1, false);
     browser = await Browser.start(cluster.base);
+    browser.refusals += '|410';
     page = await browser.open('/');
     await page.locator('h1').waitFor();
   });
@@ -202,6 +203,23 @@ describe('what comes between', { skip: skip || false }, () => {
       await p.context().close();
     };
     await Promise.all([recovers(/\/v1\/routes\?/, '/routes'), recovers(/\/v1\/commits\?/, '/history')]);
+  });
+
+  test('of commits only those that are not retained are said to be gone', async () => {
+    for (let i = 0; i < 8; i++) await cluster.must('PUT', '/kv/retained', { value: String(i) });
+    const p = await browser.open('/', { viewport: { width: 1360, height: 2400 } });
+    // What a node answers whose log begins with commit 6.
+    await p.route(/\/v1\/commits\?/, async (route) => {
+      const after = Number(new URL(route.request().url()).searchParams.get('after'));
+      if (after >= 5) return route.continue();
+      await route.fulfill({ status: 410, contentType: 'application/problem+json', json: { type: '/problems/gone', title: 'No longer retained', status: 410, detail: `commits after revision ${after}`, oldest_revision: 5 } });
+    });
+    await browser.go(p, '/history');
+    const row = (n) => p.getByRole('row').filter({ has: p.getByRole('link', { name: String(n), exact: true }) });
+    await row(5).getByText('no longer retained').waitFor();
+    await row(6).locator('time').waitFor();
+    await row(1).getByText('no longer retained').waitFor();
+    await p.context().close();
   });
 
   test('nothing was complained of, and nothing asked of others', () => assert.deepEqual(browser.faults, []));

@@ -25,7 +25,7 @@ export class Log {
     const to = Math.floor(this.high / block);
     for (const [n, stop] of this.loading) if (n < from || n > to) stop.abort();
     for (let n = from; n <= to; n++) {
-      const full = Math.min((n + 1) * block - 1, high) - Math.max(1, n * block) + 1;
+      const full = Math.min((n + 1) * block - 1, high) - Math.max(this.gone + 1, n * block) + 1;
       if (!this.loading.has(n) && (this.blocks.get(n)?.size ?? 0) < full && (n + 1) * block - 1 > this.gone) void this.load(n);
     }
   }
@@ -45,8 +45,10 @@ export class Log {
   private async load(n: number) {
     const stop = new AbortController();
     this.loading.set(n, stop);
+    const [after, last] = [Math.max(this.gone, n * block - 1), (n + 1) * block - 1];
+    let again = false;
     try {
-      const { body } = await get<{ commits: Commit[] }>('/v1/commits', { after: String(Math.max(0, n * block - 1)), limit: n ? block : block - 1 }, stop.signal);
+      const { body } = await get<{ commits: Commit[] }>('/v1/commits', { after: String(after), limit: last - after }, stop.signal);
       if (stop.signal.aborted) return;
       this.blocks.delete(n);
       this.blocks.set(n, new Map(body.commits.map((c) => [c.revision, c])));
@@ -59,13 +61,18 @@ export class Log {
       this.version++;
     } catch (e) {
       if (stop.signal.aborted) return;
-      if (e instanceof Problem && e.status === 410) this.gone = Math.max(this.gone, (n + 1) * block - 1);
-      else {
+      if (e instanceof Problem && e.status === 410) {
+        // The oldest state that is still there is told: the commits after it are, too.
+        const oldest = Number(e.body.oldest_revision);
+        this.gone = Math.max(this.gone, oldest > after ? oldest : last);
+        again = true;
+      } else {
         this.error = e instanceof Problem ? e : new Problem(0, 'Not understood', String(e));
         this.retry.failed(this.error);
       }
     } finally {
       if (this.loading.get(n) === stop) this.loading.delete(n);
     }
+    if (again) this.want(this.low, this.high);
   }
 }
