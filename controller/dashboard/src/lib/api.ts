@@ -82,6 +82,7 @@ const offline = (e: unknown) => e instanceof TypeError || (e instanceof Problem 
 
 /** check asks, as whoever has the token, for what everybody may read who has a role. */
 export async function check(token: string): Promise<void> {
+  if (/[^!-~]/.test(token)) throw new Problem(400, 'Not a token', 'A token has ASCII characters only, and no blanks: was it cut, or changed, on the way here?', 'invalid', 'token');
   const url = session.host === 'launcher' ? '/api/control/nodes' : '/v1/status';
   let r: Response;
   try {
