@@ -53,8 +53,9 @@ stop() {
       wait "$pid" || status=$?
       alive "$pid" || break
     done
-    # Where the status of an ended child was taken before, wait answers 127.
-    if ((status != 0 && status != 127)); then
+    # Where the status of an ended child was taken before, wait answers 127, or bash
+    # loses it to the wait that the signal interrupted and answers -1.
+    if ((status > 0 && status != 127)); then
       echo "The ${name/dataplane/data plane} $(ended "$status")." >&2
       failed=1
     fi
