@@ -290,18 +290,19 @@ func TestASilentNodeDoesNotUseUpTheTime(t *testing.T) {
 func TestANodeThatWorksIsWaitedFor(t *testing.T) {
 	for _, alive := range []bool{true, false} {
 		var asked atomic.Int32
+		twice := make(chan struct{}) // it was asked whether it lives
 		working := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/livez" && alive {
-				asked.Add(1)
+				if asked.Add(1) == 2 {
+					close(twice)
+				}
 				return
 			}
 			_, _ = io.ReadAll(r.Body) // else the end of the caller is not seen
-			for r.Context().Err() == nil {
-				if asked.Load() >= 2 { // it was asked twice whether it lives
-					w.WriteHeader(202)
-					return
-				}
-				time.Sleep(time.Millisecond)
+			select {
+			case <-twice:
+				w.WriteHeader(202)
+			case <-r.Context().Done():
 			}
 		}))
 		t.Cleanup(working.Close)
