@@ -18,6 +18,9 @@ type Verifier interface {
 	// Verify gives the actor and the groups of a JWT. Errors say what is wrong
 	// with it and hold nothing of it.
 	Verify(jwt string) (actor string, groups []string, err error)
+	// Verified gives the same of a JWT that was verified lately, at the cost of a
+	// hash; false: it was not.
+	Verified(jwt string) (actor string, groups []string, ok bool)
 }
 
 // Authenticator says whose a credential is at this node. Safe for concurrent use.
@@ -40,6 +43,16 @@ const CertificatePrefix = "cert:"
 // Authenticate gives whose credential it is. Errors: ErrUnauthenticated. Cost of
 // a token: one SHA-256 and a lookup, no allocation.
 func (a *Authenticator) Authenticate(credential string) (*projector.Principal, error) {
+	return a.authenticate(credential, a.oidc)
+}
+
+// Recognize is Authenticate at the cost of a token's whatever the credential: a
+// JWT that was not verified lately is nobody's.
+func (a *Authenticator) Recognize(credential string) (*projector.Principal, error) {
+	return a.authenticate(credential, a.seen)
+}
+
+func (a *Authenticator) authenticate(credential string, jwt func(string) (*projector.Principal, error)) (*projector.Principal, error) {
 	if name, ok := strings.CutPrefix(credential, CertificatePrefix); ok {
 		if !a.Certificates || eventlog.CheckActor(name) != nil || name == eventlog.SystemActor {
 			return nil, fmt.Errorf("%w: no certificate says so", ErrUnauthenticated)
@@ -51,7 +64,7 @@ func (a *Authenticator) Authenticate(credential string) (*projector.Principal, e
 	case err != nil:
 		return nil, err
 	case t == nil:
-		return a.oidc(credential)
+		return jwt(credential)
 	case t.Join:
 		return nil, fmt.Errorf("%w: this token admits a node to the cluster and nothing else", ErrUnauthenticated)
 	}
@@ -95,6 +108,20 @@ func (a *Authenticator) oidc(credential string) (*projector.Principal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnauthenticated, err)
 	}
+	return a.member(actor, groups), nil
+}
+
+func (a *Authenticator) seen(credential string) (*projector.Principal, error) {
+	if a.OIDC != nil {
+		if actor, groups, ok := a.OIDC.Verified(credential); ok {
+			return a.member(actor, groups), nil
+		}
+	}
+	return nil, fmt.Errorf("%w: this is no token, and no JWT that was verified lately", ErrUnauthenticated)
+}
+
+// member is an actor of the identity provider with those of his groups that have a role.
+func (a *Authenticator) member(actor string, groups []string) *projector.Principal {
 	p := &projector.Principal{Actor: actor}
 	access := a.State().Access()
 	for _, g := range groups { // those without roles are nobody's business
@@ -102,5 +129,5 @@ func (a *Authenticator) oidc(credential string) (*projector.Principal, error) {
 			p.Via = append(p.Via, g)
 		}
 	}
-	return p, nil
+	return p
 }

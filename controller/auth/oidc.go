@@ -70,13 +70,11 @@ func NewOIDC(o OIDCOptions) *OIDC {
 // Verify implements Verifier. Cost: one SHA-256 for a JWT that was verified
 // lately, else its signature; a request to the provider where its key is new.
 func (o *OIDC) Verify(jwt string) (actor string, groups []string, err error) {
-	key, now := sha256.Sum256([]byte(jwt)), o.options.Now()
-	o.mu.Lock()
-	v, ok := o.verified[key]
-	o.mu.Unlock()
-	if ok && now.Before(v.until) {
-		return v.actor, v.groups, nil
+	if actor, groups, ok := o.Verified(jwt); ok {
+		return actor, groups, nil
 	}
+	var v verified
+	key, now := sha256.Sum256([]byte(jwt)), o.options.Now()
 	ctx, cancel := context.WithTimeout(oidc.ClientContext(context.Background(), o.client), 2*fetchTime)
 	defer cancel()
 	verifier, err := o.find(ctx)
@@ -95,6 +93,15 @@ func (o *OIDC) Verify(jwt string) (actor string, groups []string, err error) {
 	}
 	o.keep(key, v, now)
 	return v.actor, v.groups, nil
+}
+
+// Verified implements Verifier.
+func (o *OIDC) Verified(jwt string) (actor string, groups []string, ok bool) {
+	key, now := sha256.Sum256([]byte(jwt)), o.options.Now()
+	o.mu.Lock()
+	v, ok := o.verified[key]
+	o.mu.Unlock()
+	return v.actor, v.groups, ok && now.Before(v.until)
 }
 
 // reason is why a JWT is not taken, without anything of it.

@@ -77,6 +77,13 @@ func TestOIDC(t *testing.T) {
 		t.Errorf("%v %v", groups, err)
 	}
 
+	if _, _, ok := o.Verified(good); !ok {
+		t.Error("it was verified and is not known")
+	}
+	if _, _, ok := o.Verified(good[:len(good)-1]); ok {
+		t.Error("another one is known")
+	}
+
 	thief, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)

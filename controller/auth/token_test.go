@@ -43,6 +43,11 @@ type provider struct {
 
 func (p provider) Verify(string) (string, []string, error) { return p.actor, p.groups, p.err }
 
+// Verified knows what begins with seen.
+func (p provider) Verified(jwt string) (string, []string, bool) {
+	return p.actor, p.groups, strings.HasPrefix(jwt, "seen.")
+}
+
 func TestAuthenticate(t *testing.T) {
 	text, id, hash := NewToken()
 	join, joinID, joinHash := NewToken()
@@ -87,6 +92,16 @@ func TestAuthenticate(t *testing.T) {
 	a.OIDC = provider{actor: "oidc:bob", groups: []string{"nobodies", "ops"}}
 	if p, err := a.Authenticate("eyJ.eyJ.sig"); err != nil || p.Actor != "oidc:bob" || len(p.Via) != 1 || p.Via[0] != "group:ops" {
 		t.Errorf("%+v, %v", p, err)
+	}
+	for what, credential := range map[string]string{"an unseen JWT": "eyJ.eyJ.sig", "another secret": forged, "a join token": join, "a certificate": CertificatePrefix + "eve"} {
+		if p, err := a.Recognize(credential); !errors.Is(err, ErrUnauthenticated) {
+			t.Errorf("%s is recognized: %+v, %v", what, p, err)
+		}
+	}
+	for credential, actor := range map[string]string{text: "alice", "seen.eyJ.sig": "oidc:bob"} {
+		if p, err := a.Recognize(credential); err != nil || p.Actor != actor {
+			t.Errorf("%s is not recognized: %v", actor, err)
+		}
 	}
 	if n := allocations(func() { _, _ = a.Authenticate(text) }); n > 1 {
 		t.Errorf("%v allocations", n)

@@ -1,5 +1,6 @@
 // Package gate is what every HTTP listener of DVR has before its handlers:
-// requests for a foreign host and those of foreign sites are refused.
+// requests for a foreign host and those of foreign sites are refused, and who
+// asks too often is turned away.
 //
 // A listener on loopback is reachable from every web page that its user opens.
 // The page's script can send requests there (cross-site), and by a DNS name of

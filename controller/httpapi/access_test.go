@@ -4,13 +4,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"dvr/controller/auth"
+	"dvr/controller/gate"
 	"dvr/eventlog"
 )
 
@@ -129,8 +128,44 @@ func TestViewerChangesNothing(t *testing.T) {
 		t.Errorf("%d changes were tried, revision %d became %d", n, before, a.revision())
 	}
 	m := a.must("GET", "/v1/audit?limit=1000", "", k.as("root")).json(t)
-	if got := len(m["refusals"].([]any)); got != 3*n || m["total"] != float64(3*n) {
-		t.Errorf("%d refusals are kept of %d", got, 3*n)
+	kept, own := 0.0, map[string]float64{}
+	for _, x := range m["refusals"].([]any) {
+		r := x.(map[string]any)
+		kept += r["count"].(float64)
+		own[fmt.Sprint(r["actor"], " ", r["authenticated"])]++
+	}
+	// Of who is not known those of a source are one, of actors each call is.
+	if kept != float64(3*n) || m["total"] != kept || own["root false"] != 1 || own["vera true"] < float64(n)/2 || own["nora true"] != own["vera true"] {
+		t.Errorf("%v refusals are kept of %d: %v", kept, 3*n, own)
+	}
+}
+
+// TestViewerAndTheDescription: each operation of the API's description that is
+// not a reading is refused to a viewer, to who has no role, and to nobody.
+func TestViewerAndTheDescription(t *testing.T) {
+	a, k := enforced(t)
+	c, err := contract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, digest, n := a.revision(), a.app.State().Digest(), 0
+	for _, op := range c.Operations() {
+		if op.Method == http.MethodGet || op.Method == http.MethodHead || op.Method == http.MethodOptions || strings.HasPrefix(op.Path, "/api/") {
+			continue // a reading, or the launcher's
+		}
+		n++
+		for who, want := range map[string]int{"": 401, "vera": 403, "nora": 403} {
+			headers := []string{"X-DVR-Actor: root", "X-HTTP-Method-Override: GET"}
+			if who != "" {
+				headers = append(headers, k.as(who))
+			}
+			if r := a.do(op.Method, op.Target(), "", headers...); r.Code != want && (who != "" || op.Target() != "/v1/cluster/members" || r.Code/100 != 4) {
+				t.Errorf("%s %s as %q: %d %s", op.Method, op.Target(), who, r.Code, r.Body)
+			}
+		}
+	}
+	if a.revision() != before || a.app.State().Digest() != digest || n < 25 {
+		t.Errorf("%d operations were tried, revision %d became %d", n, before, a.revision())
 	}
 }
 
@@ -323,35 +358,8 @@ func TestStreamEnds(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	now := time.Unix(1000, 0)
-	none := limits{}
-	for range 100 {
-		if err := none.admit("a", now); err != nil {
-			t.Fatal(err)
-		}
-	}
-	l := limits{rate: 10, burst: 20}
-	for i := range 30 {
-		if err := l.admit("a", now); (err == nil) != (i < 20) {
-			t.Fatalf("call %d: %v", i, err)
-		}
-	}
-	if err := l.admit("b", now); err != nil {
-		t.Errorf("another actor: %v", err)
-	}
-	for i := range 6 {
-		if err := l.admit("a", now.Add(500*time.Millisecond)); (err == nil) != (i < 5) {
-			t.Errorf("later, call %d: %v", i, err)
-		}
-	}
-	for i := range 3 * maxLimited {
-		_ = l.admit(fmt.Sprint(i), now.Add(time.Second))
-	}
-	if len(l.seen) > maxLimited {
-		t.Errorf("%d actors are kept", len(l.seen))
-	}
 	a, k := enforced(t)
-	a.server.limits.rate, a.server.limits.burst = 0.001, 2
+	a.server.rateLimit, a.server.rates = 0.001, gate.NewRates[string](0.001, 2, maxLimited)
 	for i := range 4 {
 		r := a.do("GET", "/routes", "", k.as("vera"))
 		if want := map[bool]int{true: 200, false: 429}[i < 2]; r.Code != want || r.Code == 429 && r.Header.Get("Retry-After") == "" {
@@ -359,36 +367,10 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	a.must("GET", "/routes", "", k.as("root"))
-}
-
-// TestRefusals: bounded in memory and on disk, whatever is refused.
-func TestRefusals(t *testing.T) {
-	dir := t.TempDir()
-	f := NewRefusals(dir)
-	x := refusal{Actor: "a", Path: "/" + strings.Repeat("x", 400), Status: 403}
-	for i := range 3 * refusalsBytes / 500 {
-		x.Source = fmt.Sprint(i)
-		f.add(&x)
-	}
-	list, total, fault := f.newest(2000)
-	if len(list) != refusalsKept || total != uint64(3*refusalsBytes/500) || fault != nil || list[0].Source != fmt.Sprint(total-1) || list[1].Source != fmt.Sprint(total-2) {
-		t.Errorf("%d of %d, %v, %s", len(list), total, fault, list[0].Source)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	files, _ := filepath.Glob(filepath.Join(dir, "*"))
-	if len(files) != 2 {
-		t.Errorf("%v", files)
-	}
-	for _, name := range files {
-		if s, err := os.Stat(name); err != nil || s.Size() > refusalsBytes || s.Mode().Perm() != 0o600 {
-			t.Errorf("%s: %v %v", name, s, err)
+	for i := range 4 { // what she may not do counts, too
+		if r := a.do("POST", "/routes", `{"destination":"10.1.0.0/16","next_hop":"192.0.2.1"}`, k.as("nora")); r.Code != map[bool]int{true: 403, false: 429}[i < 2] {
+			t.Errorf("refused call %d: %d %s", i, r.Code, r.Body)
 		}
-	}
-	f = NewRefusals(filepath.Join(dir, "absent"))
-	if f.add(&x); f.fault == nil {
-		t.Error("that nothing can be written is not told")
 	}
 }
 

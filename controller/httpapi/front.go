@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -49,6 +51,10 @@ type FrontConfig struct {
 	TLS *certs.Credentials
 	// Admit refuses a request for who sends it; it is not asked for Pages. nil: nobody is refused.
 	Admit func(*http.Request) error
+	// Strangers bounds what is spent on whom Admit does not know; nil: nothing does.
+	Strangers *gate.Sources
+	// Refusals keeps whom Admit refused; nil: nothing does.
+	Refusals *Refusals
 }
 
 // Pages are files that need no node, such as the dashboard.
@@ -81,7 +87,7 @@ func NewFront(c FrontConfig) *Front {
 		ReadTimeout:       time.Minute, // a slow body holds no handler for longer; imports set their own
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          zap.NewStdLog(c.Logger.Named("http")),
+		ErrorLog:          log.New(complaints{c.Logger.Named("http")}, "", 0),
 	}
 	return f
 }
@@ -120,7 +126,10 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var stranger error
 	if f.config.Admit != nil {
-		stranger = f.config.Admit(r)
+		if stranger = f.config.Admit(r); stranger != nil {
+			stranger = unheard(f.config.Strangers, r, stranger)
+			f.config.Refusals.note(r, unclassified, stranger)
+		}
 	}
 	if api := f.api.Load(); api != nil && stranger == nil {
 		(*api).ServeHTTP(w, r)
@@ -144,6 +153,9 @@ func (f *Front) answer(b *buffer, h http.Header, r *http.Request, stranger error
 	}
 	if err != nil {
 		row, field := rowOf(err)
+		if row.retry > 0 {
+			h.Set("Retry-After", strconv.Itoa(row.retry))
+		}
 		o := b.object()
 		o.problem(row, err.Error(), r.URL.Path)
 		o.optional("field", field)
@@ -201,4 +213,13 @@ func (f *Front) answer(b *buffer, h http.Header, r *http.Request, stranger error
 	nodeAddresses(o, n)
 	o.end()
 	return row.status, problemType
+}
+
+// complaints are what net/http writes of connections: one text, so that a logger
+// can spare those of a flood.
+type complaints struct{ log *zap.Logger }
+
+func (c complaints) Write(p []byte) (int, error) {
+	c.log.Info("of a connection", zap.String("what", strings.TrimSpace(string(p))))
+	return len(p), nil
 }

@@ -136,6 +136,8 @@ func (a *api) send(method, target string, body io.Reader, headers ...string) ans
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
 		switch {
+		case name == "Remote":
+			r.RemoteAddr = value
 		case name == "Host":
 			r.Host = value
 		case value == "":

@@ -3,75 +3,82 @@ package httpapi
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
+	"dvr/controller/gate"
 	"dvr/controller/service"
 )
 
-// maxLimited is how many actors a node keeps count of; those that are gone
-// longest are forgotten first.
+// maxLimited is how many actors a node keeps count of; those that came longest
+// ago are forgotten first.
 const maxLimited = 4096
 
-// limits is how many calls a second each actor may make at this node. The zero
-// value limits nobody.
-type limits struct {
-	rate  float64 // calls a second; 0: no limit
-	burst float64
+// Refusals of who asks too much. Both are service.ErrOverloaded.
+var (
+	errTooFast = errors.New("too many calls")
+	errFlood   = fmt.Errorf("%w: too many calls of nobody known come from this address (STRANGER_LIMIT)", service.ErrOverloaded)
+)
 
-	mu   sync.Mutex
-	seen map[string]*bucket
-}
-
-// bucket is what an actor has left.
-type bucket struct {
-	tokens float64
-	at     time.Time
-}
-
-// errTooFast is service.ErrOverloaded, of one actor.
-var errTooFast = errors.New("too many calls")
-
-// admit takes one call of the actor's. Errors: errTooFast, which is
-// service.ErrOverloaded. Cost without a limit: a comparison.
-func (l *limits) admit(actor string, now time.Time) error {
-	if l.rate <= 0 {
+// hurried refuses the calls of an actor beyond his rate.
+func (s *Server) hurried(actor string) error {
+	if s.rates.Take(actor, time.Now()) {
 		return nil
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b := l.seen[actor]
-	if b == nil {
-		if len(l.seen) >= maxLimited {
-			l.forget(now)
-		}
-		if l.seen == nil {
-			l.seen = map[string]*bucket{}
-		}
-		b = &bucket{tokens: l.burst}
-		l.seen[actor] = b
-	} else {
-		b.tokens = min(l.burst, b.tokens+now.Sub(b.at).Seconds()*l.rate)
-	}
-	b.at = now
-	if b.tokens < 1 {
-		return fmt.Errorf("%w: %w of %s: %g a second are allowed (RATE_LIMIT)", service.ErrOverloaded, errTooFast, actor, l.rate)
-	}
-	b.tokens--
-	return nil
+	return fmt.Errorf("%w: %w of %s: %g a second are allowed (RATE_LIMIT)", service.ErrOverloaded, errTooFast, actor, s.rateLimit)
 }
 
-// forget drops who has a full bucket again, or else the one gone longest.
-func (l *limits) forget(now time.Time) {
-	oldest := ""
-	for actor, b := range l.seen {
-		if b.tokens+now.Sub(b.at).Seconds()*l.rate >= l.burst {
-			delete(l.seen, actor)
-		} else if oldest == "" || b.at.Before(l.seen[oldest].at) {
-			oldest = actor
-		}
+// unheard is err; where it is that nobody knows the caller, and his source has
+// had too many of such answers, it is errFlood.
+func unheard(sources *gate.Sources, r *http.Request, err error) error {
+	if row, _ := rowOf(err); row.status == http.StatusUnauthorized && !sources.Refuse(r.RemoteAddr, time.Now()) {
+		return errFlood
 	}
-	if len(l.seen) >= maxLimited {
-		delete(l.seen, oldest)
+	return err
+}
+
+// shares is how much each actor has of what all share. The zero value is of
+// nothing taken. Safe for concurrent use.
+type shares struct {
+	mu sync.Mutex
+	of map[string]int64 // of those who have some
+}
+
+// take takes n where the actor then has at most most. "" is nobody, who has no
+// share of his own: he takes what there is.
+func (s *shares) take(actor string, n, most int64) bool {
+	if actor == "" {
+		return true
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of[actor]+n > most {
+		return false
+	}
+	if s.of == nil {
+		s.of = map[string]int64{}
+	}
+	s.of[actor] += n
+	return true
+}
+
+// give gives back what take took.
+func (s *shares) give(actor string, n int64) {
+	if actor == "" || n == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of[actor] -= n; s.of[actor] == 0 {
+		delete(s.of, actor)
+	}
+}
+
+// authenticated is the actor of a call that was admitted; "": nobody was asked.
+func authenticated(r *http.Request) string {
+	if v := r.Header[callerHeader]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
 }

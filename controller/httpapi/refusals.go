@@ -1,23 +1,34 @@
 package httpapi
 
 import (
-	"encoding/json"
+	"cmp"
+	"errors"
 	"net/http"
-	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"dvr/controller/gate"
 )
 
-// Bounds of what is kept of refusals.
+// Bounds of what is kept of refusals, in each of two books: those of actors who
+// were authenticated, and those of everybody else. So a flood of strangers
+// pushes out nothing that is known of an actor.
 const (
-	refusalsKept  = 1024
-	refusalsBytes = 4 << 20 // of a file; there are two
+	refusalsKept = 512     // in memory
+	refusalsFile = 4 << 20 // of a file; a book has two
+	// refusalsAlike is how long refusals that are alike count as one.
+	refusalsAlike = time.Minute
+	// Refusals that are unlike all others are kept so often, of an actor or of all
+	// strangers; what comes beyond it is in the total alone.
+	refusalsRate  = 1
+	refusalsBurst = 256
 )
 
-// refusal is a call that was refused.
+// refusal is calls that were refused alike: the first of them, and how many.
 type refusal struct {
 	Time   time.Time `json:"time"`
 	Actor  string    `json:"actor,omitempty"` // as authenticated; else as the caller says
@@ -29,49 +40,58 @@ type refusal struct {
 	Type   string    `json:"type"`
 	Detail string    `json:"detail"`
 	Reason string    `json:"reason,omitempty"` // that the caller gave
+	Count  uint64    `json:"count"`
+	Last   time.Time `json:"last"`
+
+	order uint64 // of Last
+}
+
+// likeness is what refusals that are alike have in common. Of a stranger it is
+// nothing that he may choose: else he would fill the book with as many as he likes.
+type likeness struct{ actor, source, method, path, kind string }
+
+func (x *refusal) likeness() likeness {
+	if !x.Known {
+		return likeness{source: x.Source, kind: x.Type}
+	}
+	return likeness{x.Actor, x.Source, x.Method, x.Path, x.Type}
 }
 
 // Refusals keeps the calls that this node refused: the newest in memory and, in
-// a directory, in a file that is put aside when it is full. Safe for concurrent use.
+// a directory, in files that are put aside when they are full. Safe for
+// concurrent use.
 type Refusals struct {
-	mu    sync.Mutex
-	ring  []refusal
-	next  int
-	total uint64
-	path  string // empty: none
-	file  *os.File
-	size  int64
-	fault error // why nothing is written any more
+	mu        sync.Mutex
+	total     uint64
+	actors    *book
+	strangers *book
 }
 
-// NewRefusals keeps them in dir, too, unless it is empty. The file is made with
-// the first of them.
+// NewRefusals keeps them in dir, too, unless it is empty: refusals.ndjson has
+// those of actors, strangers.ndjson the others. A file is made with its first.
 func NewRefusals(dir string) *Refusals {
-	r := &Refusals{}
-	if dir != "" {
-		r.path = filepath.Join(dir, "refusals.ndjson")
+	file := func(name string) string {
+		if dir == "" {
+			return ""
+		}
+		return filepath.Join(dir, name)
 	}
-	return r
+	return &Refusals{actors: newBook(file("refusals.ndjson")), strangers: newBook(file("strangers.ndjson"))}
 }
 
-// Close closes the file.
+// Close writes what is not written yet and closes the files.
 func (f *Refusals) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.file == nil {
-		return nil
-	}
-	err := f.file.Close()
-	f.file, f.path = nil, ""
-	return err
+	return errors.Join(f.actors.close(), f.strangers.close())
 }
 
 // note keeps err where it refuses somebody something: a change, or any call to
-// who may not make it.
+// who may not make it. nil keeps nothing.
 func (f *Refusals) note(r *http.Request, k class, err error) {
 	row, _ := rowOf(err)
-	denied := row.status == http.StatusUnauthorized || row.status == http.StatusForbidden
-	if row.status/100 != 4 || row.status == 499 || !denied && k < changes {
+	denied := row.status == http.StatusUnauthorized || row.status == http.StatusForbidden || errors.Is(err, errFlood)
+	if f == nil || row.status/100 != 4 || row.status == 499 || !denied && k < changes {
 		return
 	}
 	x := refusal{
@@ -93,56 +113,86 @@ func (f *Refusals) add(x *refusal) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.total++
-	if len(f.ring) < refusalsKept {
-		f.ring = append(f.ring, *x)
+	x.Count, x.Last, x.order = 1, x.Time, f.total
+	if x.Known {
+		f.actors.add(x, x.Actor)
 	} else {
-		f.ring[f.next] = *x
-		f.next = (f.next + 1) % refusalsKept
+		f.strangers.add(x, "")
 	}
-	if f.path == "" {
-		return
-	}
-	raw, err := json.Marshal(x)
-	if err == nil {
-		err = f.write(append(raw, '\n'))
-	}
-	f.fault = err
 }
 
-// write appends a line to the file, after putting a full one aside.
-func (f *Refusals) write(line []byte) error {
-	if f.file != nil && f.size+int64(len(line)) > refusalsBytes {
-		_ = f.file.Close() // every line was written
-		f.file = nil
-		if err := os.Rename(f.path, f.path+".1"); err != nil {
-			return err
-		}
-	}
-	if f.file == nil {
-		file, err := os.OpenFile(f.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		if err != nil {
-			return err
-		}
-		at, err := file.Stat()
-		if err != nil {
-			_ = file.Close()
-			return err
-		}
-		f.file, f.size = file, at.Size()
-	}
-	n, err := f.file.Write(line)
-	f.size += int64(n)
-	return err
-}
-
-// newest lists them, the newest first, at most limit.
+// newest lists them, those that happened last first, at most limit.
 func (f *Refusals) newest(limit int) (list []refusal, total uint64, fault error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for i := range min(limit, len(f.ring)) {
-		list = append(list, f.ring[(f.next+len(f.ring)-1-i)%len(f.ring)])
+	list = slices.Concat(f.actors.ring, f.strangers.ring)
+	slices.SortFunc(list, func(a, b refusal) int { return cmp.Compare(b.order, a.order) })
+	return list[:min(limit, len(list))], f.total, errors.Join(f.actors.file.fault, f.strangers.file.fault)
+}
+
+// book is some of the refusals. Refusals' lock guards it.
+type book struct {
+	ring  []refusal
+	next  int
+	open  map[likeness]int // where in ring those are that may still count up
+	rates *gate.Rates[string]
+	file  journal
+}
+
+func newBook(path string) *book {
+	return &book{
+		open: map[likeness]int{}, file: journal{path: path, limit: refusalsFile},
+		rates: gate.NewRates[string](refusalsRate, refusalsBurst, refusalsKept),
 	}
-	return list, f.total, f.fault
+}
+
+// add counts x with those alike, or keeps it where who has room for it. The file
+// has the first of those that are alike, and when they are over their number.
+func (b *book) add(x *refusal, who string) {
+	key := x.likeness()
+	if at, ok := b.open[key]; ok {
+		e := &b.ring[at]
+		if age := x.Time.Sub(e.Time); age >= 0 && age < refusalsAlike {
+			e.Count++
+			e.Last, e.order = x.Last, x.order
+			return
+		}
+		b.settle(at)
+	}
+	if !b.rates.Take(who, x.Time) {
+		return
+	}
+	at := len(b.ring)
+	if at < refusalsKept {
+		b.ring = append(b.ring, *x)
+	} else {
+		at, b.next = b.next, (b.next+1)%refusalsKept
+		b.settle(at)
+		b.ring[at] = *x
+	}
+	b.open[key] = at
+	b.file.append(x)
+}
+
+// settle ends the counting of ring[at].
+func (b *book) settle(at int) {
+	e := &b.ring[at]
+	if key := e.likeness(); b.open[key] == at {
+		delete(b.open, key)
+		if e.Count > 1 {
+			b.file.append(e)
+		}
+	}
+}
+
+func (b *book) close() error {
+	for _, at := range b.open {
+		if b.ring[at].Count > 1 {
+			b.file.append(&b.ring[at])
+		}
+	}
+	clear(b.open)
+	return b.file.close()
 }
 
 // refusalsBody is the answer of GET /v1/audit.
@@ -158,7 +208,7 @@ func (s *Server) listRefusals(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	limit, err := q.count("limit", 100, refusalsKept)
+	limit, err := q.count("limit", 100, 2*refusalsKept)
 	if err != nil {
 		return err
 	}

@@ -81,6 +81,8 @@ type Config struct {
 	Auth *auth.Authenticator
 	// RateLimit is how many calls a second an authenticated actor may make; 0: any.
 	RateLimit float64
+	// Strangers bounds what is spent on callers whom nobody knows; nil: nothing does.
+	Strangers *gate.Sources
 	// Refusals keeps what was refused; nil: in memory alone.
 	Refusals *Refusals
 }
@@ -98,14 +100,18 @@ type Server struct {
 	prefix  atomic.Pointer[positionPrefix]
 	bodies  budget
 	auth    *auth.Authenticator
-	limits  limits
 	refused *Refusals
+
+	rateLimit float64
+	rates     *gate.Rates[string] // of actors; nil: any
+	strangers *gate.Sources
 
 	rendered   renderings
 	planesSeen sampler
 	nodesSeen  sampler
 
 	watchers  atomic.Int64
+	watching  shares        // by actor
 	heartbeat time.Duration // the longest silence of a watch
 	stopping  chan struct{} // closed by EndWatches
 	end       func()
@@ -139,9 +145,9 @@ var (
 func New(c Config) *Server {
 	s := &Server{service: c.Service, node: c.Node, cluster: c.Cluster, version: c.Version, log: c.Logger, metrics: c.Metrics, hosts: newHosts(c.Hosts), heartbeat: heartbeat, stopping: make(chan struct{})}
 	s.end = sync.OnceFunc(func() { close(s.stopping) })
-	s.bodies.give(bodyBudget)
+	s.bodies.left.Store(bodyBudget)
 	s.auth, s.refused = authenticator(&c), c.Refusals
-	s.limits.rate, s.limits.burst = c.RateLimit, 2*c.RateLimit
+	s.rateLimit, s.rates, s.strangers = c.RateLimit, gate.NewRates[string](c.RateLimit, int(2*c.RateLimit), maxLimited), c.Strangers
 	if s.refused == nil {
 		s.refused = NewRefusals("")
 	}
@@ -195,6 +201,7 @@ func (s *Server) add(method, path string, h handler) {
 		start := time.Now()
 		err := s.guarded(c, k, h)
 		if err != nil {
+			err = unheard(s.strangers, c.Request(), err)
 			s.refused.note(c.Request(), k, err)
 		}
 		if err != nil && !c.Response().Committed {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -34,4 +35,12 @@ func newLogger(s *settings.Settings, out io.Writer) (*zap.Logger, zap.AtomicLeve
 		encoder = zapcore.NewConsoleEncoder(c)
 	}
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), level)), level, nil
+}
+
+// sparing is log for what anybody who reaches a port can have written: of entries
+// with one text the first few of half a minute, then every thousandth.
+func sparing(log *zap.Logger) *zap.Logger {
+	return log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(c, 30*time.Second, 5, 1000)
+	}))
 }

@@ -24,6 +24,7 @@ import (
 	"dvr/controller/etcdserver"
 	"dvr/controller/fibpb"
 	"dvr/controller/fibstream"
+	"dvr/controller/gate"
 	"dvr/controller/httpapi"
 	"dvr/controller/httpapi/openapi"
 	"dvr/controller/service"
@@ -178,7 +179,7 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 			}
 		}
 	}()
-	if n.tls, err = credentials(s, n.log.Named("tls")); err != nil {
+	if n.tls, err = credentials(s, sparing(n.log.Named("tls"))); err != nil {
 		return err
 	}
 	if n.lock, err = lockDir(s.DataDir); err != nil {
@@ -198,9 +199,11 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	}
 	limitMemory(s.MemoryLimit, n.log)
 	n.startup = newStartup(n)
+	n.refusals = httpapi.NewRefusals(s.DataDir)
+	strangers := gate.NewSources(float64(s.StrangerLimit), s.StrangerExempt)
 	n.front = httpapi.NewFront(httpapi.FrontConfig{
-		Node: n.startup, Waiting: n.startup.waiting, Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log, Pages: pages{dashboard.New(dashboard.Node), openapi.NewSite(openapi.Node)},
-		TLS: n.tls, Admit: n.admitCall(),
+		Node: n.startup, Waiting: n.startup.waiting, Hosts: hostsOf(s.API), Version: o.Version, Logger: sparing(n.log), Pages: pages{dashboard.New(dashboard.Node), openapi.NewSite(openapi.Node)},
+		TLS: n.tls, Admit: n.admitCall(), Strangers: strangers, Refusals: n.refusals,
 	})
 	n.serve("HTTP", func() error { return n.front.Serve(n.api) })
 
@@ -275,10 +278,9 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	if n.etcd != nil {
 		metrics.Beside(etcdserver.Metrics())
 	}
-	n.refusals = httpapi.NewRefusals(s.DataDir)
 	api := httpapi.New(httpapi.Config{
 		Service: n.service, Metrics: metrics, Node: n.health, Cluster: n.members(), Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log,
-		Auth: n.auth, RateLimit: float64(s.RateLimit), Refusals: n.refusals,
+		Auth: n.auth, RateLimit: float64(s.RateLimit), Strangers: strangers, Refusals: n.refusals,
 	})
 
 	keeper := appender.NewKeeper(n.store, n.appender, &upkeep{store: n.store}, appender.KeeperOptions{

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"fmt"
+	"net/netip"
 
 	"dvr/controller/certs"
 )
@@ -33,7 +34,11 @@ type Settings struct {
 
 	ArchiveDir string // where history is archived before it is truncated; empty: nowhere
 	RateLimit  int64  // calls a second of an authenticated actor at this node; 0: any
-	OIDC       OIDC
+	// StrangerLimit is how many refusals a second of callers whom nobody knows a
+	// source is given at this node, 0: any; StrangerExempt are sources without.
+	StrangerLimit  int64
+	StrangerExempt []netip.Prefix
+	OIDC           OIDC
 
 	HoldLevel bool // while this node leads, the log's level is not raised
 

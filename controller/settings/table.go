@@ -2,6 +2,7 @@ package settings
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -57,6 +58,10 @@ var table = []*definition{
 	size("KV_QUOTA", "64MiB", "what keys and values of the key-value store may take together", 64<<10, 1<<30, func(s *Settings) *int64 { return &s.KVQuota }),
 	text("ARCHIVE_DIR", "", "directory that history is archived in before the log is truncated, and read from then on (default: none: it is gone)", func(s *Settings) *string { return &s.ArchiveDir }),
 	number("RATE_LIMIT", "0", "calls a second that each authenticated actor may make at this node; 0: any", 0, 1<<31, func(s *Settings) *int64 { return &s.RateLimit }),
+	number("STRANGER_LIMIT", "10", "refusals a second that callers whom nobody knows are given at this node, of each source address beyond loopback, before they are turned away unheard; 0: any", 0, 1<<20, func(s *Settings) *int64 { return &s.StrangerLimit }),
+	{name: "STRANGER_EXEMPT", usage: "addresses and prefixes that STRANGER_LIMIT does not count, such as a proxy's, comma separated; loopback never is",
+		set: func(s *Settings, v string) (err error) { s.StrangerExempt, err = prefixes(v); return },
+		get: func(s *Settings) string { return joined(s.StrangerExempt) }},
 	{name: "OIDC_ISSUER", usage: "URL of the identity provider whose JWTs are credentials",
 		set: func(s *Settings, v string) error { s.OIDC.Issuer = v; return issuer(v) },
 		get: func(s *Settings) string { return s.OIDC.Issuer }},
@@ -199,6 +204,34 @@ func checkNodeID(v string) error {
 		return fmt.Errorf("%q is not a node id: a letter or digit, then up to 62 letters, digits, dots, dashes or underscores", v)
 	}
 	return nil
+}
+
+// prefixes reads addresses and prefixes with commas between them.
+func prefixes(v string) ([]netip.Prefix, error) {
+	if v == "" {
+		return nil, nil
+	}
+	var out []netip.Prefix
+	for e := range strings.SplitSeq(v, ",") {
+		e = strings.TrimSpace(e)
+		p, err := netip.ParsePrefix(e)
+		if a, no := netip.ParseAddr(e); no == nil && a.Zone() == "" {
+			p, err = netip.PrefixFrom(a, a.BitLen()), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%q is neither an address nor a prefix such as 192.0.2.0/24", e)
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
+}
+
+func joined(list []netip.Prefix) string {
+	out := make([]string, len(list))
+	for i, p := range list {
+		out[i] = p.String()
+	}
+	return strings.Join(out, ",")
 }
 
 func endpoints(v string) ([]string, error) {

@@ -418,7 +418,8 @@ func refusalsCommand(c *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "audit", Short: "What a node refused lately, and whom", Args: cobra.NoArgs,
 		Long: "What the node that is asked (--endpoint) refused, the newest first; what was done is in the log, with its\n" +
-			"actor (dvr log list). The node keeps more in DATA_DIR/refusals.ndjson.",
+			"actor (dvr log list). Refusals that are alike are one line with their number. The node keeps more in\n" +
+			"DATA_DIR/refusals.ndjson, of callers who were not authenticated in DATA_DIR/strangers.ndjson.",
 		Example: "  dvr auth audit --endpoint 192.0.2.1 --limit 20",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q := url.Values{}
@@ -426,13 +427,13 @@ func refusalsCommand(c *connection) *cobra.Command {
 				q.Set("limit", strconv.Itoa(int(limit)))
 			}
 			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/audit", Query: q}, func(t *table, body any) {
-				t.head("TIME", "ACTOR", "FROM", "CALL", "STATUS", "WHY")
+				t.head("TIME", "ACTOR", "FROM", "CALL", "STATUS", "COUNT", "WHY")
 				for _, r := range list(body, "refusals") {
 					actor := text(member(r, "actor"))
 					if member(r, "authenticated") != true {
 						actor = "?"
 					}
-					t.row(member(r, "time"), actor, member(r, "source"), text(member(r, "method"))+" "+text(member(r, "path")), member(r, "status"), member(r, "detail"))
+					t.row(member(r, "time"), actor, member(r, "source"), text(member(r, "method"))+" "+text(member(r, "path")), member(r, "status"), member(r, "count"), member(r, "detail"))
 				}
 			})
 		},

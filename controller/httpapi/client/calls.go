@@ -568,7 +568,7 @@ func (c *Client) ListRefusals(ctx context.Context, o ListRefusalsOptions) (*Answ
 // ListRefusalsAnswer is an object of the API.
 type ListRefusalsAnswer struct {
 	Refusals []Refusal `json:"refusals"`
-	Total    int64     `json:"total"`           // Since the node started.
+	Total    int64     `json:"total"`           // Since the node started, with those that are counted only: of an actor, and of all who were not authenticated, one a second is kept, and 256 at once.
 	Fault    string    `json:"fault,omitempty"` // Why they are not written to the file.
 }
 
@@ -3559,7 +3559,7 @@ type ReceiptFailedItem struct {
 	Reason string `json:"reason"`
 }
 
-// Refusal is an object of the API.
+// Refusal is calls that were refused alike within a minute, the first of them.
 type Refusal struct {
 	Time          time.Time `json:"time"`
 	Actor         string    `json:"actor,omitempty"` // As authenticated, else as the caller says.
@@ -3571,6 +3571,8 @@ type Refusal struct {
 	Type          string    `json:"type"` // Of the problem.
 	Detail        string    `json:"detail"`
 	Reason        string    `json:"reason,omitempty"` // That the caller gave.
+	Count         int64     `json:"count"`            // How many. Of callers who were not authenticated those of one source and type are alike, else of one actor, source, call and type.
+	Last          time.Time `json:"last"`
 }
 
 // RollbackRequest is an object of the API.
