@@ -116,10 +116,11 @@ func (s *Server) importLines(c echo.Context, topology bool) error {
 	if coding == "zstd" {
 		cost += maxWindow
 	}
-	if err := s.bodies.take(cost); err != nil {
+	actor := authenticated(r)
+	if err := s.bodies.take(actor, cost); err != nil {
 		return err
 	}
-	defer s.bodies.give(cost)
+	defer s.bodies.give(actor, cost)
 	limit := m.Timeout
 	if limit <= 0 {
 		limit = service.MaxTimeout

@@ -18,6 +18,8 @@ const (
 	heartbeat = 15 * time.Second
 	// maxWatchers bounds the watches in progress on one node.
 	maxWatchers = 1024
+	// actorWatchers bounds those of one actor.
+	actorWatchers = maxWatchers / 4
 )
 
 var eventStreamType = []string{"text/event-stream"}

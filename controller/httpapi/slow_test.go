@@ -164,7 +164,7 @@ func TestBodiesShareABudget(t *testing.T) {
 	}
 	const commit, put = `{"events":[{"kind":"router.set","router":"r1"}]}`, `{"next_hop":"192.0.2.1"}`
 	const hold = bodyBudget - 20
-	if err := a.server.bodies.take(hold); err != nil {
+	if err := a.server.bodies.take("", hold); err != nil {
 		t.Fatal(err)
 	}
 	at := a.revision()
@@ -176,7 +176,7 @@ func TestBodiesShareABudget(t *testing.T) {
 		t.Error("something was stored")
 	}
 	a.add("10.9.0.0/16", "192.0.2.1", 1) // small ones are not counted
-	a.server.bodies.give(hold)
+	a.server.bodies.give("", hold)
 	a.must("POST", "/v1/commits", commit)
 	a.must("PUT", "/routes/10.1.0.0/16", put)
 	if r := a.importLines("/v1/routes/import", manyRoutes(1)); r.Code != 200 {
@@ -187,5 +187,44 @@ func TestBodiesShareABudget(t *testing.T) {
 	}
 	if left := a.server.bodies.left.Load(); left != bodyBudget {
 		t.Errorf("%d bytes were not given back", bodyBudget-left)
+	}
+}
+
+// TestSharesOfAnActor: one actor alone takes neither all room for bodies nor all
+// watches from the others, and what ended is given back.
+func TestSharesOfAnActor(t *testing.T) {
+	a, k := enforced(t)
+	oscar, root := k.as("oscar"), k.as("root")
+	const commit = `{"events":[{"kind":"router.set","router":"r1"}]}`
+	const hold = actorBudget - 20
+	if err := a.server.bodies.take("oscar", hold); err != nil {
+		t.Fatal(err)
+	}
+	for what, r := range map[string]answer{
+		"a commit":  a.do("POST", "/v1/commits", commit, oscar),
+		"an import": a.do("POST", "/v1/routes/import", manyRoutes(1), oscar, "Content-Type: application/x-ndjson"),
+	} {
+		if r.Code != 429 || r.Header.Get("Retry-After") == "" || !strings.Contains(r.Body, "of oscar alone") {
+			t.Errorf("%s: %d %s", what, r.Code, r.Body)
+		}
+	}
+	a.must("POST", "/v1/commits", commit, root)
+	a.server.bodies.give("oscar", hold)
+	a.must("POST", "/v1/commits", commit, oscar)
+	if left := a.server.bodies.left.Load(); left != bodyBudget || len(a.server.bodies.actors.of) != 0 {
+		t.Errorf("%d bytes were not given back, %v", bodyBudget-left, a.server.bodies.actors.of)
+	}
+	vera := k.as("vera")
+	if !a.server.watching.take("vera", actorWatchers, actorWatchers) {
+		t.Fatal("no room at the beginning")
+	}
+	if r := a.do("GET", "/v1/watch?timeout=1ms", "", vera); r.Code != 429 || !strings.Contains(r.Body, "of vera") {
+		t.Errorf("one watch more: %d %s", r.Code, r.Body)
+	}
+	a.must("GET", "/v1/kv/watch?timeout=1ms", "", oscar)
+	a.server.watching.give("vera", actorWatchers)
+	a.must("GET", "/v1/watch?timeout=1ms", "", vera)
+	if len(a.server.watching.of) != 0 || a.server.watchers.Load() != 0 {
+		t.Errorf("%v, %d watches", a.server.watching.of, a.server.watchers.Load())
 	}
 }

@@ -179,6 +179,11 @@ func (s *Server) streamed(c echo.Context, how *service.Read, begin func(ctx cont
 		return fmt.Errorf("%w: %d watches are in progress on this node", service.ErrOverloaded, maxWatchers)
 	}
 	defer s.watchers.Add(-1)
+	actor := authenticated(r)
+	if !s.watching.take(actor, 1, actorWatchers) {
+		return fmt.Errorf("%w: %d watches of %s are in progress on this node", service.ErrOverloaded, actorWatchers, actor)
+	}
+	defer s.watching.give(actor, 1)
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	at, run, err := begin(ctx) // as long as any read may take
