@@ -165,24 +165,6 @@ func (s *Server) admit(r *http.Request, k class) error {
 	return nil
 }
 
-// readmitEvery is how long a stream goes on after its caller lost the right to it.
-const readmitEvery = 5 * time.Second
-
-// stillAdmitted reports whether the caller of a stream, who came with that
-// credential, may go on reading.
-func (s *Server) stillAdmitted(credential string) bool {
-	access := s.auth.State().Access()
-	if !access.Enabled() {
-		return true
-	}
-	p, err := s.auth.Authenticate(credential)
-	if err != nil {
-		return false
-	}
-	rank, _ := access.Rank(p)
-	return rank >= projector.RankViewer
-}
-
 // caller fills in who asks for a mutation.
 func caller(h http.Header, m *service.Mutation) {
 	v := h[callerHeader]

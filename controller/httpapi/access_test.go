@@ -345,18 +345,6 @@ func TestJoinToken(t *testing.T) {
 	}
 }
 
-// TestStreamEnds: who loses the right to read loses the stream, too.
-func TestStreamEnds(t *testing.T) {
-	a, k := enforced(t)
-	if !a.server.stillAdmitted(k["vera"]) || a.server.stillAdmitted("") || a.server.stillAdmitted(k["nora"]) {
-		t.Fatal("who may read is told wrongly")
-	}
-	a.must("POST", "/v1/commits", `{"events":[{"kind":"token.removed","id":"`+strings.Split(k["vera"], "_")[1]+`"}]}`, k.as("root"))
-	if a.server.stillAdmitted(k["vera"]) {
-		t.Error("a revoked token reads on")
-	}
-}
-
 func TestLimits(t *testing.T) {
 	a, k := enforced(t)
 	a.server.rateLimit, a.server.rates = 0.001, gate.NewRates[string](0.001, 2, maxLimited)

@@ -238,6 +238,9 @@ func (s *Server) guarded(c echo.Context, k class, h handler) (err error) {
 	if err := s.admit(c.Request(), k); err != nil {
 		return err
 	}
+	if (k == reads || k == administers) && authenticated(c.Request()) != "" {
+		c.Response().Writer = &leashed{c.Response().Writer, s.leash(c.Request(), k)}
+	}
 	return h(c)
 }
 

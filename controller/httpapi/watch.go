@@ -203,10 +203,7 @@ func (s *Server) streamed(c echo.Context, how *service.Read, begin func(ctx cont
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	credential := ""
-	if v := r.Header[callerHeader]; len(v) > 1 {
-		credential = v[1]
-	}
+	held := s.leash(r, reads)
 	go func() { // ends with the call
 		look := time.NewTicker(readmitEvery)
 		defer look.Stop()
@@ -214,8 +211,8 @@ func (s *Server) streamed(c echo.Context, how *service.Read, begin func(ctx cont
 			select {
 			case <-s.stopping:
 				cancel()
-			case <-look.C:
-				if !s.stillAdmitted(credential) {
+			case now := <-look.C:
+				if !held.holds(now) {
 					cancel()
 				}
 				continue
