@@ -3,25 +3,47 @@ package certs
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
 )
 
-// connections are those whose other side showed a certificate.
+// connections are what stands by a certificate that the other side showed.
 type connections struct {
 	mu sync.Mutex
-	of map[*connection]struct{}
+	of map[*standing]struct{}
+}
+
+// standing is a connection, or a call, and how it is ended.
+type standing struct {
+	leaf *x509.Certificate
+	from net.Addr
+	cut  func()
+}
+
+func (l *connections) enter(s *standing) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.of[s] = struct{}{}
+}
+
+func (l *connections) leave(s *standing) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.of, s)
 }
 
 // connection remembers whose certificate it was made with.
 type connection struct {
 	net.Conn
-	c    *Credentials
-	leaf *x509.Certificate // under c.live.mu
-	once sync.Once
+	c        *Credentials
+	standing atomic.Pointer[standing] // nil before the handshake
 }
 
 // Listen gives l's connections to Watch's care; a Server config is used above
@@ -47,20 +69,48 @@ func (l *listener) Accept() (net.Conn, error) {
 }
 
 func (k *connection) verified(leaf *x509.Certificate) {
-	k.c.live.mu.Lock()
-	defer k.c.live.mu.Unlock()
-	k.leaf = leaf
-	k.c.live.of[k] = struct{}{}
+	s := &standing{leaf, k.RemoteAddr(), func() { _ = k.Close() }}
+	k.standing.Store(s)
+	k.c.live.enter(s)
 }
 
 // Close implements net.Conn.
 func (k *connection) Close() error {
-	k.once.Do(func() {
-		k.c.live.mu.Lock()
-		defer k.c.live.mu.Unlock()
-		delete(k.c.live.of, k)
-	})
+	if s := k.standing.Load(); s != nil {
+		k.c.live.leave(s)
+	}
 	return k.Conn.Close()
+}
+
+// Hold is for calls of a gRPC server whose connections are not Listen's: its
+// context ends, by Watch, when the caller's certificate is revoked or ends. The
+// error says that it is so already, as far as the files were read. release is to
+// be called when the call ends.
+func (c *Credentials) Hold(ctx context.Context) (held context.Context, release func(), err error) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil, nil, ErrNoCertificate
+	}
+	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	if !ok || len(info.State.PeerCertificates) == 0 {
+		return nil, nil, ErrNoCertificate
+	}
+	leaf := info.State.PeerCertificates[0]
+	if err := c.current.Load().stands(leaf, c.now()); err != nil {
+		return nil, nil, err
+	}
+	held, cancel := context.WithCancelCause(ctx)
+	s := &standing{leaf, p.Addr, func() { cancel(ErrRevoked) }}
+	c.live.enter(s)
+	return held, func() { c.live.leave(s); cancel(nil) }, nil
+}
+
+// stands refuses a certificate that was good when it was shown, and is no more.
+func (m *material) stands(leaf *x509.Certificate, now time.Time) error {
+	if now.After(leaf.NotAfter) {
+		return fmt.Errorf("%w: at %s", ErrExpired, leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return m.current([]*x509.Certificate{leaf})
 }
 
 // CloseWrite ends the sending half, where the connection below can.
@@ -80,7 +130,7 @@ const (
 	remindEvery = 12 * time.Hour
 )
 
-// Watch cuts the connections of Listen whose certificates were revoked or have
+// Watch cuts the connections of Listen, and the calls of Hold, whose certificates were revoked or have
 // expired since they began, and logs what ends soon, until ctx ends.
 func (c *Credentials) Watch(ctx context.Context) {
 	t := time.NewTicker(sweepEvery)
@@ -105,16 +155,16 @@ func (c *Credentials) Watch(ctx context.Context) {
 // sweep is one round of Watch.
 func (c *Credentials) sweep() {
 	m, now := c.fresh(), c.now()
-	var cut []*connection
+	var cut []*standing
 	c.live.mu.Lock()
-	for k := range c.live.of {
-		if now.After(k.leaf.NotAfter) || m.current([]*x509.Certificate{k.leaf}) != nil {
-			cut = append(cut, k)
+	for s := range c.live.of {
+		if m.stands(s.leaf, now) != nil {
+			cut = append(cut, s)
 		}
 	}
 	c.live.mu.Unlock()
-	for _, k := range cut {
-		c.log.Warn("a connection was cut: its certificate was revoked or has expired", zap.Stringer("from", k.RemoteAddr()), zap.Stringer("subject", k.leaf.Subject))
-		_ = k.Close()
+	for _, s := range cut {
+		c.log.Warn("a connection was cut: its certificate was revoked or has expired", zap.Stringer("from", s.from), zap.Stringer("subject", s.leaf.Subject))
+		s.cut()
 	}
 }

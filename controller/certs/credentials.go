@@ -60,7 +60,7 @@ func Load(f Files, log *zap.Logger) (*Credentials, error) {
 	if log == nil {
 		log = zap.NewNop()
 	}
-	c := &Credentials{files: f, log: log, now: time.Now, live: connections{of: map[*connection]struct{}{}}}
+	c := &Credentials{files: f, log: log, now: time.Now, live: connections{of: map[*standing]struct{}{}}}
 	seen, err := f.stat()
 	if err != nil {
 		return nil, err

@@ -178,7 +178,7 @@ func (c *Config) embedConfig(ctx context.Context, services func(*grpc.Server)) (
 	cfg.GRPCAdditionalServerOptions = append(cfg.GRPCAdditionalServerOptions, grpc.WaitForHandlers(true))
 	if c.TLS != nil {
 		cfg.GRPCAdditionalServerOptions = append(cfg.GRPCAdditionalServerOptions,
-			grpc.ChainUnaryInterceptor(refuseUnaryStrangers), grpc.ChainStreamInterceptor(refuseStreamStrangers))
+			grpc.ChainUnaryInterceptor(refuseUnaryStrangers(c.TLS)), grpc.ChainStreamInterceptor(refuseStreamStrangers(c.TLS)))
 	}
 	if !c.Writable {
 		cfg.GRPCAdditionalServerOptions = append(cfg.GRPCAdditionalServerOptions,

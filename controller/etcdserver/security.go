@@ -30,25 +30,45 @@ func peerTLS(c *certs.Credentials) transport.TLSInfo {
 	return t
 }
 
-// stranger refuses who may not read the log as a whole.
-func stranger(ctx context.Context) error {
+// stranger refuses who may not read the log as a whole. The context is the
+// call's, and ends with the caller's right to it; end is to be called.
+func stranger(ctx context.Context, c *certs.Credentials) (held context.Context, end func(), err error) {
 	id, err := certs.OfPeer(ctx)
-	if err := certs.Require(id, err, certs.Node, certs.Inspector); err != nil {
-		return status.Errorf(codes.PermissionDenied, "the etcd client port shows all of the log: %v", err)
+	if err = certs.Require(id, err, certs.Node, certs.Inspector); err == nil {
+		held, end, err = c.Hold(ctx)
 	}
-	return nil
+	if err != nil {
+		return nil, nil, status.Errorf(codes.PermissionDenied, "the etcd client port shows all of the log: %v", err)
+	}
+	return held, end, nil
 }
 
-func refuseUnaryStrangers(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	if err := stranger(ctx); err != nil {
-		return nil, err
+func refuseUnaryStrangers(c *certs.Credentials) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		ctx, end, err := stranger(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		defer end()
+		return handler(ctx, request)
 	}
-	return handler(ctx, request)
 }
 
-func refuseStreamStrangers(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	if err := stranger(stream.Context()); err != nil {
-		return err
+func refuseStreamStrangers(c *certs.Credentials) grpc.StreamServerInterceptor {
+	return func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		ctx, end, err := stranger(stream.Context(), c)
+		if err != nil {
+			return err
+		}
+		defer end()
+		return handler(srv, heldStream{stream, ctx})
 	}
-	return handler(srv, stream)
 }
+
+// heldStream is a stream that ends with its context.
+type heldStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s heldStream) Context() context.Context { return s.ctx }

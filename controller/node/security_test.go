@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -245,6 +246,108 @@ func TestWhoMayDoWhat(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestRevokedWhileConnected: what was begun with a certificate ends within
+// seconds of its revocation, at every port where it stands, and nothing new is
+// served on what stood.
+func TestRevokedWhileConnected(t *testing.T) {
+	t.Parallel()
+	ca := certstest.New(t)
+	n, _, _ := start(t, secured(t, ca.Make(certs.Node, "node-1")))
+	mallory, r1, node2, bob := ca.Load(certs.Operator, "mallory"), ca.Load(certs.DataPlane, "r1"), ca.Load(certs.Node, "node-2"), ca.Load(certs.Inspector, "bob")
+	ended := map[string]chan error{"API": make(chan error, 1), "FIB": make(chan error, 1), "between nodes": make(chan error, 1), "etcd": make(chan error, 1)}
+
+	web := secureClient(t, mallory)
+	web.Timeout = 0
+	watch, err := web.Get("https://" + n.APIAddr() + "/v1/watch")
+	if err != nil || watch.StatusCode != 200 {
+		t.Fatal(watch, err)
+	}
+	defer watch.Body.Close()
+	go func() {
+		_, err := io.Copy(io.Discard, watch.Body)
+		ended["API"] <- err
+	}()
+
+	fib, err := fibpb.NewFibClient(dialRPC(t, n, r1.DialRPC(certs.Node))).Subscribe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = fib.Send(&fibpb.DataPlaneMessage{Kind: &fibpb.DataPlaneMessage_Hello{Hello: &fibpb.Hello{Protocol: 1, Router: "r1", Instance: "i", DigestVersions: []uint32{1}, Credit: 4}}})
+	if _, err := fib.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			if _, err := fib.Recv(); err != nil {
+				ended["FIB"] <- err
+				return
+			}
+		}
+	}()
+
+	link, err := peerpb.NewPeerClient(dialRPC(t, n, node2.DialNode("node-1"))).Link(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = link.Send(&peerpb.Frame{Introduction: &peerpb.Introduction{Protocol: 1, Node: "node-2", LogId: n.store.ID()}})
+	if _, err := link.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { // a node that says nothing is cut anyway
+		for t := time.NewTicker(200 * time.Millisecond); link.Send(&peerpb.Frame{}) == nil; {
+			<-t.C
+		}
+	}()
+	go func() {
+		for {
+			if _, err := link.Recv(); err != nil {
+				ended["between nodes"] <- err
+				return
+			}
+		}
+	}()
+
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{n.settings.Client.Advertise}, Logger: zap.NewNop(), MaxUnaryRetries: 1, DialOptions: []grpc.DialOption{bob.DialRPC(certs.Node)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	raw, err := etcdserverpb.NewWatchClient(client.ActiveConnection()).Watch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = raw.Send(&etcdserverpb.WatchRequest{RequestUnion: &etcdserverpb.WatchRequest_CreateRequest{CreateRequest: &etcdserverpb.WatchCreateRequest{Key: []byte("/dvr/log/head")}}})
+	if r, err := raw.Recv(); err != nil || !r.Created {
+		t.Fatal(r, err)
+	}
+	go func() {
+		for {
+			if _, err := raw.Recv(); err != nil {
+				ended["etcd"] <- err
+				return
+			}
+		}
+	}()
+
+	begun := time.Now()
+	for _, c := range []*certs.Credentials{mallory, r1, node2, bob} {
+		if _, err := ca.Revoke(c.Own().SerialNumber); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for what, c := range ended {
+		select {
+		case err := <-c:
+			t.Logf("%s: ended after %s: %v", what, time.Since(begun).Round(time.Millisecond), err)
+		case <-time.After(patience):
+			t.Errorf("%s: it goes on after %s", what, time.Since(begun))
+		}
+	}
+	if _, err := etcdserverpb.NewKVClient(client.ActiveConnection()).Range(within(t, patience), &etcdserverpb.RangeRequest{Key: []byte("/dvr/log/head")}); status.Code(err) == codes.OK {
+		t.Error("etcd: what stood reads on")
+	}
 }
 
 func dialRPC(t *testing.T, n *Node, o grpc.DialOption) *grpc.ClientConn {
