@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"time"
 
+	"go.uber.org/zap"
+
 	"dvr/controller/auth"
 )
 
@@ -140,6 +142,23 @@ func withCredential(ctx context.Context, header string) context.Context {
 // whoTime is how long a node may take to say who somebody is.
 const whoTime = 2 * time.Second
 
+// errFlood: of callers from that address too many were nobody.
+var errFlood = errors.New("too many calls of nobody known come from this address")
+
+// strangerLimit is how many refusals a second each source is given, as a node gives them.
+const strangerLimit = 10
+
+// heard refuses whoever comes from where too many nobodies came from, unless a
+// node has known him in the last day: no node is asked then.
+func (l *Launcher) heard(r *http.Request) error {
+	if now := time.Now(); l.strangers.Spent(r.RemoteAddr, now) {
+		if k, ok := l.store.get().Known[credentialHash(r.Header.Get("Authorization"))]; !ok || now.After(k.Until) {
+			return errFlood
+		}
+	}
+	return nil
+}
+
 var errNoCredential = fmt.Errorf("%w: this cluster asks who you are: send Authorization: Bearer and a token", errUnauthenticated)
 
 // errStranger: nobody can say now who the caller is, and nobody has before.
@@ -203,6 +222,27 @@ func (l *Launcher) admit(r *http.Request, n right, revives bool) error {
 		return fmt.Errorf("%w: no node says who you are now", ErrUnavailable)
 	}
 	return nil
+}
+
+// readmitEvery is how long a stream goes on after its caller lost the right to it.
+const readmitEvery = 2 * time.Second
+
+// readmit ends a stream whose caller may no longer have it, until ctx ends.
+func (l *Launcher) readmit(ctx context.Context, end context.CancelFunc, r *http.Request, c *call) {
+	t := time.NewTicker(readmitEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+		if err := l.admit(r, c.needs, c.revives); err != nil && ctx.Err() == nil {
+			l.log.Warn("a stream was ended", zap.String("path", r.URL.Path), zap.String("source", r.RemoteAddr), zap.Error(err))
+			end()
+			return
+		}
+	}
 }
 
 // joinToken has the cluster set a token with which a node that is added joins;

@@ -1,13 +1,17 @@
 package launcher
 
 import (
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"dvr/controller/gate"
 )
 
 // TestWhoMayControl: while the cluster asks who somebody is, the launcher does,
@@ -160,5 +164,88 @@ func TestJoinTokenOfANode(t *testing.T) {
 	}
 	if got := inherited([]string{"JOIN_TOKEN=x", "DVR_JOIN_TOKEN=x", "DVR_TOKEN=x", "PATH=p"}); len(got) != 1 {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestStreamsEndWithTheirRight: who may no longer follow a log or the nodes does
+// not, within seconds; others go on.
+func TestStreamsEndWithTheirRight(t *testing.T) {
+	r := newRig(t).start()
+	r.healthy("node1", "node2", "node3")
+	r.sign("auth", true)
+	begin := func(path, token string) *http.Response {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.base+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatal(resp, err)
+		}
+		t.Cleanup(func() { _ = resp.Body.Close() })
+		return resp
+	}
+	ended := func(resp *http.Response) chan struct{} {
+		c := make(chan struct{})
+		go func() {
+			defer close(c)
+			_, _ = io.Copy(io.Discard, resp.Body)
+		}()
+		return c
+	}
+	log, events, stays := ended(begin("/api/control/logs/node1?follow=true", "root")), ended(begin("/api/control/events", "root")), ended(begin("/api/control/events", "vera"))
+	r.sign("revoked-root", true)
+	for what, c := range map[string]chan struct{}{"log": log, "events": events} {
+		select {
+		case <-c:
+		case <-time.After(patience):
+			t.Errorf("%s: it goes on", what)
+		}
+	}
+	select {
+	case <-stays:
+		t.Error("another's stream ended, too")
+	default:
+	}
+}
+
+// TestLauncherTurnsStrangersAway: a source of too many refusals is not listened
+// to, and no node is asked for it; whom a node knew lately is, and so are others.
+func TestLauncherTurnsStrangersAway(t *testing.T) {
+	r := newRig(t).start()
+	r.healthy("node1", "node2", "node3")
+	r.sign("auth", true)
+	r.l.strangers = gate.NewSources(0.001, nil) // one refusal
+	h := r.l.handler()
+	call := func(source, path, token string) int {
+		w := httptest.NewRecorder()
+		req := httptest.NewRequest(http.MethodGet, path, nil)
+		req.Host, req.RemoteAddr = r.l.listener.Addr().String(), source
+		req.Header.Set("Authorization", "Bearer "+token)
+		h.ServeHTTP(w, req)
+		if w.Code == 429 && w.Header().Get("Retry-After") == "" {
+			t.Errorf("%v", w.Header())
+		}
+		return w.Code
+	}
+	const flood = "192.0.2.66:1"
+	if code := call(flood, "/api/control/nodes", "vera"); code != 200 {
+		t.Fatalf("%d", code)
+	}
+	codes := map[int]int{}
+	for i := range 20 {
+		codes[call(flood, []string{"/api/control/nodes", "/api/node/node1/v1/whoami"}[i%2], "guess")]++
+	}
+	if codes[401] != 1 || codes[429] != 19 {
+		t.Errorf("%v", codes)
+	}
+	for _, c := range []struct {
+		source, token string
+		want          int
+	}{{flood, "vera", 200}, {flood, "guess", 429}, {"192.0.2.67:1", "guess", 401}, {"127.0.0.1:1", "guess", 401}} {
+		if code := call(c.source, "/api/control/nodes", c.token); code != c.want {
+			t.Errorf("%s as %s: %d, want %d", c.source, c.token, code, c.want)
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -53,6 +54,7 @@ var kinds = []struct {
 	{certs.ErrExpired, http.StatusUnauthorized, "unauthenticated", "Not authenticated", 0},
 	{certs.ErrKind, http.StatusForbidden, "forbidden", "Not allowed", 0},
 	{errUnauthenticated, http.StatusUnauthorized, "unauthenticated", "Not authenticated", 0},
+	{errFlood, http.StatusTooManyRequests, "overloaded", "Overloaded", 1},
 	{errForbidden, http.StatusForbidden, "forbidden", "Forbidden", 0},
 	{errNoPath, http.StatusNotFound, "not-found", "Not found", 0},
 	{errMethod, http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", 0},
@@ -77,16 +79,17 @@ type call struct {
 	method, path string
 	needs        right
 	revives      bool // it brings nodes back
+	lasts        bool // it goes on until its caller goes, or may no longer have it
 	answer       func(http.ResponseWriter, *http.Request) error
 }
 
 // calls is the table of them; controller/httpapi/openapi describes them.
 func (l *Launcher) calls() []call {
 	out := []call{
-		{http.MethodGet, "/api/control/nodes", viewer, false, l.list},
-		{http.MethodPost, "/api/control/add", admin, false, l.add},
-		{http.MethodGet, "/api/control/events", viewer, false, l.events},
-		{http.MethodGet, "/api/control/logs/{id}", admin, true, l.logs},
+		{http.MethodGet, "/api/control/nodes", viewer, false, false, l.list},
+		{http.MethodPost, "/api/control/add", admin, false, false, l.add},
+		{http.MethodGet, "/api/control/events", viewer, false, true, l.events},
+		{http.MethodGet, "/api/control/logs/{id}", admin, true, true, l.logs},
 	}
 	for _, action := range []struct {
 		path, status string
@@ -99,7 +102,7 @@ func (l *Launcher) calls() []call {
 		{"delete", "decommissioned", func(ctx context.Context, id string) error { return l.Decommission(context.WithoutCancel(ctx), id) }},
 	} {
 		revives := action.path == "start" || action.path == "restart"
-		out = append(out, call{http.MethodPost, "/api/control/" + action.path + "/{id}", admin, revives, func(w http.ResponseWriter, r *http.Request) error {
+		out = append(out, call{http.MethodPost, "/api/control/" + action.path + "/{id}", admin, revives, false, func(w http.ResponseWriter, r *http.Request) error {
 			if err := action.do(withCredential(r.Context(), r.Header.Get("Authorization")), r.PathValue("id")); err != nil {
 				return err
 			}
@@ -117,6 +120,12 @@ func (l *Launcher) handler() http.Handler {
 			err := errMethod
 			if r.Method == c.method || c.method == http.MethodGet && r.Method == http.MethodHead {
 				if err = l.admit(r, c.needs, c.revives); err == nil {
+					if c.lasts {
+						ctx, cancel := context.WithCancel(r.Context())
+						defer cancel()
+						go l.readmit(ctx, cancel, r, &c)
+						r = r.WithContext(ctx)
+					}
 					err = c.answer(w, r)
 				}
 			} else {
@@ -131,7 +140,7 @@ func (l *Launcher) handler() http.Handler {
 		add(c)
 	}
 	for path, content := range pages() {
-		add(call{http.MethodGet, path, anyone, false, content})
+		add(call{http.MethodGet, path, anyone, false, false, content})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { l.problem(w, r, l.elsewhere(r)) })
 
@@ -147,6 +156,10 @@ func (l *Launcher) handler() http.Handler {
 			return
 		}
 		if err := l.identified(r); err != nil {
+			l.problem(w, r, err)
+			return
+		}
+		if err := l.heard(r); err != nil {
 			l.problem(w, r, err)
 			return
 		}
@@ -260,6 +273,9 @@ func (l *Launcher) problem(w http.ResponseWriter, r *http.Request, err error) {
 			status, slug, title, retry = k.status, k.slug, k.title, k.retry
 			break
 		}
+	}
+	if status == http.StatusUnauthorized {
+		l.strangers.Refuse(r.RemoteAddr, time.Now())
 	}
 	short := err.Error()
 	switch {

@@ -286,6 +286,8 @@ func fakeNode() {
 			answer(w, http.StatusOK, person{})
 		case token == "":
 			answer(w, http.StatusOK, person{Authorization: true})
+		case f.has("revoked-" + strings.TrimPrefix(token, "Bearer ")):
+			answer(w, http.StatusUnauthorized, map[string]string{"detail": "revoked"})
 		case token == "Bearer root":
 			answer(w, http.StatusOK, person{Authorization: true, Actor: "root", Role: "admin", Grants: []personsGrant{{Role: "admin"}}})
 		case token == "Bearer ned":

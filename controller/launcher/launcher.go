@@ -57,17 +57,18 @@ const most = 64
 
 // Launcher runs a cluster's nodes. Its operations are safe for concurrent use.
 type Launcher struct {
-	options  Options
-	dir      string
-	log      *zap.Logger
-	refused  *zap.Logger // of calls, a few of many
-	lock     *os.File
-	nodes    *os.Root // <dir>/nodes: what is deleted is inside
-	store    *store
-	caller   *caller
-	hosts    *gate.Hosts
-	listener net.Listener
-	http     *http.Server
+	options   Options
+	dir       string
+	log       *zap.Logger
+	refused   *zap.Logger // of calls, a few of many
+	lock      *os.File
+	nodes     *os.Root // <dir>/nodes: what is deleted is inside
+	store     *store
+	caller    *caller
+	hosts     *gate.Hosts
+	strangers *gate.Sources
+	listener  net.Listener
+	http      *http.Server
 
 	certificates *certificates // nil: clear text
 
@@ -127,7 +128,7 @@ func (l *Launcher) serve(ctx context.Context) (err error) {
 
 // open takes the data directory and the port, and reads or makes the configuration.
 func open(o Options) (_ *Launcher, err error) {
-	l := &Launcher{options: o, log: o.Logger, managed: map[string]*managed{}, moved: make(chan struct{}), streams: make(chan struct{}, maxStreams)}
+	l := &Launcher{options: o, log: o.Logger, managed: map[string]*managed{}, moved: make(chan struct{}), streams: make(chan struct{}, maxStreams), strangers: gate.NewSources(strangerLimit, nil)}
 	if l.log == nil {
 		l.log = zap.NewNop()
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -36,7 +37,13 @@ func (l *Launcher) proxy() func(http.ResponseWriter, *http.Request) bool {
 		},
 		Transport:     l.caller.http.Transport,
 		FlushInterval: -1, // event streams
-		ErrorLog:      zap.NewStdLog(l.log.Named("proxy")),
+		ModifyResponse: func(r *http.Response) error {
+			if r.StatusCode == http.StatusUnauthorized { // to the node all come from here
+				l.strangers.Refuse(r.Request.RemoteAddr, time.Now())
+			}
+			return nil
+		},
+		ErrorLog: zap.NewStdLog(l.log.Named("proxy")),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() == nil {
 				l.problem(w, r, fmt.Errorf("%w: %w", errOffline, err))
