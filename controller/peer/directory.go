@@ -14,6 +14,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"dvr/controller/service"
 )
 
 const (
@@ -181,11 +183,23 @@ func (d *Directory) put(kv *mvccpb.KeyValue) string {
 		d.remove(id)
 		return ""
 	}
-	if d.entries[id] == nil && len(d.entries) >= maxNodes {
+	if d.entries[id] == nil && len(d.entries) >= maxNodes && !d.makeRoom() {
 		return ""
 	}
 	d.entries[id] = &entry{node: n, created: kv.CreateRevision}
 	return id
+}
+
+// makeRoom forgets the node that went longest ago; false: all are there. The caller holds mu.
+func (d *Directory) makeRoom() bool {
+	oldest := ""
+	for id, e := range d.entries {
+		if !e.gone.IsZero() && (oldest == "" || e.gone.Before(d.entries[oldest].gone)) {
+			oldest = id
+		}
+	}
+	delete(d.entries, oldest)
+	return oldest != ""
 }
 
 func (d *Directory) remove(id string) {
@@ -235,7 +249,7 @@ type tenant struct {
 }
 
 // Announce puts a node's entry where it has changed and renews its lease. It
-// needs a client that may write. Errors: etcd's.
+// needs a client that may write. Errors: service.ErrOverloaded, etcd's.
 func (d *Directory) Announce(ctx context.Context, id string, value []byte) error {
 	if len(value) > maxEntry || id == "" || strings.ContainsAny(id, "/\x00") {
 		return fmt.Errorf("directory: the entry of node %q has %d bytes, at most %d are taken", id, len(value), maxEntry)
@@ -248,6 +262,10 @@ func (d *Directory) Announce(ctx context.Context, id string, value []byte) error
 	}
 	t := d.tenants[id]
 	if t == nil {
+		if len(d.tenants) >= maxNodes {
+			d.mu.Unlock()
+			return fmt.Errorf("directory: %w: the entries of %d nodes are kept from here", service.ErrOverloaded, maxNodes)
+		}
 		t = &tenant{}
 		d.tenants[id] = t
 	}

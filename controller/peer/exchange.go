@@ -148,6 +148,12 @@ func (x *Exchange) SetNodes(nodes []Node) error {
 	addresses := map[string]string{}
 	x.mu.Lock()
 	x.there = map[string]bool{}
+	for id := range x.nodes { // of those that went the addresses are kept as long as there is room
+		if len(x.nodes)+len(nodes) <= 2*maxNodes {
+			break
+		}
+		delete(x.nodes, id)
+	}
 	for _, n := range nodes {
 		x.nodes[n.ID] = n
 		x.there[n.ID] = true

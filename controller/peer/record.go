@@ -4,6 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"dvr/controller/service"
 	"dvr/eventlog"
@@ -153,8 +157,38 @@ func uvarintLen(v uint64) int {
 	return n
 }
 
+// maxPartial bounds what all callers together have sent of records that are not
+// complete.
+const maxPartial = 4 * maxRecord
+
+var errPartial = status.Errorf(codes.ResourceExhausted, "the changes that are being sent to this node take more than %d MiB", maxPartial>>20)
+
 // records puts records together from the pieces of their stream.
-type records struct{ rest []byte }
+type records struct {
+	rest []byte
+	all  *atomic.Int64 // bytes of rest, with those of others; nil: they are not counted
+	mine int64         // of all
+}
+
+// count counts rest.
+func (r *records) count() error {
+	n := int64(cap(r.rest)) - r.mine
+	if r.all == nil || n == 0 {
+		return nil
+	}
+	if r.all.Add(n) > maxPartial && n > 0 {
+		r.all.Add(-n)
+		return errPartial
+	}
+	r.mine += n
+	return nil
+}
+
+// end gives back what was counted.
+func (r *records) end() {
+	r.rest = nil
+	_ = r.count() // less is no error
+}
 
 // feed calls fn with each record that piece completes; a record is valid only
 // during the call.
@@ -169,12 +203,15 @@ func (r *records) feed(piece []byte, fn func([]byte) error) error {
 		case size < 0 || n > maxRecord:
 			return errRecord
 		case size == 0 || n > uint64(len(piece)-size):
-			if len(piece) == 0 {
+			switch {
+			case len(piece) == 0:
 				r.rest = nil
-			} else {
+			case len(piece) < cap(r.rest)/4: // of a large record that is complete
+				r.rest = append([]byte(nil), piece...)
+			default:
 				r.rest = append(r.rest[:0], piece...)
 			}
-			return nil
+			return r.count()
 		}
 		if err := fn(piece[size : size+int(n)]); err != nil {
 			return err

@@ -9,6 +9,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"dvr/controller/appender"
 	"dvr/controller/peerpb"
 	"dvr/controller/service"
@@ -20,11 +23,17 @@ const (
 	maxLarge   = 4    // of those that may be staged
 )
 
+// maxCallers bounds the links to this node: more than one of each node that the
+// directory holds are there only for a moment.
+const maxCallers = 2 * maxNodes
+
 // callers are the links that other nodes have to this one.
 type callers struct {
 	mu    sync.Mutex
 	list  map[*caller]struct{}
 	ended bool
+
+	partial atomic.Int64 // bytes of records that are not complete
 }
 
 // caller is a link as the node that was called has it.
@@ -44,7 +53,7 @@ type caller struct {
 // Link serves one caller; gRPC calls it.
 func (s server) Link(stream peerpb.Peer_LinkServer) error {
 	x := s.x
-	first, err := stream.Recv()
+	first, err := introduced(stream)
 	if err != nil {
 		return err
 	}
@@ -67,8 +76,8 @@ func (s server) Link(stream peerpb.Peer_LinkServer) error {
 	if err := stream.Send(&peerpb.Frame{Introduction: own, Standing: x.standing()}); err != nil {
 		return err
 	}
-	if !x.links.enter(c) {
-		return errEnding
+	if err := x.links.enter(c); err != nil {
+		return err
 	}
 	defer x.links.leave(c)
 	c.pipe.tell(x.standing()) // it may have changed before c was in the list
@@ -91,11 +100,33 @@ func (s server) Link(stream peerpb.Peer_LinkServer) error {
 	}
 }
 
+// introduced is the first frame of a link; whoever opens one and says nothing is cut.
+func introduced(stream peerpb.Peer_LinkServer) (*peerpb.Frame, error) {
+	type received struct {
+		frame *peerpb.Frame
+		err   error
+	}
+	first := make(chan received, 1)
+	go func() { // ends with the stream
+		f, err := stream.Recv()
+		first <- received{f, err}
+	}()
+	late := time.NewTimer(deaf)
+	defer late.Stop()
+	select {
+	case r := <-first:
+		return r.frame, r.err
+	case <-late.C:
+		return nil, status.Error(codes.DeadlineExceeded, errDeaf.Error())
+	}
+}
+
 // receive takes in what the caller sends.
 func (c *caller) receive(ctx context.Context, stream peerpb.Peer_LinkServer) error {
 	silence := time.AfterFunc(deaf, func() { c.cancel(errDeaf) })
 	defer silence.Stop()
-	var in records
+	in := records{all: &c.x.links.partial}
+	defer in.end()
 	for {
 		f, err := stream.Recv()
 		if err != nil {
@@ -224,13 +255,17 @@ func (c *caller) turn(number, round uint64, err error) {
 	c.pipe.answer(&answer{number: number, verdict: turned, err: err})
 }
 
-func (l *callers) enter(c *caller) bool {
+func (l *callers) enter(c *caller) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.ended {
-		l.list[c] = struct{}{}
+	switch {
+	case l.ended:
+		return errEnding
+	case len(l.list) >= maxCallers:
+		return status.Errorf(codes.ResourceExhausted, "%d links to this node stand", maxCallers)
 	}
-	return !l.ended
+	l.list[c] = struct{}{}
+	return nil
 }
 
 func (l *callers) leave(c *caller) {
