@@ -144,16 +144,27 @@ func (s *Server) Register(r grpc.ServiceRegistrar) { fibpb.RegisterFibServer(r, 
 // has 16 KiB, an ack with 100 failures of 16 sinks less than this.
 const maxMessage = 1 << 20
 
+const (
+	// idleFor is how long a connection without a stream stands: a data plane and a
+	// node have one as long as they are connected.
+	idleFor = time.Minute
+	// maxStreams bounds the streams of one connection.
+	maxStreams = 4096
+)
+
 // ServerOptions are the gRPC settings that the stream needs: a dead peer is
 // found by keepalive, a message is bounded, a full FIB fits the flow control
-// window. (gRPC sets TCP_NODELAY by default.)
+// window, and a connection that is idle holds no buffer and ends. (gRPC sets
+// TCP_NODELAY by default.)
 func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.InitialWindowSize(4 << 20),
 		grpc.InitialConnWindowSize(4 << 20),
 		grpc.WriteBufferSize(256 << 10),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
+		grpc.SharedWriteBuffer(true),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleFor, Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 2 * time.Second, PermitWithoutStream: true}),
 	}
 }

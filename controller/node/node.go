@@ -248,6 +248,9 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return fmt.Errorf("fold the log: %w", err)
 	}
+	if n.exposed() && n.appender.State().Access().Enabled() {
+		n.log.Error("data planes and nodes beyond this machine are refused", zap.Error(errClearText))
+	}
 	n.auth = &auth.Authenticator{State: n.appender.State, Now: n.now, Certificates: n.tls != nil}
 	if p := s.OIDC; p.Issuer != "" {
 		n.auth.OIDC = auth.NewOIDC(auth.OIDCOptions{Issuer: p.Issuer, Audience: p.Audience, ActorClaim: p.ActorClaim, GroupsClaim: p.GroupsClaim, Now: n.now})
@@ -317,6 +320,11 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 func (n *Node) judge(st *projector.State, c *eventlog.Commit) error {
 	if err := n.pressure.judge(st, c); err != nil {
 		return err
+	}
+	if n.exposed() {
+		if err := judgeEnabling(c); err != nil {
+			return err
+		}
 	}
 	if c.Actor == eventlog.SystemActor {
 		return nil // what is undone was within the quota before

@@ -7,19 +7,23 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"dvr/controller/certs"
 	"dvr/controller/fibpb"
 	"dvr/controller/httpapi"
 	"dvr/controller/peerpb"
+	"dvr/controller/service"
 	"dvr/controller/settings"
+	"dvr/eventlog"
 )
 
 // Check tells what Start would refuse of the settings beside what
@@ -74,10 +78,10 @@ const handshakeTime = 10 * time.Second
 // rpcOptions are those of the port that data planes and nodes share: each
 // service has its kind of caller.
 func (n *Node) rpcOptions() []grpc.ServerOption {
-	if n.tls == nil {
-		return nil
-	}
 	admit := func(ctx context.Context, method string) error {
+		if n.tls == nil {
+			return n.clearText(ctx)
+		}
 		kind := certs.Node
 		if strings.HasPrefix(method, "/"+fibpb.Fib_ServiceDesc.ServiceName+"/") {
 			kind = certs.DataPlane
@@ -100,6 +104,51 @@ func (n *Node) rpcOptions() []grpc.ServerOption {
 			}
 			return handler(srv, stream)
 		}))
+}
+
+// errClearText: authorization would guard the API alone.
+var errClearText = errors.New("authorization needs TLS where a port is reached from beyond this machine: give the nodes and data planes certificates (CA_FILE, CERT_FILE, KEY_FILE; `dvr cert`)")
+
+// clearText admits who comes from this machine; everybody else as long as no
+// authorization is in force: whom it keeps from the API could go past it here, as
+// a data plane, or as a node to which changes are forwarded with their tokens.
+func (n *Node) clearText(ctx context.Context) error {
+	if p, ok := peer.FromContext(ctx); ok {
+		if a, ok := p.Addr.(*net.TCPAddr); ok && a.IP.IsLoopback() {
+			return nil
+		}
+	}
+	if n.appender.State().Access().Enabled() {
+		return status.Errorf(codes.PermissionDenied, "this port speaks clear text, with loopback alone now: %v", errClearText)
+	}
+	return nil
+}
+
+// exposed reports whether a port that asks nobody for a token speaks clear text
+// beyond this machine.
+func (n *Node) exposed() bool {
+	if n.tls != nil {
+		return false
+	}
+	ports := []settings.Address{n.settings.FIB}
+	if len(n.settings.EtcdEndpoints) == 0 {
+		ports = append(ports, n.settings.Raft, n.settings.Client)
+	}
+	return slices.ContainsFunc(ports, func(a settings.Address) bool {
+		host, _, _ := net.SplitHostPort(a.Listen)
+		return !settings.IsLoopback(host)
+	})
+}
+
+// judgeEnabling refuses to put authorization in force where it would guard one
+// port of several.
+func judgeEnabling(c *eventlog.Commit) error {
+	for _, e := range c.Events {
+		if _, ok := e.(*eventlog.AuthEnabled); ok {
+			return fmt.Errorf("%w: %w", service.ErrConflict, errClearText)
+		}
+	}
+	return nil
 }
 
 func denied(err error) error {

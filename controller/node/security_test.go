@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -21,12 +22,15 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"dvr/controller/auth"
 	"dvr/controller/certs"
 	"dvr/controller/certs/certstest"
 	"dvr/controller/fibpb"
 	"dvr/controller/peerpb"
+	"dvr/controller/settings"
 )
 
 // secured is the environment of a node in TLS.
@@ -465,6 +469,96 @@ func TestInsecureShows(t *testing.T) {
 	}
 	if _, body := call(t, n, "GET", "/metrics", ""); !strings.Contains(body, "dvr_insecure 1") {
 		t.Error("the metrics do not say it")
+	}
+}
+
+// tokenSet is what gives root all rights and puts authorization in force.
+func tokenSet() (token, body string) {
+	text, id, hash := auth.NewToken()
+	return text, fmt.Sprintf(`{"events":[{"kind":"token.set","id":%q,"actor":"root","sha256":"%x"},{"kind":"role.set","actor":"root","grants":[{"role":"admin"}]},{"kind":"auth.enabled"}]}`, id, hash)
+}
+
+// TestAuthorizationInClearText: it is not put in force where a port that asks
+// nobody for a token is open to others; where it is in force already, that port
+// is closed to them, and loopback goes on.
+func TestAuthorizationInClearText(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	far := peer.NewContext(t.Context(), &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 9}})
+	clear := grpc.WithTransportCredentials(insecure.NewCredentials())
+	var open []string
+	for _, kv := range environment(t, dir) {
+		if kv == "FIB_ADDR=:0" {
+			kv = "FIB_ADDR=0.0.0.0:0"
+		}
+		open = append(open, kv)
+	}
+	open = append(open, "INSECURE=true", "FIB_ADVERTISE=127.0.0.1:9190")
+	_, enable := tokenSet()
+
+	n, _, _ := start(t, open)
+	if code, body := call(t, n, "POST", "/v1/commits", enable); code != 409 || !strings.Contains(body, "CA_FILE") {
+		t.Errorf("with a port open to others: %d %s", code, body)
+	}
+	if err := n.clearText(far); err != nil {
+		t.Errorf("from afar, without authorization: %v", err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	n, _, _ = start(t, environment(t, dir))
+	if code, body := call(t, n, "POST", "/v1/commits", enable); code != 201 && code != 200 {
+		t.Fatalf("on loopback: %d %s", code, body)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	n, _, logs := start(t, open)
+	if !strings.Contains(logs.String(), "beyond this machine are refused") {
+		t.Error("the log does not say it")
+	}
+	if err := n.clearText(far); status.Code(err) != codes.PermissionDenied || !strings.Contains(err.Error(), "CA_FILE") {
+		t.Errorf("from afar: %v", err)
+	}
+	if err := n.clearText(t.Context()); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("from nowhere: %v", err)
+	}
+	conn, err := grpc.NewClient(fmt.Sprintf("passthrough:///127.0.0.1:%d", n.fib.Addr().(*net.TCPAddr).Port), clear)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	stream, err := fibpb.NewFibClient(conn).Subscribe(within(t, patience))
+	if err == nil {
+		_ = stream.Send(&fibpb.DataPlaneMessage{Kind: &fibpb.DataPlaneMessage_Hello{Hello: &fibpb.Hello{Protocol: 1, Router: "r1", Instance: "i", DigestVersions: []uint32{1}, Credit: 4}}})
+		_, err = stream.Recv()
+	}
+	if err != nil {
+		t.Errorf("from loopback: %v", err)
+	}
+}
+
+// TestExposed: which ports count.
+func TestExposed(t *testing.T) {
+	at := func(fib, raft, client string) *settings.Settings {
+		return &settings.Settings{FIB: settings.Address{Listen: fib}, Raft: settings.Address{Listen: raft}, Client: settings.Address{Listen: client}}
+	}
+	const here, there = "127.0.0.1:1", "192.0.2.1:1"
+	external := at(here, there, there)
+	external.EtcdEndpoints = []string{"127.0.0.1:2379"}
+	for _, c := range []struct {
+		s    *settings.Settings
+		tls  *certs.Credentials
+		want bool
+	}{
+		{at(here, "[::1]:1", "localhost:1"), nil, false}, {at(there, here, here), nil, true}, {at(here, there, here), nil, true}, {at(here, here, "0.0.0.0:1"), nil, true},
+		{at("[::]:1", here, here), nil, true}, {external, nil, false}, {at(there, there, there), &certs.Credentials{}, false},
+	} {
+		if got := (&Node{settings: c.s, tls: c.tls}).exposed(); got != c.want {
+			t.Errorf("%+v: %t", c.s, got)
+		}
 	}
 }
 
