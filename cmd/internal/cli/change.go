@@ -38,7 +38,7 @@ func commitCommand(c *connection) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return changed(c, answer, out)
+			return changed(c, &m, answer, out)
 		},
 	}
 	m.bind(cmd)

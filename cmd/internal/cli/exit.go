@@ -21,6 +21,7 @@ const (
 	ExitDenied      = 8   // not authenticated, or not allowed
 	ExitRemoved     = 6   // a node that was removed from its cluster: it must not be started again as it is
 	ExitRefused     = 7   // a node that must not start as it is: its data lost, or of another cluster
+	ExitAway        = 9   // committed and installed, but data planes that are known are away and lack it
 	ExitInterrupted = 130 // SIGINT or SIGTERM ended the command
 )
 
@@ -35,15 +36,13 @@ const exitCodes = `Exit codes:
   6    this node was removed from its cluster
   7    this node must not start as it is: its data are gone, or of another cluster
   8    not authenticated, or not allowed
+  9    with --wait installed: done, and installed wherever a data plane is connected; some that are known are not, and lack it
   130  ended by SIGINT or SIGTERM`
 
 // usageError marks errors of how the command was called.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
-
-// errNotInstalled: the commit stands, but data planes had not confirmed it in time.
-var errNotInstalled = errors.New("committed, but not installed everywhere in time")
 
 // problemOf is what the API answered; nil: it was not asked, or not heard.
 func problemOf(err error) *client.Problem {
@@ -67,6 +66,8 @@ func ExitCode(err error) int {
 		return ExitRemoved
 	case errors.Is(err, cluster.ErrRefused):
 		return ExitRefused
+	case errors.Is(err, errAway):
+		return ExitAway
 	case errors.Is(err, client.ErrUnreachable), errors.Is(err, errNotInstalled), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, eventlog.ErrUnavailable):
 		return ExitUnavailable

@@ -18,6 +18,7 @@ in its form, with exit_code, and with advice and endpoint where there are any. N
 var failureKinds = map[int]struct{ word, title string }{
 	ExitUsage:       {"usage", "Wrong usage"},
 	ExitUnavailable: {"unreachable", "Unavailable"},
+	ExitAway:        {"away", "Data planes are away"},
 	ExitRemoved:     {"removed", "This node was removed from its cluster"},
 	ExitRefused:     {"refused", "This node must not start as it is"},
 	ExitFailure:     {"failed", "Failed"},

@@ -68,8 +68,8 @@ func routeCommand(c *connection) *cobra.Command {
 	return cmd
 }
 
-// changed prints the answer of a mutation and turns 202 into an error.
-func changed(c *connection, answer *client.Answer, body any) error {
+// changed prints the answer of a mutation; what is not installed as was asked is an error.
+func changed(c *connection, m *mutation, answer *client.Answer, body any) error {
 	if err := c.print(answer.Body, body, func(t *table, body any) {
 		name := ""
 		for _, k := range []string{"destination", "router", "a", "b", "name", "commit"} {
@@ -112,10 +112,7 @@ func changed(c *connection, answer *client.Answer, body any) error {
 	}); err != nil {
 		return err
 	}
-	if answer.Status == http.StatusAccepted {
-		return errNotInstalled
-	}
-	return nil
+	return m.installed(c, answer.Status, body)
 }
 
 func routeAdd(c *connection) *cobra.Command {
@@ -136,7 +133,7 @@ func routeAdd(c *connection) *cobra.Command {
 				return err
 			}
 			c.warn(stray)
-			return changed(c, answer, out)
+			return changed(c, &m, answer, out)
 		},
 	}
 	r.bind(cmd)
@@ -161,7 +158,7 @@ func routeSet(c *connection) *cobra.Command {
 				return err
 			}
 			c.warn(stray)
-			return changed(c, answer, out)
+			return changed(c, &m, answer, out)
 		},
 	}
 	r.bind(cmd)
@@ -180,7 +177,7 @@ func routeDelete(c *connection) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return changed(c, answer, out)
+			return changed(c, &m, answer, out)
 		},
 	}
 	cmd.Flags().StringVar(&nextHop, "next-hop", "", "only the candidate with this next hop")

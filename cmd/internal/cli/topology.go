@@ -208,5 +208,5 @@ func (c *connection) change(cmd *cobra.Command, m *mutation, method, path string
 	if err != nil {
 		return err
 	}
-	return changed(c, answer, out)
+	return changed(c, m, answer, out)
 }

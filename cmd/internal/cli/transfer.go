@@ -111,13 +111,10 @@ func importCommand(c *connection, of *importing) *cobra.Command {
 			}); err != nil {
 				return err
 			}
-			if answer.Status == http.StatusAccepted {
-				return errNotInstalled
+			if answer.Status == http.StatusAccepted || len(refused) == 0 {
+				return m.installed(c, answer.Status, body)
 			}
-			if len(refused) > 0 {
-				return usageError{errRefusedLines}
-			}
-			return nil
+			return usageError{errRefusedLines}
 		},
 	}
 	cmd.Flags().BoolVar(&atomic, "atomic", false, "make it one commit: all lines or none")
