@@ -267,7 +267,7 @@ func (p *planes) WaitInstalled(ctx context.Context, first, last eventlog.Revisio
 	}()
 	for {
 		changed := p.x.mesh.changed.wait()
-		m := merger{require: require, at: map[eventlog.RouterID]string{}}
+		m := merger{require: require, at: map[eventlog.RouterID]string{}, before: p.places()}
 		var asked sync.WaitGroup
 		asked.Go(func() {
 			m.add(p.x.options.Node, p.WaitHere(ctx, first, last, prefixes, require))
@@ -276,13 +276,11 @@ func (p *planes) WaitInstalled(ctx context.Context, first, last eventlog.Revisio
 			asked.Go(func() {
 				if reply, err := r.waitInstalled(ctx, request); err == nil {
 					m.add(r.id, installation(reply))
-				} else {
-					m.silence(r.id)
 				}
 			})
 		}
 		asked.Wait()
-		out, settled := m.result(p.LocalPlanes.List(), p.x.connections())
+		out, settled := m.result(p.places(), p.x.connections())
 		if settled {
 			return out
 		}
@@ -293,6 +291,22 @@ func (p *planes) WaitInstalled(ctx context.Context, first, last eventlog.Revisio
 		case <-time.After(askAgain):
 		}
 	}
+}
+
+// places tells at which node each data plane is connected that is at one.
+func (p *planes) places() map[eventlog.RouterID]string {
+	out := map[eventlog.RouterID]string{}
+	for router, c := range p.x.connections() {
+		if c.claim.Connected {
+			out[router] = c.node
+		}
+	}
+	for _, one := range p.x.here.Load().fib.Claims() {
+		if one.Connected {
+			out[one.Router] = p.x.options.Node
+		}
+	}
+	return out
 }
 
 // waitInstalled asks the node as long as it is linked to.
@@ -312,12 +326,12 @@ var errNotLinked = status.Error(codes.Unavailable, "the node is not linked to")
 // merger puts together what the nodes say of a commit.
 type merger struct {
 	require []eventlog.RouterID
+	before  map[eventlog.RouterID]string // where data planes were connected when the nodes were asked
 
-	mu     sync.Mutex
-	out    service.Installation
-	at     map[eventlog.RouterID]string // node at which a router was found installed or failed
-	asked  []string
-	silent []string
+	mu    sync.Mutex
+	out   service.Installation
+	at    map[eventlog.RouterID]string // node at which a router was found installed or failed
+	asked []string                     // and have answered
 }
 
 func (m *merger) add(node string, i service.Installation) {
@@ -336,46 +350,45 @@ func (m *merger) add(node string, i service.Installation) {
 	}
 }
 
-func (m *merger) silence(node string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.silent = append(m.silent, node)
-}
-
-// result is what is known when all were asked; settled: nothing is left to wait for.
-func (m *merger) result(here []service.DataPlane, elsewhere map[eventlog.RouterID]connection) (out service.Installation, settled bool) {
+// result is what is known when all were asked, of data planes that are connected
+// at places now, or claimed by other nodes. Each that is known and nobody has
+// answered for is pending or disconnected: also one whose node is gone, and that
+// has not come to another yet. settled: nothing is left to wait for.
+func (m *merger) result(places map[eventlog.RouterID]string, elsewhere map[eventlog.RouterID]connection) (out service.Installation, settled bool) {
 	out = m.out
 	out.Installed, out.Pending, out.Disconnected = distinct(out.Installed), distinct(out.Pending), distinct(out.Disconnected)
-	connected := map[eventlog.RouterID]bool{}
-	for _, d := range here {
-		connected[d.Router] = connected[d.Router] || d.Connected
-	}
 	for router, c := range elsewhere {
-		connected[router] = connected[router] || c.claim.Connected
 		_, answered := m.at[router]
-		switch { // whether it is concerned, a silent node does not say
-		case answered || !slices.Contains(m.silent, c.node):
+		_, connected := places[router]
+		switch { // whether it is concerned, a node that did not answer does not say
+		case answered || slices.Contains(m.asked, c.node):
 		case c.claim.Connected:
 			out.Pending = append(out.Pending, router)
-		default: // its data plane had left before the node fell silent
+		case !connected: // it had left before its node did
 			out.Disconnected = append(out.Disconnected, router)
 		}
 	}
-	moved := false
 	out.Disconnected = slices.DeleteFunc(out.Disconnected, func(r eventlog.RouterID) bool {
 		_, answered := m.at[r]
-		moved = moved || connected[r] && !answered
-		return answered || connected[r]
+		_, connected := places[r]
+		return answered || connected
 	})
 	for _, r := range m.require {
 		if _, answered := m.at[r]; !answered {
 			out.Pending = append(out.Pending, r)
-			if !connected[r] {
+			if _, connected := places[r]; !connected {
 				out.Disconnected = append(out.Disconnected, r)
 			}
 		}
 	}
 	out.Pending, out.Disconnected = distinct(out.Pending), distinct(out.Disconnected)
+	// One that came to a node after that was asked, it may have said nothing of.
+	moved := false
+	for r, node := range places {
+		if _, answered := m.at[r]; !answered {
+			moved = moved || m.before[r] != node
+		}
+	}
 	return out, len(out.Pending) == 0 && !moved
 }
 

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -153,7 +155,7 @@ func TestNodeGone(t *testing.T) {
 	go func() {
 		defer close(gone)
 		r, err := n2.service.PutRoute(ctx, installed(20*time.Second), route(3))
-		if err != nil || !r.Complete() {
+		if err != nil || !r.Complete() || !slices.Equal(r.Disconnected, []eventlog.RouterID{"r3"}) {
 			t.Errorf("after n3 has left the directory: %+v %v", r, err)
 		}
 	}()
@@ -163,6 +165,48 @@ func TestNodeGone(t *testing.T) {
 	<-gone
 	if list := n2.service.AllDataPlanes(ctx); len(list) != 1 || list[0].Connected || list[0].Router != "r3" || list[0].Node != "n3" {
 		t.Errorf("listed %+v", list)
+	}
+}
+
+// TestMergerNamesEachDataPlane: whoever is known and was not answered for is
+// named, and who moved while the nodes were asked is asked for again.
+func TestMergerNamesEachDataPlane(t *testing.T) {
+	type places = map[eventlog.RouterID]string
+	routers := func(list ...eventlog.RouterID) []eventlog.RouterID { return list }
+	claims := func(node string, connected bool) map[eventlog.RouterID]connection {
+		return map[eventlog.RouterID]connection{"r": {node, fibstream.Claim{Router: "r", Connected: connected}}}
+	}
+	for _, test := range []struct {
+		name          string
+		require       []eventlog.RouterID
+		answers       map[string]service.Installation
+		before, after places
+		elsewhere     map[eventlog.RouterID]connection
+		want          service.Installation
+		settled       bool
+	}{
+		{name: "installed", answers: map[string]service.Installation{"n1": {}, "n2": {Installed: routers("r")}}, before: places{"r": "n2"}, after: places{"r": "n2"}, elsewhere: claims("n2", true),
+			want: service.Installation{Installed: routers("r")}, settled: true},
+		{name: "not concerned", answers: map[string]service.Installation{"n1": {}, "n2": {}}, before: places{"r": "n2"}, after: places{"r": "n2"}, elsewhere: claims("n2", true), settled: true},
+		{name: "not concerned where it is, and gone from where it was", answers: map[string]service.Installation{"n1": {Disconnected: routers("r")}, "n2": {}}, before: places{"r": "n2"}, after: places{"r": "n2"}, elsewhere: claims("n2", true), settled: true},
+		{name: "at a silent node", answers: map[string]service.Installation{"n1": {}}, before: places{"r": "n2"}, after: places{"r": "n2"}, elsewhere: claims("n2", true),
+			want: service.Installation{Pending: routers("r")}},
+		{name: "its node is gone, and it has not come to another", answers: map[string]service.Installation{"n1": {}}, elsewhere: claims("n2", false),
+			want: service.Installation{Disconnected: routers("r")}, settled: true},
+		{name: "its node is gone, and it has come to another before that was asked", answers: map[string]service.Installation{"n1": {}}, before: places{"r": "n1"}, after: places{"r": "n1"}, elsewhere: claims("n2", false), settled: true},
+		{name: "its node is gone, and it has come to another since", answers: map[string]service.Installation{"n1": {}}, after: places{"r": "n1"}, elsewhere: claims("n2", false)},
+		{name: "it moved meanwhile", answers: map[string]service.Installation{"n1": {}, "n2": {Disconnected: routers("r")}}, before: places{"r": "n2"}, after: places{"r": "n1"}, elsewhere: claims("n2", false)},
+		{name: "required, and gone with its node", require: routers("r"), answers: map[string]service.Installation{"n1": {}}, elsewhere: claims("n2", false),
+			want: service.Installation{Pending: routers("r"), Disconnected: routers("r")}},
+	} {
+		m := merger{require: test.require, at: map[eventlog.RouterID]string{}, before: test.before}
+		for node, i := range test.answers {
+			m.add(node, i)
+		}
+		got, settled := m.result(test.after, test.elsewhere)
+		if diff := cmp.Diff(test.want, got, cmpopts.EquateEmpty()); diff != "" || settled != test.settled {
+			t.Errorf("%s: settled %v, %s", test.name, settled, diff)
+		}
 	}
 }
 
