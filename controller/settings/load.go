@@ -263,9 +263,9 @@ func nearest(name string) string {
 }
 
 func nearestSetting(name string) (best string, least int) {
-	least = tolerance(name) + 1
+	least = len(name)
 	for _, d := range table {
-		if n := Distance(name, d.name); n < least {
+		if n := Distance(name, d.name); n < least && Near(name, d.name) {
 			best, least = d.name, n
 		}
 	}
@@ -276,7 +276,8 @@ func nearestSetting(name string) (best string, least int) {
 func nearestVariable(bare string) string {
 	best, least := nearestSetting(bare)
 	for _, name := range slices.Sorted(maps.Keys(notOfNode)) {
-		if n := Distance(bare, strings.TrimPrefix(name, prefix)); n < least {
+		known := strings.TrimPrefix(name, prefix)
+		if n := Distance(bare, known); n < least && Near(bare, known) {
 			best, least = name, n
 		}
 	}
@@ -285,6 +286,21 @@ func nearestVariable(bare string) string {
 
 // tolerance is at how many letters from a name another is near to it.
 func tolerance(name string) int { return min(3, len(name)/3) }
+
+// Near reports whether a name may be a mistyped known one. Of short names one
+// letter makes another word (COIN is not JOIN), so they must begin alike.
+func Near(name, known string) bool {
+	switch {
+	case name == "" || known == "":
+		return false
+	case len(name) <= 5 && name[0] != known[0]:
+		return false
+	case Distance(name, known) <= tolerance(name):
+		return true
+	}
+	letters := func(s string) []byte { return slices.Sorted(slices.Values([]byte(s))) }
+	return Distance(name, known) == 2 && slices.Equal(letters(name), letters(known)) // two have changed places
+}
 
 // Distance is how many bytes are to be inserted, deleted or replaced in a to make
 // it b (Levenshtein's). Cost: O(len(a) × len(b)).

@@ -167,6 +167,7 @@ func TestNearestVariable(t *testing.T) {
 	for name, meant := range map[string]string{
 		"DVR_ENDPONTS": "DVR_ENDPOINTS", "DVR_ENDPOINT": "DVR_ENDPOINTS", "DVR_TOKENFILE": "DVR_TOKEN_FILE", "DVR_CONFG": "DVR_CONFIG", "DVR_ROUTR": "DVR_ROUTER",
 		"DVR_NODEID": "NODE_ID", "DVR_API_ADRR": "API_ADDR", "DVR_LOGLEVEL": "LOG_LEVEL", "DVR_FOO": "", "DVR_": "", "DVR_X": "", "DVR_MY_OWN_THING": "",
+		"DVR_JION": "JOIN", "DVR_JOI": "JOIN", "DVR_JOIM": "JOIN", "DVR_COIN": "", "DVR_LOIN": "", "DVR_MAIN": "", "DVR_MIN": "", "DVR_WIN": "", "DVR_CONFIGS": "DVR_CONFIG",
 	} {
 		want := "did you mean " + meant + "?"
 		if meant == "" {

@@ -53,7 +53,7 @@ func flagError(cmd *cobra.Command, err error) error {
 // nearFlags lists the flags of cmd that a mistyped name may stand for.
 func nearFlags(cmd *cobra.Command, name string) (near []string) {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if !f.Hidden && (len(name) > 1 && strings.HasPrefix(f.Name, name) || settings.Distance(f.Name, name) <= min(2, len(name)/2)) {
+		if !f.Hidden && (len(name) > 1 && strings.HasPrefix(f.Name, name) || settings.Near(name, f.Name)) {
 			near = append(near, "--"+f.Name)
 		}
 	})

@@ -25,6 +25,10 @@ func TestFlagErrors(t *testing.T) {
 		{"route list --limit x", `--limit "x": want a whole number from 1 to 10000`},
 		{"route add 10.0.0.0/8 192.0.2.1 --dry-run=maybe", `--dry-run "maybe": want true or false`},
 		{"route add 10.0.0.0/8 192.0.2.1 --metrik 3", "dvr route add has no flag --metrik; did you mean --metric?"},
+		{"route add 10.0.0.0/8 192.0.2.1 --metirc 3", "dvr route add has no flag --metirc; did you mean --metric?"},
+		{"node --json", "dvr node has no flag --json"}, // nor --join
+		{"node --main", "dvr node has no flag --main"},
+		{"node --jion x", "dvr node has no flag --jion; did you mean --join?"},
 		{"status --=x", "--=x is no flag"},
 		{"--verbose", "dvr has no flag --verbose"},
 	} {
