@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"dvr/cmd/internal/client"
 	"dvr/controller/certs"
@@ -25,6 +26,7 @@ type connection struct {
 	token     string // itself
 	tokenFile string // or where it is
 	timeout   time.Duration
+	patient   *pflag.Flag // of timeout: whoever gives it waits as long also where nothing listens
 	output    string
 	out       io.Writer
 	errOut    io.Writer
@@ -47,7 +49,8 @@ func (c *connection) bind(cmd *cobra.Command) (names []string) {
 	f.StringVar(&c.token, "token", os.Getenv("DVR_TOKEN"), "who you are: a token or JWT; others on this machine can see it here, so rather by DVR_TOKEN or a file")
 	f.Lookup("token").DefValue = "" // help shows no secret
 	f.StringVar(&c.tokenFile, "token-file", os.Getenv("DVR_TOKEN_FILE"), "file that holds it, readable by you alone (DVR_TOKEN_FILE; else, for loopback and TLS, dvr/token in your configuration directory)")
-	f.DurationVar(&c.timeout, "timeout", 30*time.Second, "give up after this time")
+	f.DurationVar(&c.timeout, "timeout", 30*time.Second, "give up after this time; unless it is given, after two seconds where nothing listens at any endpoint")
+	c.patient = f.Lookup("timeout")
 	f.StringVarP(&c.output, "output", "o", "table", "table, json or yaml; a table on a terminal is cut to its width, through a pipe it is whole")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
 	f.StringVar(&c.files.CA, "cacert", os.Getenv("DVR_CA_FILE"), "certificate of the authority that issued the nodes'; with it nodes are called in TLS (DVR_CA_FILE)")
@@ -65,6 +68,9 @@ func (c *connection) checkOutput() error {
 	return usageError{fmt.Errorf("--output %q: want table, json or yaml", c.output)}
 }
 
+// startingTime is how long nodes at none of which anything listens are waited for.
+const startingTime = 2 * time.Second
+
 func (c *connection) open() (*client.Client, error) {
 	if err := c.checkOutput(); err != nil {
 		return nil, err
@@ -75,6 +81,9 @@ func (c *connection) open() (*client.Client, error) {
 	cl, err := c.client(c.endpoints, c.actor)
 	if err != nil {
 		return nil, err
+	}
+	if !c.patient.Changed {
+		cl.Patience = startingTime
 	}
 	cl.Waiting = func(why error, until time.Time) {
 		end := ""

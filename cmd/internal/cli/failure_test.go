@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -150,6 +151,40 @@ func TestOutputOf(t *testing.T) {
 	} {
 		if got := outputOf(strings.Fields(args)); got != want {
 			t.Errorf("%q: %q, want %q", args, got, want)
+		}
+	}
+}
+
+// TestNobodyListens: of a cluster that is not running the command says so soon,
+// names each endpoint and says what to do; who gives --timeout waits as long.
+func TestNobodyListens(t *testing.T) {
+	var dead []string
+	for range 3 {
+		s := httptest.NewServer(nil)
+		dead = append(dead, strings.TrimPrefix(s.URL, "http://"))
+		s.Close()
+	}
+	for _, test := range []struct {
+		args        string
+		least, most time.Duration
+	}{
+		{"status", 0, 15 * time.Second}, // a timeout of 30 s is the default
+		{"route add 10.0.0.0/8 192.0.2.1", 0, 15 * time.Second},
+		{"status --timeout 2500ms", 2400 * time.Millisecond, time.Minute},
+	} {
+		var out, errOut bytes.Buffer
+		root := Root(Streams{Out: &out, Err: &errOut})
+		root.SetArgs(append(strings.Fields(test.args), "--endpoint", strings.Join(dead, ",")))
+		began := time.Now()
+		err := root.ExecuteContext(t.Context())
+		took := time.Since(began)
+		if ExitCode(err) != ExitUnavailable || took < test.least || took > test.most {
+			t.Errorf("%s: exit code %d after %v: %v", test.args, ExitCode(err), took, err)
+		}
+		for _, want := range append([]string{"Is a node running", "DVR_ENDPOINTS"}, dead...) {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v has no %q", test.args, err, want)
+			}
 		}
 	}
 }

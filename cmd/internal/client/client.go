@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"dvr/controller/certs"
@@ -80,6 +81,10 @@ type Client struct {
 	// Token, if set before the first call, is sent with each: a token of the
 	// cluster, or a JWT of its identity provider.
 	Token string
+	// Patience, if set before the first call, is how long a call is repeated while
+	// it could be sent to none of several endpoints, as nothing listens there; 0:
+	// until its context ends. Of one endpoint that is found at once.
+	Patience time.Duration
 	// Waiting, if set before the first call, is told once per call that is still
 	// being repeated after a second why, and until when it may be (zero: no end).
 	// The goroutine that calls calls it.
@@ -208,8 +213,11 @@ func (c *Client) send(ctx context.Context, call Call) (*http.Response, string, e
 		call.IdempotencyKey = NewKey()
 	}
 	var last error
-	doubt := false                    // an attempt reached a node, and what came of it is not known
-	tell := time.Now().Add(quietTime) // when Waiting is told
+	began := time.Now()
+	failed := make([]error, len(c.endpoints)) // how an endpoint could not be connected to last
+	reached := false                          // one could be
+	doubt := false                            // an attempt reached a node, and what came of it is not known
+	tell := time.Now().Add(quietTime)         // when Waiting is told
 	told := c.Waiting == nil
 	ready := make([]time.Time, len(c.endpoints)) // when an endpoint may be asked again
 	for round := 0; ; round++ {
@@ -229,6 +237,8 @@ func (c *Client) send(ctx context.Context, call Call) (*http.Response, string, e
 				if !errors.As(last, &answered) || (call.Method != http.MethodGet && !unsent(err)) {
 					last = err
 				}
+				failed[n] = err
+				reached = reached || !unsent(err)
 				doubt = doubt || !unsent(err)
 				ready[n] = time.Now().Add(c.pause)
 				continue
@@ -237,7 +247,7 @@ func (c *Client) send(ctx context.Context, call Call) (*http.Response, string, e
 				c.preferred.Store(int32(n))
 				return resp, endpoint, nil
 			}
-			last = refusal(resp, endpoint, doubt)
+			last, reached = refusal(resp, endpoint, doubt), true
 			if !elsewhere(resp.StatusCode) {
 				return nil, endpoint, last
 			}
@@ -249,14 +259,18 @@ func (c *Client) send(ctx context.Context, call Call) (*http.Response, string, e
 			// Nothing listens there: say so at once instead of waiting for the deadline.
 			return nil, "", fmt.Errorf("%w: %w", ErrUnreachable, last)
 		}
+		hopeless := !reached && c.Patience > 0 // as nobody is there
+		if hopeless && round >= 1 && time.Since(began) >= c.Patience {
+			return nil, "", unreachable(c.endpoints, failed)
+		}
 		next := slices.MinFunc(ready, time.Time.Compare)
 		over := ctx.Err() != nil
 		if deadline, ok := ctx.Deadline(); !over && (!ok || next.Before(deadline)) {
-			if !told && !time.Now().Before(tell) {
+			if !told && !hopeless && !time.Now().Before(tell) {
 				told = true
 				c.Waiting(last, deadline)
 			}
-			if !told && tell.Before(next) {
+			if !told && !hopeless && tell.Before(next) {
 				next = tell
 			}
 			select {
@@ -271,10 +285,44 @@ func (c *Client) send(ctx context.Context, call Call) (*http.Response, string, e
 			if errors.As(last, &p) {
 				return nil, "", last
 			}
+			if !reached {
+				return nil, "", unreachable(c.endpoints, failed)
+			}
 			return nil, "", fmt.Errorf("%w: %w", ErrUnreachable, last)
 		}
 	}
 }
+
+// unreachable is ErrUnreachable with what failed at each endpoint that was asked.
+func unreachable(endpoints []string, failed []error) error {
+	var all []error
+	text := ""
+	for i, err := range failed {
+		if err == nil {
+			continue
+		}
+		all = append(all, err)
+		var sent *url.Error // names the whole request
+		if errors.As(err, &sent) {
+			err = sent.Err
+		}
+		why := err.Error()
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			why = "connection refused"
+		}
+		text += fmt.Sprintf("; %s: %s", endpoints[i], strings.TrimPrefix(why, endpoints[i]+": "))
+	}
+	return &unanswered{strings.TrimPrefix(text, "; "), append(all, ErrUnreachable)}
+}
+
+// unanswered is an error of several endpoints at once.
+type unanswered struct {
+	text   string
+	causes []error
+}
+
+func (e *unanswered) Error() string   { return ErrUnreachable.Error() + ": " + e.text }
+func (e *unanswered) Unwrap() []error { return e.causes }
 
 // share is the time of an attempt when so many endpoints are left to be asked:
 // an equal part of what remains, attempt at least. 0: as long as the call has.

@@ -440,3 +440,46 @@ func TestTransportSendsNothingTwice(t *testing.T) {
 		t.Errorf("%d attempts, and what was sent counts as unsent: %v", taken.Load(), err)
 	}
 }
+
+// TestNobodyListens: where every endpoint refuses the connection a call ends
+// within its patience, and names each; without one it goes on, as a node may be
+// starting, until its context ends.
+func TestNobodyListens(t *testing.T) {
+	var dead []string
+	for range 3 {
+		s := httptest.NewServer(nil)
+		dead = append(dead, s.URL)
+		s.Close()
+	}
+	named := func(err error) bool {
+		for _, e := range dead {
+			if err == nil || !strings.Contains(err.Error(), e+": connection refused") {
+				return false
+			}
+		}
+		return errors.Is(err, ErrUnreachable) && !strings.Contains(err.Error(), "\n")
+	}
+	for _, method := range []string{"GET", "POST"} {
+		c := dial(t, dead...)
+		c.Patience = 20 * time.Millisecond
+		c.Waiting = func(why error, _ time.Time) { t.Errorf("told to wait: %v", why) }
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		if _, err := c.Do(ctx, Call{Method: method, Path: "/routes"}, nil); !named(err) || ctx.Err() != nil {
+			t.Errorf("%s: %v, context %v", method, err, ctx.Err())
+		}
+		cancel()
+	}
+	c := dial(t, dead...)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := c.Do(ctx, Call{Method: "GET", Path: "/"}, nil); !named(err) || ctx.Err() == nil {
+		t.Errorf("without patience: %v, context %v", err, ctx.Err())
+	}
+	// One that is there and not ready is waited for.
+	busy, urlBusy := node(t, 503, 503, 503, 200)
+	c = dial(t, append(dead, urlBusy)...)
+	c.Patience = time.Nanosecond
+	if _, err := c.Do(t.Context(), Call{Method: "GET", Path: "/"}, nil); err != nil || len(busy.keys) != 4 {
+		t.Errorf("beside a node that starts: %v after %d calls", err, len(busy.keys))
+	}
+}
