@@ -62,6 +62,7 @@ func Root(s Streams) *cobra.Command {
 		commitCommand(c), confirmCommand(c), approveCommand(c), rollbackCommand(c), guardCommand(c), freezeCommand(c), timerCommand(c),
 		statusCommand(c), readyCommand(c), topCommand(c), supportBundleCommand(c), clusterCommand(c, shared), dataplaneCommand(c), apiCommand(c), versionCommand(c), authCommand(c), whoAmICommand(c))
 	root.InitDefaultCompletionCmd()
+	standalone(root)
 	c.complete(root)
 	root.AddCommand(manCommand(root))
 	exemplify(root)
