@@ -138,6 +138,7 @@ endpoint='' at=''
 [[ $listen == 127.0.0.1:9290 ]] || at=" $listen"
 cat <<TEXT
 DVR runs: one node, one data plane (router $router). Ctrl-C stops both; $data is kept.
+  dashboard   http://$api/       API reference: http://$api/docs
   API         http://$api       logs: $node_log
   etcd        etcdctl --endpoints $etcd watch --prefix /dvr/log/b/
   data plane  gRPC from $fib, own service on $listen       logs: $dataplane_log

@@ -119,7 +119,7 @@ func TestRunScriptStops(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := startScript(t, data, "DVR_ROUTER=edge-7")
 			s.running(t)
-			if banner := s.printed(t); !strings.Contains(banner, "'http://"+s.api+"/routes?wait=installed'") || !strings.Contains(banner, "router edge-7") || !strings.Contains(banner, data) {
+			if banner := s.printed(t); !strings.Contains(banner, "'http://"+s.api+"/routes?wait=installed'") || !strings.Contains(banner, "router edge-7") || !strings.Contains(banner, data) || !strings.Contains(banner, "dashboard   http://"+s.api+"/ ") || !strings.Contains(banner, "http://"+s.api+"/docs\n") {
 				t.Errorf("banner:\n%s", banner)
 			}
 			pid := s.cmd.Process.Pid
