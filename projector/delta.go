@@ -1,6 +1,7 @@
 package projector
 
 import (
+	"iter"
 	"slices"
 
 	"dvr/eventlog"
@@ -17,9 +18,24 @@ type Delta struct {
 	From, To  eventlog.Position
 	Digest    Digest // after it
 	Classes   []ClassGroup
-	Set       Columns
+	Set       Columns   // see Sets
 	Removed   Columns   // Class columns empty: the default VRF
 	Withdrawn []ClassID // classes that lost their last path
+
+	walk *walk // what is set beside Set; nil: nothing
+}
+
+// Sets gives the prefixes that are set, in blocks of columns; a block must not be kept
+// or written, since the next one may be in the same place. What a difference names
+// is in Set; whole tables and whole classes are read off the state block by block, so
+// that many deltas at once cost no copy of it. Not for two goroutines at a time.
+func (d *Delta) Sets() iter.Seq[*Columns] {
+	return func(yield func(*Columns) bool) {
+		if d.Set.len() > 0 && !yield(&d.Set) || d.walk == nil {
+			return
+		}
+		d.walk.blocks(yield)
+	}
 }
 
 // Empty reports that only the position moves.
@@ -56,9 +72,10 @@ func (c *Columns) add6(k pmap.V6) {
 	c.Len6 = append(c.Len6, k.Len)
 }
 
-func (c *Columns) reserve(n4, n6 int) {
-	c.Addr4, c.Len4, c.Class4 = make([]uint32, 0, n4), make([]uint8, 0, n4), make([]uint32, 0, n4)
-	c.Addr6, c.Len6, c.Class6 = make([][16]byte, 0, n6), make([]uint8, 0, n6), make([]uint32, 0, n6)
+// clear empties the columns and keeps their arrays.
+func (c *Columns) clear() {
+	c.Addr4, c.Len4, c.Class4 = c.Addr4[:0], c.Len4[:0], c.Class4[:0]
+	c.Addr6, c.Len6, c.Class6 = c.Addr6[:0], c.Len6[:0], c.Class6[:0]
 }
 
 // dictionary gives the classes of one FIB their places in a delta.
@@ -90,7 +107,7 @@ func (d *dictionary) place(c *class) (uint32, bool) {
 
 // Delta is what takes a data plane from prev to f; prev nil: full. Identical
 // tables give an empty delta. Cost: O(changed prefixes + changed classes); one
-// pass over the table where a class has become usable again.
+// pass over the table, for many prefixes that of Sets, where a class has become usable again.
 func (f *FIB) Delta(prev *FIB) *Delta {
 	if prev == nil {
 		return f.full(nil)
@@ -137,8 +154,7 @@ func (f *FIB) Delta(prev *FIB) *Delta {
 		})
 		return d
 	}
-	// Removals and moves first, without the classes that are sent whole; the
-	// order within Set does not matter to the data plane but is kept by prefix.
+	// Removals and moves first, without the classes that are sent whole.
 	pmap.Diff(prev.state.v4, f.state.v4, sameSet, func(k pmap.V4, before, after *entry) bool {
 		if after == nil || after.set.class == nil || !again[after.set.class.id] {
 			m.step4(k, before, after)
@@ -151,19 +167,15 @@ func (f *FIB) Delta(prev *FIB) *Delta {
 		}
 		return true
 	})
-	for k, e := range f.state.v4.All() {
-		if c := e.set.class; c != nil && again[c.id] {
-			p, _ := dict.place(c)
-			d.Set.add4(k)
-			d.Set.Class4 = append(d.Set.Class4, p)
-		}
+	d.walk = &walk{dict: dict, takes: func(c *class, _ place) bool { return again[c.id] }}
+	n := 0
+	for id := range again {
+		a := f.state.classes.Ptr(pmap.ID(id))
+		n += int(a.n4) + int(a.n6)
 	}
-	for k, e := range f.state.v6.All() {
-		if c := e.set.class; c != nil && again[c.id] {
-			p, _ := dict.place(c)
-			d.Set.add6(k)
-			d.Set.Class6 = append(d.Set.Class6, p)
-		}
+	if n <= blockPrefixes {
+		d.walk.into(&d.Set)
+		d.walk = nil
 	}
 	return d
 }
@@ -232,6 +244,7 @@ func (m *move) step6(k pmap.V6, before, after *entry) {
 }
 
 // DeltaBuckets is the full delta of the buckets named (bit i of byte i/8 = bucket i).
+// Its cost is that of Sets: one pass over the table.
 func (f *FIB) DeltaBuckets(buckets *[128]byte) *Delta {
 	b := *buckets
 	return f.full(&b)
@@ -244,28 +257,73 @@ func (f *FIB) full(only *[128]byte) *Delta {
 	for id := range f.groups.All() {
 		dict.place(f.state.classes.Ptr(id).class)
 	}
-	if only == nil {
-		d.Set.reserve(f.n4, f.n6)
-	}
-	for k, e := range f.state.v4.All() {
-		if e.set.class == nil || only != nil && !named(only, place4(k)) {
-			continue
-		}
-		if p, ok := dict.place(e.set.class); ok {
-			d.Set.add4(k)
-			d.Set.Class4 = append(d.Set.Class4, p)
-		}
-	}
-	for k, e := range f.state.v6.All() {
-		if e.set.class == nil || only != nil && !named(only, place6(k)) {
-			continue
-		}
-		if p, ok := dict.place(e.set.class); ok {
-			d.Set.add6(k)
-			d.Set.Class6 = append(d.Set.Class6, p)
-		}
-	}
+	d.walk = &walk{dict: dict, takes: func(_ *class, p place) bool { return only == nil || named(only, p) }}
 	return d
+}
+
+// blockPrefixes is how many prefixes of the state are looked at for a block: their
+// columns take 21 bytes each at most.
+const blockPrefixes = 512
+
+// walk is the prefixes of a FIB whose class it takes and the dictionary has.
+type walk struct {
+	dict  *dictionary // complete
+	takes func(*class, place) bool
+}
+
+// blocks gives the prefixes in their order, a family after the other.
+func (w *walk) blocks(yield func(*Columns) bool) {
+	var block Columns
+	// next hands a full block over; false: no more is wanted.
+	next := func() bool {
+		if block.len() < blockPrefixes {
+			return true
+		}
+		if !yield(&block) {
+			return false
+		}
+		block.clear()
+		return true
+	}
+	s := w.dict.fib.state
+	for k, e := range s.v4.All() {
+		if p, ok := w.class(e, place4(k)); ok {
+			block.add4(k)
+			block.Class4 = append(block.Class4, p)
+			if !next() {
+				return
+			}
+		}
+	}
+	for k, e := range s.v6.All() {
+		if p, ok := w.class(e, place6(k)); ok {
+			block.add6(k)
+			block.Class6 = append(block.Class6, p)
+			if !next() {
+				return
+			}
+		}
+	}
+	if block.len() > 0 {
+		yield(&block)
+	}
+}
+
+// class is the place of a destination's class; false: it is left out.
+func (w *walk) class(e *entry, p place) (uint32, bool) {
+	if c := e.set.class; c != nil && w.takes(c, p) {
+		return w.dict.place(c)
+	}
+	return 0, false
+}
+
+// into appends all of them.
+func (w *walk) into(c *Columns) {
+	w.blocks(func(block *Columns) bool {
+		c.Addr4, c.Len4, c.Class4 = append(c.Addr4, block.Addr4...), append(c.Len4, block.Len4...), append(c.Class4, block.Class4...)
+		c.Addr6, c.Len6, c.Class6 = append(c.Addr6, block.Addr6...), append(c.Len6, block.Len6...), append(c.Class6, block.Class6...)
+		return true
+	})
 }
 
 func named(buckets *[128]byte, p place) bool {

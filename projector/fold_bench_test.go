@@ -120,7 +120,8 @@ func BenchmarkFull(b *testing.B) {
 	b.Run("delta", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			fib.Delta(nil)
+			for range fib.Delta(nil).Sets() {
+			}
 		}
 	})
 	b.Run("buckets", func(b *testing.B) {

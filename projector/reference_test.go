@@ -211,13 +211,15 @@ func (d *installed) apply(t *rapid.T, delta *Delta) {
 			t.Fatalf("class %x comes without a group", c.ID)
 		}
 	}
-	prefixes(&delta.Set, func(p netip.Prefix, class int) {
-		id := delta.Classes[class].ID
-		if was, ok := d.prefixes[p]; ok && was == id && !delta.Full {
-			t.Fatalf("%s is set to what it was", p)
-		}
-		d.prefixes[p] = id
-	})
+	for block := range delta.Sets() {
+		prefixes(block, func(p netip.Prefix, class int) {
+			id := delta.Classes[class].ID
+			if was, ok := d.prefixes[p]; ok && was == id && !delta.Full {
+				t.Fatalf("%s is set to what it was", p)
+			}
+			d.prefixes[p] = id
+		})
+	}
 	prefixes(&delta.Removed, func(p netip.Prefix, _ int) {
 		if _, ok := d.prefixes[p]; !ok {
 			t.Fatalf("%s is removed but was not there", p)

@@ -234,7 +234,9 @@ func (p *player) deltaText(d *Delta) {
 		}
 		p.say("class %s: %s", classText(c.ID), hops)
 	}
-	prefixes(&d.Set, func(at netip.Prefix, class int) { p.say("set %s %s", at, classText(d.Classes[class].ID)) })
+	for block := range d.Sets() {
+		prefixes(block, func(at netip.Prefix, class int) { p.say("set %s %s", at, classText(d.Classes[class].ID)) })
+	}
 	prefixes(&d.Removed, func(at netip.Prefix, _ int) { p.say("remove %s", at) })
 	for _, id := range d.Withdrawn {
 		p.say("withdraw class %s", classText(id))

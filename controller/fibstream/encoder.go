@@ -57,8 +57,10 @@ func (e *encoder) encode(number uint64, d *projector.Delta, send func(*fibpb.Del
 		e.size += n
 		e.class(uint32(i), c)
 	}
-	if err := e.columns(&e.set, &d.Set, func() { e.chunk.Set = &e.set }, flush); err != nil {
-		return err
+	for block := range d.Sets() {
+		if err := e.columns(&e.set, block, func() { e.chunk.Set = &e.set }, flush); err != nil {
+			return err
+		}
 	}
 	if err := e.columns(&e.gone, &d.Removed, func() { e.chunk.Removed = &e.gone }, flush); err != nil {
 		return err

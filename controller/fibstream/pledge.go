@@ -92,8 +92,9 @@ func (x *session) inverse(fib *projector.FIB, s *projector.State, r eventlog.Rev
 	left := time.UnixMilli(c.Deadline).Sub(x.server.options.Now())
 	m := &fibpb.Unconfirmed{Revision: uint64(r), DeadlineMs: uint64(c.Deadline), RemainingMs: uint64(max(left, 0).Milliseconds())}
 	size := 0
-	encoder := encoder{limit: x.encoder.limit}
-	err = encoder.encode(0, d, func(chunk *fibpb.DeltaChunk) error {
+	e := x.server.encoders.Get().(*encoder)
+	defer x.server.encoders.Put(e)
+	err = e.encode(0, d, func(chunk *fibpb.DeltaChunk) error {
 		if size += proto.Size(chunk); size > maxInverse {
 			return nil
 		}

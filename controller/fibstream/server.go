@@ -46,8 +46,14 @@ type Options struct {
 	Remember time.Duration
 	// MaxInFlight is how many deltas wait for their acks at most: 4.
 	MaxInFlight int
-	// ChunkBytes bounds an encoded chunk: 256 KiB.
+	// ChunkBytes bounds an encoded chunk: 32 KiB.
 	ChunkBytes int
+	// FullTables is how many data planes are sent a full table at a time: 32. The
+	// others wait for their turn, so that a thousand that come at once do not keep
+	// each other, and the keepalive of all, from the processors.
+	FullTables int
+	// Turn is when one that is slow to take its full table is no longer counted: 1 s.
+	Turn time.Duration
 	// ReconcilePause is the time between two repairs of a FIB whose digest
 	// differs; it doubles up to a minute while they do not help: 1 s.
 	ReconcilePause time.Duration
@@ -84,6 +90,10 @@ func (o Options) withDefaults() Options {
 	duration(&o.Keep, time.Minute)
 	duration(&o.Remember, 24*time.Hour)
 	duration(&o.ReconcilePause, time.Second)
+	duration(&o.Turn, time.Second)
+	if o.FullTables <= 0 {
+		o.FullTables = 32
+	}
 	if o.MaxInFlight <= 0 {
 		o.MaxInFlight = 4
 	}
@@ -113,6 +123,8 @@ type Server struct {
 	registry *registry
 	measures measures
 	tables   tables
+	encoders sync.Pool     // of *encoder, while nothing is being sent
+	turns    chan struct{} // as many as full tables are being sent
 
 	controllers atomic.Pointer[[]string]
 	questions   atomic.Uint64 // ids of lookups and audits
@@ -131,9 +143,11 @@ func New(states Source, options Options) *Server {
 		measures: newMeasures(),
 		tables:   tables{of: map[eventlog.RouterID]*table{}},
 		closing:  make(chan struct{}),
+		turns:    make(chan struct{}, options.FullTables),
 	}
 	list := slices.Clone(options.Controllers)
 	s.controllers.Store(&list)
+	s.encoders.New = func() any { return &encoder{limit: max(options.ChunkBytes, 8<<10)} }
 	return s
 }
 
@@ -161,8 +175,9 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.InitialWindowSize(4 << 20),
 		grpc.InitialConnWindowSize(4 << 20),
-		grpc.WriteBufferSize(256 << 10),
+		grpc.WriteBufferSize(64 << 10),
 		grpc.SharedWriteBuffer(true),
+		grpc.ReadBufferSize(8 << 10),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleFor, Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 2 * time.Second, PermitWithoutStream: true}),

@@ -32,7 +32,6 @@ type session struct {
 	instance string
 	plane    *plane // nil until claimed
 	table    *table
-	encoder  encoder
 	ready    chan struct{} // closed when the receiver may go on after Hello
 	quit     chan struct{} // closed when the stream must end, for the reason why
 	wake     chan struct{} // something the sender waits for has happened
@@ -76,8 +75,7 @@ type repair struct {
 func newSession(s *Server, stream fibpb.Fib_SubscribeServer) *session {
 	return &session{
 		server: s, stream: stream,
-		encoder: encoder{limit: max(s.options.ChunkBytes, 8<<10)},
-		ready:   make(chan struct{}), quit: make(chan struct{}), wake: make(chan struct{}, 1),
+		ready: make(chan struct{}), quit: make(chan struct{}), wake: make(chan struct{}, 1),
 		lookups: questions[*fibpb.LookupAnswer]{}, audits: questions[*fibpb.AuditReport]{},
 	}
 }
@@ -223,6 +221,13 @@ func (x *session) advance(s *projector.State) (wait time.Duration, err error) {
 		}
 		return wait, err
 	}
+	if full {
+		end, err := x.turn()
+		if err != nil {
+			return 0, err
+		}
+		defer end()
+	}
 	var fib *projector.FIB
 	if fib = x.first.fib; fib == nil {
 		fib = x.table.at(x.router, s)
@@ -264,7 +269,10 @@ func (x *session) advance(s *projector.State) (wait time.Duration, err error) {
 	x.mu.Unlock()
 	x.base, x.sentAt, x.started, x.unsettled = fib, fib.Position(), true, false
 	x.first = plan{}
-	if err := x.encoder.encode(x.number, d, x.sendChunk); err != nil {
+	e := x.server.encoders.Get().(*encoder)
+	err = e.encode(x.number, d, x.sendChunk)
+	x.server.encoders.Put(e)
+	if err != nil {
 		return 0, err
 	}
 	if err := x.redeem(fib); err != nil {
@@ -272,6 +280,26 @@ func (x *session) advance(s *projector.State) (wait time.Duration, err error) {
 	}
 	x.poke() // the State may have moved meanwhile
 	return wait, nil
+}
+
+// turn waits until this data plane may be sent a full table; end gives the turn on.
+func (x *session) turn() (end func(), err error) {
+	select {
+	case x.server.turns <- struct{}{}:
+	case <-x.quit:
+		return nil, x.cause()
+	case <-x.server.closing:
+		return nil, errClosing
+	case <-x.stream.Context().Done():
+		return nil, status.FromContextError(x.stream.Context().Err()).Err()
+	}
+	var once sync.Once
+	release := func() { once.Do(func() { <-x.server.turns }) }
+	timer := time.AfterFunc(x.server.options.Turn, release)
+	return func() {
+		timer.Stop()
+		release()
+	}, nil
 }
 
 // sendChunk waits for credit and sends.

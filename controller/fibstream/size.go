@@ -7,8 +7,10 @@ import (
 	"dvr/projector"
 )
 
-// defaultChunk bounds an encoded chunk where no option says otherwise.
-const defaultChunk = 256 << 10
+// defaultChunk bounds an encoded chunk where no option says otherwise: what a data
+// plane that is slow to read makes a controller hold is some four of them, and gRPC's
+// next larger buffers have 1 MiB.
+const defaultChunk = 32 << 10
 
 // EncodedSize is how many bytes the chunks of a delta take on the stream,
 // without gRPC's frames: for measurements.

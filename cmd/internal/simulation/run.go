@@ -216,7 +216,10 @@ func (r *run) event() (e Event, err error) {
 		if !d.Empty() {
 			e.Deltas++
 			e.Groups += len(d.Classes) + len(d.Withdrawn)
-			e.Prefixes += len(d.Set.Addr4) + len(d.Set.Addr6) + len(d.Removed.Addr4) + len(d.Removed.Addr6)
+			e.Prefixes += len(d.Removed.Addr4) + len(d.Removed.Addr6)
+			for block := range d.Sets() {
+				e.Prefixes += len(block.Addr4) + len(block.Addr6)
+			}
 		}
 		r.fibs[i] = now
 	}
