@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"dvr/controller/backup"
+	"dvr/controller/durable"
 	"dvr/eventlog"
 )
 
@@ -143,11 +144,13 @@ func (s *Session) store(write func(io.Writer) error, check func(f *os.File, size
 		return err
 	}
 	part := f.Name()
-	renamed := false
 	defer func() {
 		_ = f.Close() // once more where all went well
-		if err != nil && !renamed && !errors.Is(err, errCrash) {
-			err = errors.Join(err, os.Remove(part))
+		if err == nil || errors.Is(err, errCrash) {
+			return
+		}
+		if removing := os.Remove(part); !errors.Is(removing, os.ErrNotExist) { // else it has its name already
+			err = errors.Join(err, removing)
 		}
 	}()
 	out := bufio.NewWriterSize(f, 1<<20)
@@ -174,18 +177,10 @@ func (s *Session) store(write func(io.Writer) error, check func(f *os.File, size
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if err := os.Rename(part, filepath.Join(s.dir.path, name)); err != nil {
+	if err := durable.Move(part, filepath.Join(s.dir.path, name)); err != nil {
 		return err
 	}
-	renamed = true
-	if err := s.reached("renamed"); err != nil {
-		return err
-	}
-	dir, err := os.Open(s.dir.path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return s.reached("renamed")
 }
 
 // errCrash, in tests, ends a process: nothing is cleaned up.

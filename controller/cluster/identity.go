@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"dvr/controller/durable"
 )
 
 // State is how far a node has come in its cluster.
@@ -82,7 +84,7 @@ func (i *Identity) Save(dir string) error {
 	if err != nil {
 		return fmt.Errorf("identity: %w", err)
 	}
-	if err := replace(dir, identityFile, append(raw, '\n')); err != nil {
+	if err := durable.Write(filepath.Join(dir, identityFile), append(raw, '\n'), 0o600); err != nil {
 		return fmt.Errorf("identity: %w", err)
 	}
 	return nil
@@ -97,29 +99,6 @@ func (i *Identity) Settle(dir, log string) error {
 	i.LogID = log
 	i.InitialCluster, i.Token, i.Nonce = "", "", ""
 	return i.Save(dir)
-}
-
-func replace(dir, name string, raw []byte) error {
-	path := filepath.Join(dir, name)
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(raw)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // FormatID writes a cluster or member id as the API and the files have it.

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+
+	"dvr/controller/durable"
 )
 
 // configurationFormat is raised when an older launcher would misread the file.
@@ -147,7 +149,7 @@ func (s *store) update(change func(*Configuration) error) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfiguration, err)
 	}
-	if err := replaceFile(filepath.Join(s.dir, configurationName), append(raw, '\n')); err != nil {
+	if err := durable.Write(filepath.Join(s.dir, configurationName), append(raw, '\n'), 0o600); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfiguration, err)
 	}
 	s.now = c
@@ -167,36 +169,4 @@ func (s *store) setNode(id string, change func(*Node) error) error {
 		c.Nodes[id] = n
 		return nil
 	})
-}
-
-// replaceFile puts content at path such that a crash leaves the old or the new
-// content, and the new one once it returns.
-func replaceFile(path string, content []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if _, err = f.Write(content); err == nil {
-		err = f.Sync()
-	}
-	if closing := f.Close(); err == nil {
-		err = closing
-	}
-	if err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

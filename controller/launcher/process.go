@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dvr/controller/durable"
 )
 
 // process is a running program, started by this launcher or by an earlier one.
@@ -91,7 +93,7 @@ func (c *command) writeRecord(pid int, since time.Time) error {
 	if err != nil {
 		return fmt.Errorf("record of process %d: %w", pid, err)
 	}
-	if err := replaceFile(c.record, append(raw, '\n')); err != nil {
+	if err := durable.Write(c.record, append(raw, '\n'), 0o600); err != nil {
 		return fmt.Errorf("record of process %d: %w", pid, err)
 	}
 	return nil

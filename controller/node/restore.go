@@ -16,6 +16,7 @@ import (
 	"dvr/controller/appender"
 	"dvr/controller/backup"
 	"dvr/controller/cluster"
+	"dvr/controller/durable"
 	"dvr/controller/etcdserver"
 	"dvr/eventlog"
 	"dvr/eventlog/etcdlog"
@@ -94,7 +95,7 @@ func Restore(ctx context.Context, dir string, b *backup.Backup, o RestoreOptions
 	if err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
 	}
-	if err := moveInto(dir, below, "etcd"); err != nil {
+	if err := durable.Move(filepath.Join(below, "etcd"), filepath.Join(dir, "etcd")); err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
 	}
 	return r, nil
@@ -158,23 +159,6 @@ func planted(ctx context.Context, log *etcdlog.Log, head eventlog.Head) error {
 	}
 	if now.Revision != head.Revision || now.Hash != head.Hash {
 		return fmt.Errorf("read back: %w: revision %d, planted was %d", eventlog.ErrCorrupt, now.Revision, head.Revision)
-	}
-	return nil
-}
-
-// moveInto renames below/name to dir/name, so that a crash leaves it whole or not at all.
-func moveInto(dir, below, name string) error {
-	if err := os.Rename(filepath.Join(below, name), filepath.Join(dir, name)); err != nil {
-		return err
-	}
-	for _, d := range []string{below, dir} {
-		f, err := os.Open(d)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
-			return err
-		}
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"dvr/controller/durable"
 	"dvr/controller/fibstream"
 	"dvr/eventlog"
 )
@@ -139,7 +140,7 @@ func (r *roster) save() {
 	}
 	raw, err := json.MarshalIndent(stored, "", " ")
 	if err == nil {
-		err = replaceFile(r.dir, rosterFile, append(raw, '\n'))
+		err = durable.Write(filepath.Join(r.dir, rosterFile), append(raw, '\n'), 0o600)
 	}
 	if err == nil {
 		r.written, r.failing = now, false
@@ -149,23 +150,6 @@ func (r *roster) save() {
 		r.failing = true
 		r.onError(fmt.Errorf("roster of data planes: %w", err))
 	}
-}
-
-// replaceFile makes raw the whole content of dir/name: a crash leaves it or what was there.
-func replaceFile(dir, name string, raw []byte) error {
-	path := filepath.Join(dir, name)
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(raw)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
 
 // newRoster reads the file; one that cannot be read is said and replaced.

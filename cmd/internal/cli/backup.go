@@ -17,6 +17,7 @@ import (
 
 	"dvr/cmd/internal/client"
 	"dvr/controller/backup"
+	"dvr/controller/durable"
 	"dvr/controller/node"
 )
 
@@ -102,46 +103,24 @@ func readBackup(name string) (*backup.Backup, error) {
 
 // storeBackup puts what comes into a file beside name, checks it, and has it
 // take name's place.
-func storeBackup(name string, body io.Reader) (_ *backup.Backup, err error) {
+func storeBackup(name string, body io.Reader) (*backup.Backup, error) {
 	if target, err := filepath.EvalSymlinks(name); err == nil {
 		name = target
 	}
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
 		return nil, usageError{fmt.Errorf("%s is not a file", name)}
 	}
-	beside := fmt.Sprintf("%s.%d.part", name, os.Getpid())
-	f, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(beside))
+	var b *backup.Backup
+	err := durable.Store(name, func(w io.Writer) error {
+		if _, err := io.Copy(w, body); err != nil {
+			return fmt.Errorf("%w: the backup ended early: %w", client.ErrUnreachable, err)
 		}
-	}()
-	_, err = io.Copy(f, body)
-	if err != nil {
-		err = fmt.Errorf("%w: the backup ended early: %w", client.ErrUnreachable, err)
-	}
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return nil, err
-	}
-	b, err := readBackup(beside)
-	if err != nil {
-		return nil, fmt.Errorf("what came is not kept: %w", err)
-	}
-	if err := os.Rename(beside, name); err != nil {
-		return nil, err
-	}
-	return b, syncDir(filepath.Dir(name))
-}
-
-func syncDir(name string) error {
-	d, err := os.Open(name)
-	if err != nil {
+		return nil
+	}, func(r io.ReaderAt, size int64) (err error) {
+		b, err = backup.Read(r, size)
 		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	})
+	return b, err
 }
 
 // backedUp prints what a backup holds.

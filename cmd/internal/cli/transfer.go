@@ -11,9 +11,11 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"dvr/cmd/internal/client"
+	"dvr/controller/durable"
 )
 
 // importTimeout is for an import that is given none: the API's largest.
@@ -229,10 +231,11 @@ func (c *connection) export(ctx context.Context, call client.Call, file string) 
 	if file != "" && file != "-" {
 		return replaceFile(file, body)
 	}
-	return export(c.out, body)
+	return spill(c.out, body)
 }
 
-func export(w io.Writer, body io.Reader) error {
+// spill writes what body gives.
+func spill(w io.Writer, body io.Reader) error {
 	buffered := bufio.NewWriterSize(w, 1<<16)
 	if _, err := io.Copy(buffered, body); err != nil {
 		return fmt.Errorf("export: %w", err)
@@ -244,38 +247,23 @@ func export(w io.Writer, body io.Reader) error {
 // is where body ends early. What is not a regular file, such as a pipe, is
 // written to; a link keeps pointing where it does.
 func replaceFile(name string, body io.Reader) (err error) {
-	mode := os.FileMode(0o666)
-	fresh := true
 	if target, err := filepath.EvalSymlinks(name); err == nil {
 		name = target
 	}
-	switch info, err := os.Stat(name); {
-	case err == nil && info.Mode().IsRegular():
-		mode, fresh = info.Mode().Perm(), false
-	case err == nil:
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
 		f, err := os.OpenFile(name, os.O_WRONLY, 0)
 		if err != nil {
 			return err
 		}
-		return errors.Join(export(f, body), f.Close())
+		return errors.Join(spill(f, body), f.Close())
 	}
-	beside := fmt.Sprintf("%s.%d.part", name, os.Getpid())
-	f, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	f, err := durable.Create(name, renameio.WithPermissions(0o666), renameio.WithExistingPermissions())
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(beside))
-		}
-	}()
-	if err := errors.Join(export(f, body), f.Sync(), f.Close()); err != nil {
+	defer func() { err = errors.Join(err, f.Cleanup()) }()
+	if err := spill(f, body); err != nil {
 		return err
 	}
-	if !fresh {
-		if err := os.Chmod(beside, mode); err != nil { // whatever the umask is
-			return err
-		}
-	}
-	return os.Rename(beside, name)
+	return f.Commit()
 }

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc"
 
 	"dvr/cmd/internal/testbed"
+	"dvr/controller/durable"
 )
 
 // Seat is the place of one node: its host, its addresses and its disk stay
@@ -184,11 +185,7 @@ func (s *Seat) Log() string {
 
 // Jump sets the node's clock off by d.
 func (s *Seat) Jump(d time.Duration) error {
-	path := filepath.Join(s.dir, "clock")
-	if err := os.WriteFile(path+".new", []byte(d.String()), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return durable.Write(filepath.Join(s.dir, "clock"), []byte(d.String()), 0o600)
 }
 
 // Empty removes what lies under the data directory, or under a part of it.

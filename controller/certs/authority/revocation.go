@@ -10,6 +10,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"dvr/controller/durable"
 )
 
 // crlLifetime: nobody judges a list by its age, since a lapsed one would end all
@@ -80,5 +82,5 @@ func (a *Authority) writeCRL(list []x509.RevocationListEntry) error {
 	if err != nil {
 		return err
 	}
-	return replace(a.CRLFile(), raw, 0o644)
+	return durable.Write(a.CRLFile(), raw, 0o644)
 }
