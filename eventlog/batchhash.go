@@ -63,6 +63,38 @@ func HashAt(raw []byte, r Revision) (Hash, error) {
 	return h, nil
 }
 
+// EachCommit calls fn with every commit of a stored batch, in order, as a batch
+// of its own by the given name: its batch line, with h(revision − 1), and its
+// bytes as they are stored; and with h(revision). single is valid only during the
+// call. Cost: that of DecodeBatch. Errors: ErrCorrupt, ErrLevel, fn's.
+func EachCommit(raw []byte, by string, fn func(r Revision, single []byte, hash Hash) error) error {
+	d := Decoder{single: true}
+	d.s.reset(raw)
+	l := d.batchLine()
+	h := l.Prev
+	var single []byte
+	for at := l.First; d.s.err == nil && at <= l.Last; at++ {
+		var c Commit
+		start := d.s.i
+		d.commit(&c)
+		if d.s.err == nil && c.Revision != at {
+			d.s.fail("revision", "is not the next one")
+		}
+		if d.s.err != nil {
+			break
+		}
+		single = append(AppendBatchLine(single[:0], l.Epoch, at, at, 1, by, h), raw[start:d.s.i]...)
+		h = d.chain.next(h, raw[start:d.s.i])
+		if err := fn(at, single, h); err != nil {
+			return err
+		}
+	}
+	if err := d.lineError(); err != nil {
+		return fmt.Errorf("commits of a batch: %w", err)
+	}
+	return nil
+}
+
 // commitEnd is the length of the commit that b begins with; −1: b is too short.
 func commitEnd(b []byte) int {
 	end := bytes.IndexByte(b, '\n') + 1

@@ -100,3 +100,49 @@ func TestHashAt(t *testing.T) {
 		t.Errorf("no batch: %v", err)
 	}
 }
+
+// TestEachCommit: every commit comes as a batch of its own that decodes to the
+// same commit, chained to the one before it.
+func TestEachCommit(t *testing.T) {
+	files, err := filepath.Glob("testdata/v1/*.ndjson")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no fixtures", err)
+	}
+	for _, name := range files {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var d, e Decoder
+		b, err := d.DecodeBatch(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		prev, i := b.Prev, 0
+		err = EachCommit(raw, "somebody", func(r Revision, single []byte, hash Hash) error {
+			one, err := e.DecodeBatch(single)
+			if err != nil {
+				return err
+			}
+			if len(one.Commits) != 1 || r != b.First()+Revision(i) || one.First() != r || one.Prev != prev || one.Hash != hash || one.By != "somebody" || one.Epoch != b.Epoch {
+				t.Errorf("%s, revision %d: %+v", name, r, one)
+			}
+			if got, want := AppendCommit(nil, &one.Commits[0]), AppendCommit(nil, &b.Commits[i]); !bytes.Equal(got, want) {
+				t.Errorf("%s, revision %d: %s, not %s", name, r, got, want)
+			}
+			prev = hash
+			i++
+			return nil
+		})
+		if err != nil || i != len(b.Commits) || prev != b.Hash {
+			t.Errorf("%s: %v after %d of %d", name, err, i, len(b.Commits))
+		}
+		stop := errors.New("enough")
+		if err := EachCommit(raw, "x", func(Revision, []byte, Hash) error { return stop }); !errors.Is(err, stop) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := EachCommit(raw[:len(raw)-1], "x", func(Revision, []byte, Hash) error { return nil }); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s, cut off: %v", name, err)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 
 	"dvr/cmd/internal/client"
 	"dvr/controller/cluster"
+	"dvr/controller/export"
 	"dvr/eventlog"
 )
 
@@ -21,7 +22,12 @@ const (
 	ExitDenied      = 8   // not authenticated, or not allowed
 	ExitRemoved     = 6   // a node that was removed from its cluster: it must not be started again as it is
 	ExitRefused     = 7   // a node that must not start as it is: its data lost, or of another cluster
-	ExitAway        = 9   // committed and installed, but data planes that are known are away and lack it
+	ExitDamaged     = 9   // an export that is not what was written
+	ExitIncomplete  = 10  // an export that lacks commits
+	ExitDisorder    = 11  // an export whose commits are in another order
+	ExitOtherLog    = 12  // an export of another log than the cluster's
+	ExitParted      = 13  // an export whose history the cluster's log does not hold
+	ExitAway        = 14  // committed and installed, but data planes that are known are away and lack it
 	ExitInterrupted = 130 // SIGINT or SIGTERM ended the command
 )
 
@@ -36,7 +42,12 @@ const exitCodes = `Exit codes:
   6    this node was removed from its cluster
   7    this node must not start as it is: its data are gone, or of another cluster
   8    not authenticated, or not allowed
-  9    with --wait installed: done, and installed wherever a data plane is connected; some that are known are not, and lack it
+  9    an export of the log is damaged, or no export
+  10   an export lacks commits
+  11   an export's commits are out of order
+  12   an export is of another log than the cluster's
+  13   an export holds another history than the cluster's log
+  14   with --wait installed: done, and installed wherever a data plane is connected; some that are known are not, and lack it
   130  ended by SIGINT or SIGTERM`
 
 // usageError marks errors of how the command was called.
@@ -62,6 +73,16 @@ func ExitCode(err error) int {
 		return ExitOK
 	case errors.As(err, &usage), errors.Is(err, client.ErrBadEndpoint):
 		return ExitUsage
+	case errors.Is(err, export.ErrDamaged), errors.Is(err, export.ErrForeign):
+		return ExitDamaged
+	case errors.Is(err, export.ErrIncomplete):
+		return ExitIncomplete
+	case errors.Is(err, export.ErrDisorder):
+		return ExitDisorder
+	case errors.Is(err, errOtherLog):
+		return ExitOtherLog
+	case errors.Is(err, errParted):
+		return ExitParted
 	case errors.Is(err, cluster.ErrRemoved):
 		return ExitRemoved
 	case errors.Is(err, cluster.ErrRefused):

@@ -21,6 +21,11 @@ var failureKinds = map[int]struct{ word, title string }{
 	ExitAway:        {"away", "Data planes are away"},
 	ExitRemoved:     {"removed", "This node was removed from its cluster"},
 	ExitRefused:     {"refused", "This node must not start as it is"},
+	ExitDamaged:     {"export-damaged", "The export is not what was written"},
+	ExitIncomplete:  {"export-incomplete", "The export lacks commits"},
+	ExitDisorder:    {"export-out-of-order", "The export's commits are out of order"},
+	ExitOtherLog:    {"export-of-another-log", "The export is of another log"},
+	ExitParted:      {"export-of-another-history", "The cluster's log holds another history"},
 	ExitFailure:     {"failed", "Failed"},
 }
 

@@ -16,7 +16,7 @@ import (
 
 func logCommand(c *connection) *cobra.Command {
 	cmd := &cobra.Command{Use: "log", Short: "The history: every commit, who made it, when and why", Args: cobra.NoArgs}
-	cmd.AddCommand(logList(c), logShow(c), logFollow(c), logVerify(c), logRepair(c), logArchive(c))
+	cmd.AddCommand(logList(c), logShow(c), logFollow(c), logVerify(c), logRepair(c), logArchive(c), logExport(c))
 	return cmd
 }
 

@@ -60,7 +60,7 @@ func TestEveryReadIsAboutTheMomentAskedFor(t *testing.T) {
 		"backup", "backup verify", "bisect", "cert init", "cert issue", "cert renew", "cert revoke", "cert show", "cluster add", "cluster promote", "cluster recover", "cluster remove",
 		"cluster transfer-leader", "commit", "completion bash", "completion fish", "completion powershell", "completion zsh", "config check", "config show", "dataplane audit",
 		"dataplane counters", "dataplane lookup", "dataplane show", "demo", "diff", "doctor", "freeze remove", "freeze set", "guard remove", "guard set", "kv delete", "kv history",
-		"kv put", "launch", "link delete", "link down", "link set", "link up", "log archive", "log list", "log repair", "log show", "log verify", "man", "node", "ready", "restore",
+		"kv put", "launch", "link delete", "link down", "link set", "link up", "log archive", "log export", "log list", "log repair", "log show", "log verify", "man", "node", "ready", "restore",
 		"rollback", "route add", "route delete", "route import", "route set", "router delete", "router set", "sim", "support-bundle", "timer cancel", "topology import", "version",
 	}
 	known := map[string]bool{}

@@ -115,18 +115,43 @@ func (s *store) open(ctx context.Context, write bool) (*clientv3.Client, func(),
 func logVerify(c *connection) *cobra.Command {
 	var s store
 	var archived string
+	var from, to uint64
+	var offline bool
 	cmd := &cobra.Command{
-		Use: "verify", Short: "Check the stored log: form, density, hash chain, head, staged parts, snapshots", Args: cobra.NoArgs,
+		Use: "verify [FILE]", Short: "Check the stored log: form, density, hash chain, head, staged parts, snapshots; or an export against it", Args: cobra.MaximumNArgs(1),
 		Long: "Read the whole log from etcd and check all that it promises: form, density, the SHA-256 chain\n" +
 			"up to the head, staged parts, the snapshots' checksums and digests, and that nothing foreign lies\n" +
 			"beside it. Nothing is written. The first defect is named and the exit code is 1.\n\n" +
 			"--data-dir takes the directory of any stopped node, one of a cluster, too: it checks what that\n" +
 			"member has, on a copy in TMPDIR (as large as the directory), and leaves the directory as it is.\n\n" +
 			"--archive takes an archive (ARCHIVE_DIR, `dvr log archive`) and needs no node: every file's SHA-256, every\n" +
-			"commit, the hash chain from file to file, every state. Each defect and each gap is named; exit code 1.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
+			"commit, the hash chain from file to file, every state. Each defect and each gap is named; exit code 1.\n\n" +
+			"FILE is an export (`dvr log export`): every commit's place in the hash chain is checked, then the chain is\n" +
+			"held against the log of the cluster at --endpoint, as far back as that goes, and the log from there against\n" +
+			"the hash at which the cluster stands. --from and --to demand that FILE holds these. --offline asks no cluster:\n" +
+			"it proves that nothing was changed since somebody wrote FILE, and not who. What is wrong has an exit code\n" +
+			"each: 9 something was changed, 10 commits are missing, 11 they are in another order, 12 it is of another log,\n" +
+			"13 the cluster's log holds another history; 3 the cluster has none of these commits any more.",
+		Example: "  dvr log verify\n  dvr log verify --from 4000 --to 4711 audit.ndjson\n  dvr log verify --archive ./history",
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := c.checkOutput(); err != nil {
 				return err
+			}
+			if err := checkRange(cmd, from, to); err != nil {
+				return err
+			}
+			exported := len(args) == 1
+			for name, about := range map[string]bool{"from": true, "to": true, "offline": true, "archive": false, "etcd": false, "data-dir": false} {
+				switch {
+				case !cmd.Flags().Changed(name) || about == exported:
+				case exported:
+					return usageError{fmt.Errorf("--%s: an export is held against the cluster at --endpoint", name)}
+				default:
+					return usageError{fmt.Errorf("--%s is about an export: name its FILE", name)}
+				}
+			}
+			if exported {
+				return c.verifyExport(cmd.Context(), args[0], eventlog.Revision(from), eventlog.Revision(to), offline)
 			}
 			if archived != "" {
 				return c.verifyArchive(cmd.Context(), archived)
@@ -147,6 +172,9 @@ func logVerify(c *connection) *cobra.Command {
 	}
 	s.bind(cmd, c)
 	cmd.Flags().StringVar(&archived, "archive", "", "directory of an archive, instead of a log")
+	cmd.Flags().Uint64Var(&from, "from", 0, "first revision that the export FILE must hold")
+	cmd.Flags().Uint64Var(&to, "to", 0, "last revision that the export FILE must hold")
+	cmd.Flags().BoolVar(&offline, "offline", false, "check the export FILE alone")
 	cmd.MarkFlagsMutuallyExclusive("archive", "etcd", "data-dir")
 	return cmd
 }
