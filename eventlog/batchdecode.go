@@ -383,6 +383,13 @@ func (d *Decoder) commitEvents(c *Commit, n int) {
 	}
 	events := d.newEvents(n)
 	for i := range n {
+		if d.Skip != nil {
+			if end := bytes.IndexByte(s.b[s.i:], '\n'); end >= 0 && d.Skip(s.b[s.i:s.i+end]) {
+				s.i += end + 1
+				events = append(events, nil)
+				continue
+			}
+		}
 		d.expect = n - i
 		e := d.event()
 		d.endLine()

@@ -14,6 +14,9 @@ type Decoder struct {
 	// AnyTags: tags come as people write them, in any order, and are returned in the
 	// log's. What is stored is not read like that.
 	AnyTags bool
+	// Skip: of a commit of several events those whose line, without its newline, it
+	// is true for are not decoded, and are nil. Bytes are hashed all the same.
+	Skip func(line []byte) bool
 
 	s       scanner
 	strings map[string]string

@@ -67,6 +67,12 @@ type Log interface {
 	Truncate(ctx context.Context, low Revision) error
 }
 
+// Searcher is a Log that can be read for some events at less cost.
+type Searcher interface {
+	// ReadSome is Read with a Decoder that skips: events that nobody asks for are nil.
+	ReadSome(ctx context.Context, after Revision, skip func(line []byte) bool, fn func(*Batch) error) error
+}
+
 // SnapshotInfo is the manifest of a snapshot.
 type SnapshotInfo struct {
 	Format     int      `json:"format"`

@@ -20,6 +20,7 @@ type chain struct {
 	rivals   []link
 	suspects []suspect
 	path     map[eventlog.Revision]bool // last revisions of the log's batches ahead; nil: not known
+	skip     func(line []byte) bool     // events that nobody asks for; nil: none
 }
 
 // link is a batch with its stored form.

@@ -87,7 +87,7 @@ func (f *follower) round(ctx context.Context) error {
 		if f.tip.Revision+1 < v.low {
 			return fmt.Errorf("after revision %d: %w: the oldest is %d", f.tip.Revision, eventlog.ErrTruncated, v.low)
 		}
-		if _, err := l.scan(ctx, f.tip, true, v, func(k link) error {
+		if _, err := l.scan(ctx, f.tip, true, v, nil, func(k link) error {
 			if k.batch.Last() == v.head.Revision {
 				return f.deliver(k.batch, v.head.Guard) // the batch's own is later where it was put back
 			}

@@ -19,7 +19,8 @@ import (
 // of the head, or one that an earlier proof passed on its way there.
 
 const (
-	proofSpacing = 256     // batches between two points that are kept
+	proofSpacing = 256     // batches between two points that are kept, at most
+	proofBytes   = 1 << 20 // and about their bytes: a read of one batch proves up to the next point
 	maxProofs    = 1 << 16 // points kept; beyond, every second goes
 )
 
@@ -72,7 +73,7 @@ func (l *Log) prove(ctx context.Context, c *chain, goal eventlog.Head, at int64)
 	tip, anchored := c.tip, c.anchored
 	broken := func(cause error) error { return &brokenChain{tip: tip.Revision, cause: cause} }
 	var points []point
-	batches := 0
+	batches, bytes := 0, 0 // since the last point
 	err := l.eachBatch(ctx, tip.Revision+1, goal.Revision, at, func(kv *mvccpb.KeyValue, revision eventlog.Revision) error {
 		if revision == 0 {
 			return nil
@@ -92,8 +93,10 @@ func (l *Log) prove(ctx context.Context, c *chain, goal eventlog.Head, at int64)
 			return broken(eventlog.ErrCorrupt)
 		}
 		tip.Revision, tip.Hash, anchored = line.Last, hash, true
-		if batches++; batches%proofSpacing == 0 {
+		batches++
+		if bytes += len(kv.Value); batches == proofSpacing || bytes >= proofBytes {
 			points = append(points, point{line.Last, hash})
+			batches, bytes = 0, 0
 		}
 		return nil
 	}, func(next eventlog.Revision) error {
@@ -110,7 +113,7 @@ func (l *Log) prove(ctx context.Context, c *chain, goal eventlog.Head, at int64)
 	case tip.Hash != goal.Hash:
 		return broken(eventlog.ErrCorrupt)
 	}
-	if batches >= proofSpacing {
+	if len(points) > 0 {
 		l.proofs.add(append(points, point{goal.Revision, goal.Hash}))
 	}
 	return nil

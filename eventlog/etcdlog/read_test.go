@@ -1,6 +1,7 @@
 package etcdlog
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -395,6 +396,66 @@ func TestReadProvedBefore(t *testing.T) {
 		if _, there := f.value(batchKey(r)); !there {
 			t.Errorf("revision %d is not back", r)
 		}
+	}
+}
+
+// sizedKV counts the bytes of values that were read.
+type sizedKV struct {
+	clientv3.KV
+	bytes int
+}
+
+func (k *sizedKV) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	r, err := k.KV.Get(ctx, key, opts...)
+	if err == nil {
+		for _, kv := range r.Kvs {
+			k.bytes += len(kv.Value)
+		}
+	}
+	return r, err
+}
+
+// To read one batch costs little of what lies behind it, however large batches
+// are: a first page is short, and points lie as near as bytes want it.
+func TestReadOfOneBatchIsShort(t *testing.T) {
+	f := newFixture(t)
+	const batches, size = 100, 60 << 10
+	head := f.add()[0]
+	for i := range batches {
+		b := eventlog.NewBatchBuilder(head, "n1")
+		if err := b.Add(&eventlog.Commit{ID: fmt.Sprint(i), Time: 1_700_000_000_000, Actor: "alice", Events: []eventlog.Event{&eventlog.KeyPut{Key: "k", Value: strings.Repeat("x", size)}}}); err != nil {
+			t.Fatal(err)
+		}
+		raw, next := b.Finish()
+		var err error
+		if head, err = f.log.Append(f.ctx, head, next, raw, nil); err != nil {
+			t.Fatalf("batch %d: %v", i, err)
+		}
+	}
+	want := f.mustRevisions(f.log, 0) // proves them
+	if len(want) < batches {
+		t.Fatalf("%d batches", len(want))
+	}
+	kv := &sizedKV{KV: f.faults.KV}
+	f.faults.KV = kv
+	enough := errors.New("enough")
+	for _, after := range []eventlog.Revision{1, 20, 50, 89} {
+		kv.bytes = 0
+		err := f.log.Read(f.ctx, after, func(b *eventlog.Batch) error {
+			if b.Last() != after+1 {
+				t.Errorf("after %d: batch %d", after, b.Last())
+			}
+			return enough
+		})
+		if !errors.Is(err, enough) {
+			t.Fatal(err)
+		}
+		if most := 2 * (proofBytes + firstKeys*size); kv.bytes > most {
+			t.Errorf("after %d: %d bytes read for one batch of %d, want at most %d", after, kv.bytes, size, most)
+		}
+	}
+	if got := f.mustRevisions(f.log, 0); !cmp.Equal(got, want) {
+		t.Errorf("read %d batches, want %d", len(got), len(want))
 	}
 }
 

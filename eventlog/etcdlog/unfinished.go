@@ -54,7 +54,7 @@ func (l *Log) finish(ctx context.Context, v view) error {
 	}
 	after := max(from, v.low) - 1
 	if after < v.head.Revision {
-		_, err := l.scan(ctx, eventlog.Head{Revision: after}, after == 0, v, func(link) error { return nil })
+		_, err := l.scan(ctx, eventlog.Head{Revision: after}, after == 0, v, nil, func(link) error { return nil })
 		switch {
 		case errors.Is(err, eventlog.ErrCorrupt), errors.Is(err, eventlog.ErrHole), errors.Is(err, eventlog.ErrTruncated):
 			l.options.Logger.Warn("not all of the log could be put back", zap.Error(err))

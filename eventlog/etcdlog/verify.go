@@ -260,7 +260,7 @@ func (l *Log) eachLink(ctx context.Context, c *chain, v view, fn func(*link) err
 	var d eventlog.Decoder
 	for next := c.tip.Revision + 1; next <= v.head.Revision; {
 		end := min(next+pageSpan, v.head.Revision+1)
-		page, err := l.page(ctx, next, end, v.at)
+		page, err := l.page(ctx, next, end, pageKeys, v.at)
 		if errors.Is(err, rpctypes.ErrCompacted) {
 			return unavailable("read batches", err)
 		}
