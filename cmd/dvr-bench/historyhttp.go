@@ -41,7 +41,7 @@ func serve(ctx context.Context, a *appender.Appender, log history.Log) (*asked, 
 	}
 	planes := fibstream.New(a, fibstream.Options{Node: "bench"})
 	s := service.New(service.Writer(a), service.Planes(planes, "bench"), log)
-	go s.FollowPast(ctx) // ends with ctx
+	go s.FollowPast(ctx, a.Passed()) // ends with ctx
 	api := httpapi.New(httpapi.Config{Service: s, Node: alone{}, Version: "bench"})
 	out := &asked{
 		url: "http://" + l.Addr().String(), client: &http.Client{Timeout: time.Minute}, planes: planes,

@@ -79,6 +79,7 @@ type Appender struct {
 	counts   counters
 	measures measures
 	used     usedStages
+	passed   passed                // until Passed
 	fault    atomic.Pointer[error] // why nothing is folded; nil: it goes on
 	urgent   chan struct{}         // someone waits for what others appended
 

@@ -48,6 +48,7 @@ func Open(ctx context.Context, log eventlog.Log, options Options) (*Appender, er
 	if err != nil {
 		a.setFault(err)
 	}
+	a.passed.done()
 	a.owned.Add(3)
 	go a.herald(l.told)
 	go a.carry(l.launches, l.landed)
@@ -70,6 +71,7 @@ func (a *Appender) restore(ctx context.Context) (*projector.Fold, eventlog.Head,
 		a.options.OnFold(0, s.Revision)
 		fold, err := loadSnapshot(ctx, a.log, s)
 		if err == nil {
+			a.passed.begin(fold)
 			var head eventlog.Head
 			if head, err = a.catchUp(ctx, fold); err == nil || !damaged(err) {
 				return fold, head, err
@@ -85,6 +87,7 @@ func (a *Appender) restore(ctx context.Context) (*projector.Fold, eventlog.Head,
 		}
 	}
 	fold := projector.NewFold(a.log.ID())
+	a.passed.begin(fold)
 	head, err := a.catchUp(ctx, fold)
 	if newest != nil && errors.Is(err, eventlog.ErrTruncated) {
 		err = fmt.Errorf("%w; without a snapshot: %w", newest, err)
@@ -208,6 +211,9 @@ func (a *Appender) readTail(ctx context.Context, fold *projector.Fold, after, he
 			cancel()
 		}
 		a.options.OnFold(fold.Current().Head().Revision, head)
+		if folding == nil {
+			a.passed.folded(fold, len(b.Raw))
+		}
 	}
 	if err := <-read; folding == nil && err != nil {
 		return fmt.Errorf("read the log: %w", err)

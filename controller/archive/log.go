@@ -132,6 +132,25 @@ func (l *Log) Beyond() string {
 // Read is eventlog.Log's. Where a file of the archive turns out to be damaged the
 // error is ErrTruncated with the cause, and history begins after it from then on.
 func (l *Log) Read(ctx context.Context, after eventlog.Revision, fn func(*eventlog.Batch) error) error {
+	return l.read(ctx, after, l.live.Read, fn)
+}
+
+// ReadSome is Read where what skip is true for (eventlog.Decoder.Skip) may be left out:
+// the live log does, where it can; files are read as they are.
+func (l *Log) ReadSome(ctx context.Context, after eventlog.Revision, skip func(line []byte) bool, fn func(*eventlog.Batch) error) error {
+	live := l.live.Read
+	if some, ok := l.live.(eventlog.Searcher); ok {
+		live = func(ctx context.Context, after eventlog.Revision, fn func(*eventlog.Batch) error) error {
+			return some.ReadSome(ctx, after, skip, fn)
+		}
+	}
+	return l.read(ctx, after, live, fn)
+}
+
+// reading is Read's form.
+type reading func(ctx context.Context, after eventlog.Revision, fn func(*eventlog.Batch) error) error
+
+func (l *Log) read(ctx context.Context, after eventlog.Revision, live reading, fn func(*eventlog.Batch) error) error {
 	for {
 		low, err := l.live.Low(ctx)
 		if err != nil {
@@ -139,7 +158,7 @@ func (l *Log) Read(ctx context.Context, after eventlog.Revision, fn func(*eventl
 		}
 		if after+1 >= low {
 			began := false
-			err := l.live.Read(ctx, after, func(b *eventlog.Batch) error {
+			err := live(ctx, after, func(b *eventlog.Batch) error {
 				began = true
 				return fn(b)
 			})

@@ -504,6 +504,24 @@ func (a *Archive) find(now *projector.State, at eventlog.Revision) (kept, bool) 
 	return kept{}, false
 }
 
+// nearest gives the newest state at hand that is not after the revision; nil: none is.
+func (a *Archive) nearest(now *projector.State, at eventlog.Revision) (near *projector.State) {
+	consider := func(s *projector.State) {
+		if r := s.Position().Revision; r <= at && belongs(s, now) && (near == nil || r > near.Position().Revision) {
+			near = s
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, k := range a.kept {
+		consider(k.state)
+	}
+	for _, r := range a.recent.list {
+		consider(r.state)
+	}
+	return near
+}
+
 // keep remembers a state.
 func (a *Archive) keep(k kept) {
 	a.mu.Lock()

@@ -65,7 +65,7 @@ var errChunk = errors.New("enough for now")
 func (f *Feed) chunk(ctx context.Context, after, upTo eventlog.Revision) ([]Commit, eventlog.Revision, error) {
 	var list []Commit
 	held := 0
-	err := commits(ctx, f.log, after, upTo, func(_ *eventlog.Batch, c *eventlog.Commit) error {
+	err := commits(ctx, f.log, after, upTo, nil, func(_ *eventlog.Batch, c *eventlog.Commit) error {
 		events, err := Expanded(ctx, f.log, c)
 		if err != nil {
 			return err

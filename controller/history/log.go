@@ -80,12 +80,19 @@ func Expanded(ctx context.Context, l Log, c *eventlog.Commit) ([]eventlog.Event,
 var errRangeRead = errors.New("the range is read")
 
 // commits calls fn with the commits in (after, upTo], in order; what it is
-// given may be kept. Cost: a read of the stored batches.
-func commits(ctx context.Context, l Log, after, upTo eventlog.Revision, fn func(b *eventlog.Batch, c *eventlog.Commit) error) error {
+// given may be kept. Events that skip is true for may be nil; it may be nil, too.
+// Cost: a read of the stored batches.
+func commits(ctx context.Context, l Log, after, upTo eventlog.Revision, skip func(line []byte) bool, fn func(b *eventlog.Batch, c *eventlog.Commit) error) error {
 	if after >= upTo {
 		return nil
 	}
-	err := l.Read(ctx, after, func(b *eventlog.Batch) error {
+	read := l.Read
+	if s, ok := l.(eventlog.Searcher); ok && skip != nil {
+		read = func(ctx context.Context, after eventlog.Revision, fn func(*eventlog.Batch) error) error {
+			return s.ReadSome(ctx, after, skip, fn)
+		}
+	}
+	err := read(ctx, after, func(b *eventlog.Batch) error {
 		for i := range b.Commits {
 			c := &b.Commits[i]
 			if c.Revision <= after {

@@ -51,7 +51,7 @@ type Reasons struct {
 
 // Bounds of what is looked for and told.
 const (
-	reasonScan    = 8 << 20 // bytes of log
+	reasonScan    = 4 << 20 // bytes of log
 	maxWeighed    = 256     // commits whose effect on the way is computed
 	maxReasons    = 30
 	maxOfOne      = 10 // of those that changed the way, and of those that only concern it
@@ -63,8 +63,9 @@ const (
 // Reasons finds the commits that made an explanation what it is: those that
 // changed the way, by computing it before and after each of the latest that touch
 // routes to the address, links or routers; then those that set what is in force. st
-// is the state that was explained, now the newest. Cost: a read of up to 8 MiB of
-// the log, a past state, and up to 256 ways. Errors: as State and Missing.
+// is the state that was explained, now the newest. Cost: a read of up to 4 MiB of
+// the log, twice that from the nearest state at hand to the first of these
+// commits (where none is near, a past state), and up to 256 ways. Errors: as State and Missing.
 func (a *Archive) Reasons(ctx context.Context, now, st *projector.State, e *Explanation) (Reasons, error) {
 	var out Reasons
 	if len(e.Hops) == 0 {
@@ -75,7 +76,7 @@ func (a *Archive) Reasons(ctx context.Context, now, st *projector.State, e *Expl
 		return out, Missing(ctx, a.log, 0, err)
 	}
 	w := watching(st, e)
-	scan := Scan{Log: a.log, Low: low, Limit: maxWeighed, Most: reasonScan, Want: w.wants}
+	scan := Scan{Log: a.log, Low: low, Limit: maxWeighed, Most: reasonScan, Want: w.wants, Skip: w.sieve.Elsewhere}
 	found, searched, err := scan.Run(ctx, st.Position().Revision)
 	if err != nil {
 		return out, err
@@ -119,15 +120,15 @@ func (a *Archive) weigh(ctx context.Context, now *projector.State, low eventlog.
 		return nil
 	}
 	base := max(found[len(found)-1].Revision-1, low, 1)
-	past, err := a.State(ctx, now, base)
+	fold, err := a.reach(ctx, now, low, base, e)
 	if gone := (*GoneError)(nil); errors.As(err, &gone) {
 		return nil // the log still tells of commits before the oldest state
 	}
 	if err != nil {
 		return err
 	}
-	fold, at := past.Overlay(), past.Position().Revision
-	before := wayOf(past, e.Hops[0].Router, e.Address)
+	at := fold.Current().Position().Revision
+	before := wayOf(fold.State(), e.Hops[0].Router, e.Address)
 	for i := range slices.Backward(found) {
 		if found[i].Revision <= base {
 			continue
@@ -149,6 +150,73 @@ func (a *Archive) weigh(ctx context.Context, now *projector.State, low eventlog.
 		before = after
 	}
 	return nil
+}
+
+// reach gives a fold in which the way is as it was at base; its revision may be an
+// earlier one. From a state at hand only what can move the way is folded on an
+// overlay: to rebuild a whole one costs seconds where the table is large. Where
+// none is near enough, it is rebuilt. Errors: State's.
+func (a *Archive) reach(ctx context.Context, now *projector.State, low, base eventlog.Revision, e *Explanation) (*projector.Fold, error) {
+	near := a.nearest(now, base)
+	if near == nil || near.Position().Revision+1 < low {
+		past, err := a.State(ctx, now, base)
+		if err != nil {
+			return nil, err
+		}
+		return past.Overlay(), nil
+	}
+	w := watching(near, e)
+	for {
+		met := len(w.addresses)
+		fold, err := a.follow(ctx, near, base, w)
+		if errors.Is(err, errFar) {
+			past, err := a.State(ctx, now, base)
+			if err != nil {
+				return nil, err
+			}
+			return past.Overlay(), nil
+		}
+		if err != nil || len(w.addresses) == met {
+			return fold, err
+		}
+		// What a route met on the way is resolved through may have moved before it.
+	}
+}
+
+// errFar: between the states lies more of the log than is worth to look through.
+var errFar = errors.New("too far")
+
+// follow folds what is watched from a state up to base. Errors: errFar, Missing's.
+func (a *Archive) follow(ctx context.Context, from *projector.State, base eventlog.Revision, w *watch) (*projector.Fold, error) {
+	fold, at := from.Overlay(), from.Position().Revision
+	read, counted := 0, eventlog.Revision(0)
+	err := commits(ctx, a.log, at, base, w.sieve.Elsewhere, func(b *eventlog.Batch, k *eventlog.Commit) error {
+		if counted != b.Last() {
+			counted = b.Last()
+			if read += len(b.Raw); read > 2*reasonScan {
+				return errFar
+			}
+		}
+		if StageOf(k) != nil {
+			return errFar // as large as a table
+		}
+		var events []eventlog.Event
+		for _, e := range k.Events {
+			if e != nil && w.wants(e) {
+				events = append(events, lone(e))
+			}
+		}
+		if events == nil {
+			return nil
+		}
+		at++
+		c := eventlog.Commit{Revision: at, Time: k.Time, Actor: k.Actor, Events: events}
+		return fold.Apply(&c, eventlog.Hash{})
+	})
+	if err != nil && !errors.Is(err, errFar) {
+		err = Missing(ctx, a.log, base, err)
+	}
+	return fold, err
 }
 
 // way is what becomes of packets, hop by hop.
@@ -227,12 +295,16 @@ func (t *turn) text() string {
 
 // watch is what events must be about to move the way: the address, and the next
 // hops that are resolved through routes.
-type watch struct{ addresses []netip.Addr }
+type watch struct {
+	addresses []netip.Addr
+	sieve     Sieve // all that contains one of them
+}
 
 // watching begins with what is in force: the address, and what its candidates
 // are resolved through.
 func watching(st *projector.State, e *Explanation) *watch {
-	w := &watch{addresses: []netip.Addr{e.Address}}
+	w := &watch{}
+	w.watch(e.Address)
 	for i := 0; i < len(w.addresses); i++ {
 		a := w.addresses[i]
 		for _, d := range st.Covering(netip.PrefixFrom(a, a.BitLen())) {
@@ -246,8 +318,13 @@ func watching(st *projector.State, e *Explanation) *watch {
 
 func (w *watch) add(r *eventlog.RouteAnnounced) {
 	if r.Recursive && r.NextHop.IsValid() && len(w.addresses) < maxWatched && !slices.Contains(w.addresses, r.NextHop) {
-		w.addresses = append(w.addresses, r.NextHop)
+		w.watch(r.NextHop)
 	}
+}
+
+func (w *watch) watch(a netip.Addr) {
+	w.addresses = append(w.addresses, a)
+	w.sieve.addCovering(a)
 }
 
 func (w *watch) covers(p netip.Prefix) bool {

@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"time"
 
 	"dvr/eventlog"
 	"dvr/projector"
@@ -26,19 +27,19 @@ const (
 	recentHold   = 48 << 20 // bytes
 	// changedBytes is about what a changed item keeps alive of the old tree: a leaf.
 	changedBytes = 1600
+	// recentLook is the longest between two looks at how much has changed.
+	recentLook = 5 * time.Second
 )
 
 // Remember keeps a state of the node's own fold, now and then, for folding from
-// it later. Cost: nothing mostly; every recentStride revisions what changed in
-// between. Where much changes nothing is kept: it would be a second table.
+// it later: one every recentStride revisions, and the first after much has
+// changed. Cost: what changed in between, as far as it is little. Where much
+// changes nothing before it is kept: it would be a second table.
 func (a *Archive) Remember(st *projector.State) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r := &a.recent
 	n := len(r.list)
-	if n > 0 && st.Position().Revision < r.list[n-1].state.Position().Revision+recentStride && belongs(r.list[n-1].state, st) {
-		return
-	}
 	if n > 0 {
 		last := &r.list[n-1]
 		const most = recentHold / 4 / changedBytes
@@ -46,9 +47,12 @@ func (a *Archive) Remember(st *projector.State) {
 		if belongs(last.state, st) {
 			changed = st.Distance(last.state, most)
 		}
-		if changed >= most {
+		switch {
+		case changed >= most:
 			*r = recent{} // what lies behind much change is dear to keep
-		} else {
+		case st.Position().Revision < last.state.Position().Revision+recentStride:
+			return
+		default:
 			last.bytes = changed * changedBytes
 			r.bytes += last.bytes
 		}
@@ -73,7 +77,12 @@ func (a *Archive) Follow(ctx context.Context, s Source) {
 	for ctx.Err() == nil {
 		st := s.State()
 		a.Remember(st)
-		if s.Wait(ctx, st.Position().Revision+recentStride) != nil {
+		// One commit may change the whole table, so revisions alone do not tell.
+		look, cancel := context.WithTimeout(ctx, recentLook)
+		err := s.Wait(look, st.Position().Revision+recentStride)
+		timedOut := look.Err() != nil
+		cancel()
+		if err != nil && !timedOut {
 			return
 		}
 	}

@@ -49,6 +49,7 @@ const (
 	scanHold     = 4 << 20  // of what was found
 	scanWindow   = 4096     // commits, at most, that are read at a time
 	narrowWindow = 64
+	widening     = 4        // the next window holds so many times as many
 	wideBytes    = 16 << 20 // a wide window that holds more is narrowed
 )
 
@@ -59,12 +60,18 @@ type Scan struct {
 	Want  func(eventlog.Event) bool
 	Low   eventlog.Revision // where the log begins
 	Limit int               // commits
-	Most  int               // bytes of batches that are read; 0: 64 MiB
+	// Skip says of an event as stored that it is not wanted, where that is seen
+	// sooner than it is decoded; may be nil.
+	Skip func(line []byte) bool
+	// Most is the bytes of batches that are read; 0: 64 MiB. Where it is set, a
+	// staged commit of more than is left of it is not read: the scan ends behind it.
+	Most int
 
 	found []Commit
-	held  int // bytes of found
-	raw   int // bytes of batches read so far
-	bound int // that raw may come to in this window; 0: any
+	held  int               // bytes of found
+	raw   int               // bytes of batches read so far
+	bound int               // that raw may come to in this window; 0: any
+	stage eventlog.Revision // that was too large to be read; 0: none
 }
 
 var errWide = errors.New("the range holds too much")
@@ -101,17 +108,17 @@ func (s *Scan) Run(ctx context.Context, hi eventlog.Revision) ([]Commit, eventlo
 		switch {
 		case cut:
 			return s.found, s.found[len(s.found)-1].Revision, nil
+		case s.stage > 0:
+			return s.found, s.stage + 1, nil
 		case after < s.Low:
 			return s.found, 0, nil
 		case len(s.found) >= s.Limit || s.held >= scanHold || s.raw >= most:
 			return s.found, after + 1, nil
 		}
 		hi = after
-		if window < narrowWindow {
-			window = narrowWindow
-		} else if s.raw-read < wideBytes/8 {
-			window = min(2*window, scanWindow)
-		}
+		// A window is read forwards, so one that is too wide cannot be cut short.
+		each := eventlog.Revision(s.raw-read)/window + 1 // bytes of a commit
+		window = max(1, min(widening*window, scanWindow, eventlog.Revision(min(wideBytes, most-s.raw))/each))
 	}
 	return s.found, 0, nil
 }
@@ -121,12 +128,19 @@ func (s *Scan) Run(ctx context.Context, hi eventlog.Revision) ([]Commit, eventlo
 func (s *Scan) window(ctx context.Context, after, hi eventlog.Revision) (list []Commit, cut bool, err error) {
 	held := 0
 	counted := eventlog.Revision(0)
-	err = commits(ctx, s.Log, after, hi, func(b *eventlog.Batch, c *eventlog.Commit) error {
+	err = commits(ctx, s.Log, after, hi, s.Skip, func(b *eventlog.Batch, c *eventlog.Commit) error {
 		if counted != b.Last() {
 			counted = b.Last()
 			if s.raw += len(b.Raw); s.bound > 0 && s.raw > s.bound {
 				return errWide
 			}
+		}
+		if st := StageOf(c); st != nil {
+			if s.Most > 0 && st.Bytes > int64(s.Most-s.raw) {
+				s.stage, list, held, cut = c.Revision, nil, 0, false
+				return nil
+			}
+			s.raw += int(st.Bytes)
 		}
 		events, err := Expanded(ctx, s.Log, c)
 		if err != nil {
@@ -134,7 +148,7 @@ func (s *Scan) window(ctx context.Context, after, hi eventlog.Revision) (list []
 		}
 		var found []eventlog.Event
 		for _, e := range events {
-			if s.Want(e) {
+			if e != nil && s.Want(e) {
 				found = append(found, lone(e))
 			}
 		}

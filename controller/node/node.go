@@ -300,7 +300,8 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 		n.run(func() { n.archive.run(background) })
 	}
 	n.run(func() { n.timekeeper().Run(background) })
-	n.run(func() { n.service.FollowPast(background) })
+	passed := n.appender.Passed()
+	n.run(func() { n.service.FollowPast(background, passed) })
 	n.run(func() { observer.Run(background) })
 	n.roster = roster
 	n.run(func() { roster.run(background) })

@@ -54,7 +54,9 @@ func (s *Service) Blame(ctx context.Context, r Read, destination netip.Prefix, b
 	if before > 0 {
 		hi = min(hi, before-1)
 	}
-	scan := history.Scan{Log: s.history, Low: out.Low, Limit: limit, Want: func(e eventlog.Event) bool {
+	var sieve history.Sieve
+	sieve.Add(destination)
+	scan := history.Scan{Log: s.history, Low: out.Low, Limit: limit, Skip: sieve.Elsewhere, Want: func(e eventlog.Event) bool {
 		switch e := e.(type) {
 		case *eventlog.RouteAnnounced:
 			return e.Destination == destination

@@ -7,6 +7,7 @@ import (
 
 	"dvr/controller/history"
 	"dvr/eventlog"
+	"dvr/projector"
 )
 
 // Service answers every call about routes, routers, links and the log.
@@ -37,9 +38,14 @@ func New(a Appender, d DataPlanes, h History) *Service {
 	}
 }
 
-// FollowPast keeps states that pass by, so that the near past is at hand, until
-// ctx ends. Without it the past is rebuilt from snapshots alone.
-func (s *Service) FollowPast(ctx context.Context) { s.archive.Follow(ctx, s.appender) }
+// FollowPast keeps states that passed and pass by, so that the near past is at hand,
+// until ctx ends. Without it the past is rebuilt from snapshots alone.
+func (s *Service) FollowPast(ctx context.Context, passed []*projector.State) {
+	for _, st := range passed {
+		s.archive.Remember(st)
+	}
+	s.archive.Follow(ctx, s.appender)
+}
 
 // Position is where this node's newest state is.
 func (s *Service) Position() eventlog.Position { return s.appender.State().Position() }
