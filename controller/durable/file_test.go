@@ -144,7 +144,7 @@ func TestMove(t *testing.T) {
 var renamers = map[string]string{
 	"controller/durable/file.go":          "it is this package",
 	"controller/etcdserver/firststart.go": "puts aside what is thrown away",
-	"controller/httpapi/refusals.go":      "rotates a file that is complete, whatever a crash leaves",
+	"controller/httpapi/journal.go":       "rotates a file that is complete, whatever a crash leaves",
 	"controller/launcher/rotation.go":     "likewise",
 }
 
