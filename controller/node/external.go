@@ -2,19 +2,23 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"strings"
 	"time"
 
+	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	rpc "google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 
-	"dvr/controller/certs"
 	"dvr/controller/etcdserver"
+	"dvr/controller/settings"
 	"dvr/eventlog/etcdlog"
 )
 
@@ -22,13 +26,38 @@ import (
 // own (before 3.6).
 const foreignQuota = 2 << 30
 
-// dialEtcd is a client of an external etcd, or of the members' where tls may be
-// set. It need not be there yet.
+// etcdTLS is how an external etcd is spoken to in TLS: the certificate is read
+// again for each connection, the authorities once. nil in clear text.
+func etcdTLS(s *settings.Settings) (*tls.Config, error) {
+	if !s.EtcdSecure() {
+		return nil, nil
+	}
+	info := transport.TLSInfo{TrustedCAFile: s.EtcdTLS.CA, CertFile: s.EtcdTLS.Cert, KeyFile: s.EtcdTLS.Key, MinVersion: tls.VersionTLS13}
+	c, err := info.ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("ETCD_CA_FILE, ETCD_CERT_FILE, ETCD_KEY_FILE: %w", err)
+	}
+	return c, nil
+}
+
+// dialExternal is a client of the external etcd of the settings.
+func dialExternal(s *settings.Settings, log *zap.Logger) (*clientv3.Client, error) {
+	c, err := etcdTLS(s)
+	switch {
+	case err != nil:
+		return nil, err
+	case c == nil:
+		return dialEtcd(s.EtcdEndpoints, grpc.WithTransportCredentials(insecure.NewCredentials()), log)
+	}
+	return dialEtcd(s.EtcdEndpoints, grpc.WithTransportCredentials(rpc.NewTLS(c)), log)
+}
+
+// dialEtcd is a client of an etcd at the endpoints, which need not be there yet.
 //
 // gRPC's own pauses between attempts to connect grow to two minutes, in which a
 // node would stay away from an etcd that is back; without pings a connection
 // whose other side vanished without a word lasts a quarter of an hour.
-func dialEtcd(endpoints []string, tls *certs.Credentials, log *zap.Logger) (*clientv3.Client, error) {
+func dialEtcd(endpoints []string, security grpc.DialOption, log *zap.Logger) (*clientv3.Client, error) {
 	c, err := clientv3.New(clientv3.Config{
 		Endpoints:   endpoints,
 		DialTimeout: 5 * time.Second,
@@ -36,7 +65,7 @@ func dialEtcd(endpoints []string, tls *certs.Credentials, log *zap.Logger) (*cli
 		Logger:             log.Named("etcd-client").WithOptions(zap.IncreaseLevel(zap.ErrorLevel)),
 		MaxCallSendMsgSize: 4 << 20, MaxCallRecvMsgSize: 64 << 20,
 		DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 5 * time.Second, // etcd admits a ping every 5 s
-		DialOptions: []grpc.DialOption{tls.DialRPC(certs.Node), grpc.WithConnectParams(grpc.ConnectParams{
+		DialOptions: []grpc.DialOption{security, grpc.WithConnectParams(grpc.ConnectParams{
 			MinConnectTimeout: 5 * time.Second,
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 		})},

@@ -7,7 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
+	"dvr/controller/certs"
+	"dvr/controller/certs/certstest"
 	"dvr/controller/etcdserver"
+	"dvr/controller/settings"
 	"dvr/eventlog/etcdlog"
 )
 
@@ -122,5 +127,62 @@ func TestQuorumLostAndBack(t *testing.T) {
 	}
 	if strings.Contains(logs.String(), "retrying of unary invoker failed") {
 		t.Errorf("every failed attempt is in the log:\n%s", logs.String())
+	}
+}
+
+// TestExternalEtcdInTLS: a node's log is in an etcd that it trusts and that asks
+// for its certificate; one that it does not trust, or that does not know it, holds
+// nothing, and says why.
+func TestExternalEtcdInTLS(t *testing.T) {
+	t.Parallel()
+	ca, other := certstest.New(t), certstest.New(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	e, err := etcdserver.Start(ctx, etcdserver.Config{
+		Name: "external", DataDir: t.TempDir(), PeerListen: "127.0.0.1:0", ClientListen: "127.0.0.1:0", Writable: true, Quota: 256 << 20, TLS: ca.Load(certs.Node, "external"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	if err := e.WaitReady(ctx); err != nil {
+		t.Fatal(err)
+	}
+	endpoint := "ETCD_ENDPOINTS=https://" + e.ClientAddr().String()
+	own, theirs := ca.Make(certs.Node, "node-1"), other.Make(certs.Node, "node-1")
+	n, _, _ := start(t, append(environment(t, t.TempDir()), endpoint, "ETCD_CA_FILE="+own.CA, "ETCD_CERT_FILE="+own.Cert, "ETCD_KEY_FILE="+own.Key))
+	if code, body := call(t, n, "POST", "/routes", aRoute); code != 201 {
+		t.Errorf("a change: %d %s", code, body)
+	}
+	if code, body := call(t, n, "GET", "/v1/status", ""); code != 200 || !strings.Contains(body, "https://"+e.ClientAddr().String()) {
+		t.Errorf("status: %d %s", code, body)
+	}
+	for what, f := range map[string]certs.Files{
+		"an etcd of another authority": {CA: theirs.CA, Cert: own.Cert, Key: own.Key}, "a certificate of another authority": {CA: own.CA, Cert: theirs.Cert, Key: theirs.Key},
+		"no certificate": {CA: own.CA}, "the system's authorities": {},
+	} {
+		c, err := dialExternal(&settings.Settings{EtcdEndpoints: []string{"https://" + e.ClientAddr().String()}, EtcdTLS: f}, zap.NewNop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		short, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		if r, err := c.Get(short, "/dvr/log/head"); err == nil {
+			t.Errorf("%s: %+v", what, r)
+		}
+		cancel()
+		_ = c.Close()
+	}
+	plain, err := dialExternal(&settings.Settings{EtcdEndpoints: []string{e.ClientAddr().String()}}, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	short, cancel2 := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel2()
+	if r, err := plain.Get(short, "/dvr/log/head"); err == nil {
+		t.Errorf("in clear text: %+v", r)
+	}
+	if err := Check(&settings.Settings{EtcdEndpoints: []string{"https://127.0.0.1:1"}, EtcdTLS: certs.Files{CA: "/nowhere"}}); err == nil || !strings.Contains(err.Error(), "ETCD_CA_FILE") {
+		t.Errorf("a file that is not there: %v", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"dvr/controller/certs"
 	"dvr/controller/cluster"
 	"dvr/controller/etcdserver"
 	"dvr/controller/httpapi"
@@ -162,7 +163,7 @@ func (n *Node) leave() error {
 
 func (n *Node) openObserver(plan *cluster.Plan) error {
 	s := n.settings
-	c, err := dialEtcd(plan.Identity.Members, n.tls, n.log)
+	c, err := dialEtcd(plan.Identity.Members, n.tls.DialRPC(certs.Node), n.log)
 	if err != nil {
 		return err
 	}

@@ -402,7 +402,7 @@ func (n *Node) FIBAddr() string { return n.fib.Addr().String() }
 func (n *Node) openStore(ctx, background context.Context) error {
 	s := n.settings
 	if len(s.EtcdEndpoints) > 0 {
-		c, err := dialEtcd(s.EtcdEndpoints, nil, n.log)
+		c, err := dialExternal(s, n.log)
 		if err != nil {
 			return err
 		}

@@ -31,7 +31,8 @@ import (
 // and opens nothing else.
 func Check(s *settings.Settings) error {
 	_, err := credentials(s, nil)
-	return err
+	_, external := etcdTLS(s)
+	return errors.Join(err, external)
 }
 
 // credentials reads the certificates, and refuses what others would refuse

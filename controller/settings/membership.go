@@ -97,6 +97,14 @@ func (s *Settings) checkMembership() error {
 	fail := func(name, format string, args ...any) error {
 		return &Error{name, s.Origin(name), fmt.Sprintf(format, args...)}
 	}
+	for _, c := range []struct{ name, value string }{{"ETCD_CA_FILE", s.EtcdTLS.CA}, {"ETCD_CERT_FILE", s.EtcdTLS.Cert}, {"ETCD_KEY_FILE", s.EtcdTLS.Key}} {
+		if c.value != "" && !s.EtcdSecure() {
+			return fail(c.name, "is for an external etcd in TLS: write https:// before each of ETCD_ENDPOINTS")
+		}
+	}
+	if (s.EtcdTLS.Cert == "") != (s.EtcdTLS.Key == "") {
+		return fail("ETCD_CERT_FILE", "goes with ETCD_KEY_FILE: set both or none")
+	}
 	if len(s.EtcdEndpoints) > 0 {
 		for _, c := range []struct {
 			name string

@@ -18,10 +18,14 @@ type Settings struct {
 	Client Address // clients of the embedded etcd
 	Admin  string  // host:port on loopback, for profiles and the level of the logs; empty: none
 
-	// EtcdEndpoints names an external etcd; empty: the embedded one.
+	// EtcdEndpoints names an external etcd, host:port, in TLS https://host:port,
+	// all or none of them; empty: the embedded one.
 	EtcdEndpoints []string
-	EtcdWritable  bool  // the client listener admits writes
-	EtcdQuota     int64 // bytes of the embedded etcd's database
+	// EtcdTLS is for an external etcd in TLS. Without CA the system's authorities are
+	// trusted, without Cert no certificate is shown.
+	EtcdTLS      certs.Files
+	EtcdWritable bool  // the client listener admits writes
+	EtcdQuota    int64 // bytes of the embedded etcd's database
 
 	// InitialCluster maps the node ids of a cluster's first members, this one
 	// included, to their advertised Raft addresses; empty: none is formed with others.

@@ -238,7 +238,6 @@ func TestRefused(t *testing.T) {
 		{name: "quota too small", env: "ETCD_QUOTA=1MiB", setting: "ETCD_QUOTA", mentioned: []string{"64MiB"}},
 		{name: "boolean", env: "INSECURE=yes", setting: "INSECURE"},
 		{name: "endpoint", env: "ETCD_ENDPOINTS=a:1,,b:2", setting: "ETCD_ENDPOINTS"},
-		{name: "endpoint with TLS", env: "ETCD_ENDPOINTS=https://a:1", setting: "ETCD_ENDPOINTS", mentioned: []string{"not supported yet"}},
 		{name: "writable external etcd", env: "ETCD_ENDPOINTS=a:1 ETCD_WRITABLE=true", setting: "ETCD_WRITABLE"},
 		{name: "certificate without key", env: "CA_FILE=a CERT_FILE=b", setting: "KEY_FILE", mentioned: []string{"CA_FILE, CERT_FILE and KEY_FILE"}},
 		{name: "certificate without authority", env: "CERT_FILE=b KEY_FILE=c", setting: "CA_FILE"},

@@ -37,9 +37,12 @@ var table = []*definition{
 	text("CLIENT_ADDR", "", "listen address of the embedded etcd's client service (default: port 2379 + RAFT port - 8300)", func(s *Settings) *string { return &s.Client.Listen }),
 	text("CLIENT_ADVERTISE", "", "address that etcd clients are told (default: CLIENT_ADDR)", func(s *Settings) *string { return &s.Client.Advertise }),
 	text("ADMIN_ADDR", "", "listen address, on loopback, for profiles (pprof) and the level of the logs while the node runs (default: none)", func(s *Settings) *string { return &s.Admin }),
-	{name: "ETCD_ENDPOINTS", usage: "external etcd instead of the embedded one, comma separated",
+	{name: "ETCD_ENDPOINTS", usage: "external etcd instead of the embedded one, comma separated; https:// before each: in TLS",
 		set: func(s *Settings, v string) (err error) { s.EtcdEndpoints, err = endpoints(v); return },
 		get: func(s *Settings) string { return strings.Join(s.EtcdEndpoints, ",") }},
+	text("ETCD_CA_FILE", "", "certificates of the authorities that an external etcd in TLS is trusted by (default: the system's)", func(s *Settings) *string { return &s.EtcdTLS.CA }),
+	text("ETCD_CERT_FILE", "", "certificate to show to an external etcd in TLS (default: none)", func(s *Settings) *string { return &s.EtcdTLS.Cert }),
+	text("ETCD_KEY_FILE", "", "its private key", func(s *Settings) *string { return &s.EtcdTLS.Key }),
 	boolean("ETCD_WRITABLE", "let etcd clients write, past every check", func(s *Settings) *bool { return &s.EtcdWritable }),
 	size("ETCD_QUOTA", "8GiB", "largest size of the embedded etcd's database", 64<<20, 64<<30, func(s *Settings) *int64 { return &s.EtcdQuota }),
 	{name: "INITIAL_CLUSTER", usage: "first members of a new cluster with their Raft addresses: node-1=127.0.0.1:8301,node-2=…",
@@ -234,6 +237,14 @@ func joined(list []netip.Prefix) string {
 	return strings.Join(out, ",")
 }
 
+// secureScheme begins an endpoint of an external etcd in TLS.
+const secureScheme = "https://"
+
+// EtcdSecure reports whether an external etcd is spoken to in TLS.
+func (s *Settings) EtcdSecure() bool {
+	return len(s.EtcdEndpoints) > 0 && strings.HasPrefix(s.EtcdEndpoints[0], secureScheme)
+}
+
 func endpoints(v string) ([]string, error) {
 	if v == "" {
 		return nil, nil
@@ -241,12 +252,20 @@ func endpoints(v string) ([]string, error) {
 	var out []string
 	for e := range strings.SplitSeq(v, ",") {
 		e = strings.TrimSpace(e)
-		host := strings.TrimPrefix(e, "http://")
-		if strings.HasPrefix(host, "https://") {
-			return nil, fmt.Errorf("%q: TLS to an external etcd is not supported yet; use http://", e)
+		host, secure := strings.CutPrefix(e, secureScheme)
+		if !secure {
+			host = strings.TrimPrefix(e, "http://")
 		}
-		if _, _, err := splitHostPort(host, 1); err != nil {
+		if name, _, err := splitHostPort(host, 1); err != nil {
 			return nil, err
+		} else if secure && name == "" {
+			return nil, fmt.Errorf("%q: a host is needed: the certificate names it", e)
+		}
+		if secure {
+			host = secureScheme + host
+		}
+		if len(out) > 0 && secure != strings.HasPrefix(out[0], secureScheme) {
+			return nil, fmt.Errorf("%q: all endpoints must be in TLS (https://), or none", e)
 		}
 		out = append(out, host)
 	}
