@@ -59,6 +59,7 @@ type differing struct {
 	shown   int // lines of the section
 	hidden  int
 	sums    []*sum // in order of sections
+	groups  groups // of the section, not printed yet
 }
 
 type sum struct {
@@ -123,6 +124,23 @@ func (d *differing) line(c any) {
 	default:
 		s.changed += n
 	}
+	if text(member(c, "kind")) == "group" {
+		d.groups.add(c)
+		return
+	}
+	d.flush()
+	d.print(c)
+}
+
+// flush prints the groups of a section, which come before its entries.
+func (d *differing) flush() {
+	for _, c := range d.groups.lines {
+		d.print(c)
+	}
+	d.groups = groups{}
+}
+
+func (d *differing) print(c any) {
 	if d.limit > 0 && d.shown == d.limit {
 		d.hidden++
 		return
@@ -132,6 +150,7 @@ func (d *differing) line(c any) {
 }
 
 func (d *differing) close() {
+	d.flush()
 	if d.hidden > 0 {
 		fmt.Fprintf(d.out, "  (%s more lines: --limit 0 shows all)\n", grouped(d.hidden))
 	}

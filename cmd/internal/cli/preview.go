@@ -34,7 +34,11 @@ func previewed(t *table, body any) {
 			t.row("  "+sign(e)+" "+text(member(e, "destination")), hopsDiff(e))
 		}
 		leftOut(t, r, "entries_left_out")
+		var all groups
 		for _, g := range list(r, "groups") {
+			all.add(g)
+		}
+		for _, g := range all.lines {
 			t.row(fmt.Sprintf("  %s %s prefixes", sign(g), grouped(member(g, "prefixes"))), hopsDiff(g)+"   such as "+text(member(g, "examples")))
 		}
 		leftOut(t, r, "groups_left_out")
