@@ -20,6 +20,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	commits  prometheus.Histogram
 	page     http.Handler
 	watchers func() int64 // set by the Server
 }
@@ -33,8 +34,12 @@ func NewMetrics(s *service.Service, n Node) *Metrics {
 			Name: "dvr_http_request_seconds", Help: "Time to answer a call.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"method", "route"}),
+		commits: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "dvr_commit_seconds", Help: "Time to answer a call that made a commit, imports apart; neither previews nor refusals nor repetitions.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}),
 	}
-	m.registry.MustRegister(m.requests, m.duration,
+	m.registry.MustRegister(m.requests, m.duration, m.commits,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		&stateCollector{s, n, m})
 	m.page = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})

@@ -197,6 +197,7 @@ type handler func(c echo.Context) error
 func (s *Server) add(method, path string, h handler) {
 	m := s.metrics.route(method, path)
 	k := classes[method+" "+path]
+	one := !strings.HasSuffix(path, "/import") // an import is many commits
 	wrapped := func(c echo.Context) error {
 		start := time.Now()
 		err := s.guarded(c, k, h)
@@ -212,7 +213,11 @@ func (s *Server) add(method, path string, h handler) {
 			m.observe(499, time.Since(start))
 			panic(http.ErrAbortHandler)
 		}
-		m.observe(c.Response().Status, time.Since(start))
+		took := time.Since(start)
+		m.observe(c.Response().Status, took)
+		if one && c.Get(madeCommit) != nil {
+			s.metrics.commits.Observe(took.Seconds())
+		}
 		return nil
 	}
 	s.echo.Add(method, path, wrapped)

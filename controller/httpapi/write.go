@@ -130,12 +130,17 @@ func noBody(r *http.Request) error {
 	return nil
 }
 
+// madeCommit marks the context of a call that made a commit.
+const madeCommit = "commit"
+
 // receipt puts the members that every answer of a mutation has, and headers.
 func (s *Server) receipt(c echo.Context, o object, r *service.Receipt) {
 	h := c.Response().Header()
 	s.setPosition(h, r.Position)
 	if r.Replayed {
 		h[headerReplayed] = yes
+	} else if !r.NoChange {
+		c.Set(madeCommit, true)
 	}
 	o.uint("revision", uint64(r.Position.Revision))
 	pledge(o, r)

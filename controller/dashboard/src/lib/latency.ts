@@ -6,11 +6,11 @@ import { session } from './session.svelte';
 /** Requests by their upper bound in seconds, cumulative. */
 export type Histogram = Map<number, number>;
 
-/** parse sums what /metrics tells of the calls that change something. */
+/** parse takes from /metrics what it tells of calls that made a commit: neither previews nor refusals. */
 export function parse(text: string): Histogram {
   const out: Histogram = new Map();
   for (const line of text.split('\n')) {
-    if (!line.startsWith('dvr_http_request_seconds_bucket{') || !/method="(POST|PUT|DELETE)"/.test(line)) continue;
+    if (!line.startsWith('dvr_commit_seconds_bucket{')) continue;
     const bound = line.match(/le="([^"]+)"/)?.[1];
     const n = Number(line.slice(line.lastIndexOf(' ') + 1));
     if (bound === undefined || !Number.isFinite(n)) continue;
