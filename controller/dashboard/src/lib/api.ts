@@ -17,6 +17,10 @@ export class Problem extends Error {
   }
 }
 
+/** fieldError is what a problem says of the field of one of these names; empty: it is about something else. */
+export const fieldError = (p: Problem | undefined, ...names: string[]): string =>
+  p && names.includes(p.field.replace(/^candidates\[\d+\]\./, '').split('[')[0]) ? p.detail.replace(/^\S+: /, '') : '';
+
 /** The network or the process did not answer at all. */
 export const unreachable = (what: string) =>
   new Problem(0, 'No answer', `${what} does not answer. The page tries again by itself; what it shows is what it knew last.`, 'unreachable');

@@ -36,6 +36,23 @@ export interface RouterEffect {
   groups_left_out?: number;
 }
 
+interface Moved {
+  prefixes?: number;
+  before?: unknown;
+  after?: unknown;
+}
+
+/** merged are groups of one router: of those that leave the same next hops for the same others one, with all their prefixes. */
+export function merged<G extends Moved>(groups: G[], key: (g: G) => string = () => ''): G[] {
+  const out = new Map<string, G>();
+  for (const g of groups) {
+    const name = JSON.stringify([key(g), g.before, g.after]);
+    const first = out.get(name);
+    out.set(name, first ? { ...first, prefixes: (first.prefixes ?? 0) + (g.prefixes ?? 0) } : g);
+  }
+  return [...out.values()];
+}
+
 /** What a change would do, as the node computes it on a copy of its state. */
 export interface Preview {
   revision: number;

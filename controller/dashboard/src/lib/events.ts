@@ -20,6 +20,22 @@ export interface Described {
   where?: [string, Record<string, string>];
 }
 
+/**
+ * headline is the first of a commit's events in words, with how many of them it tells of: a route whose path changes is
+ * one withdrawn and one announced for the same destination, and neither says what has happened.
+ */
+export function headline(events: Event[]): { told: Described; of: number } | undefined {
+  const [first] = events;
+  if (!first) return undefined;
+  const place = (e: Event) => `${text(e.router)} ${text(e.destination)}`;
+  const about = (kind: string) => events.filter((e) => e.kind === kind && place(e) === place(first));
+  const [gone, come] = [about('route.withdrawn'), about('route.announced')];
+  if (!first.kind.startsWith('route.') || gone.length !== 1 || come.length !== 1) return { told: describe(first), of: 1 };
+  const to = describe(come[0]);
+  const via = (e: Event) => text(e.next_hop) || text(e.type);
+  return { told: { ...to, verb: 'path changed', tone: 'accent', rest: `from ${via(gone[0])} to ${via(come[0])}${come[0].metric ? `, metric ${text(come[0].metric)}` : ''}${router(come[0])}` }, of: 2 };
+}
+
 export function describe(e: Event): Described {
   switch (e.kind) {
     case 'route.announced':
