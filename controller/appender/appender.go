@@ -41,6 +41,10 @@ type Options struct {
 	// OnDamage is told of damage that was survived (a snapshot that does not
 	// load) or that stops the folding. It must not block.
 	OnDamage func(error)
+	// OnFollowed is told of commits of the epoch, from first to last, that another
+	// node appended and that were folded here in that time; nil: nobody asks. It
+	// must be quick.
+	OnFollowed func(epoch uint64, first, last eventlog.Revision, began, ended time.Time)
 	// OnFold is told, while the log is read at the start or anew, how far it is
 	// folded and where its head is. It must not block.
 	OnFold func(at, head eventlog.Revision)
@@ -141,6 +145,7 @@ func (a *Appender) submit(ctx context.Context, p *Pending, r Request) error {
 		p.generated = true
 	}
 	p.request = r
+	p.arrive()
 	p.commit = commitOf(&r)
 	if r.ConfirmWithin > 0 {
 		p.deadline = a.deadline(&r, a.State())

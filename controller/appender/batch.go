@@ -29,6 +29,7 @@ type batch struct {
 	// raises: it holds level.raised, and that alone, so that an older program
 	// reads everything before it and stops exactly there.
 	raises bool
+	traced bool // somebody asks where the time of one of the items went
 }
 
 // joined waits for the acknowledgement of a commit that another request made:

@@ -75,6 +75,7 @@ func (l *loop) takeIn(b *eventlog.Batch, h eventlog.Head) error {
 		}
 		return nil // its own, or known from a read
 	}
+	began := time.Now()
 	if err := l.foldBatch(l.ctx, l.fold, b); err != nil {
 		// What was folded in part stays and is right; without its guard nothing
 		// can be appended there before the log was read again.
@@ -84,6 +85,9 @@ func (l *loop) takeIn(b *eventlog.Batch, h eventlog.Head) error {
 		return fmt.Errorf("follow: %w", err)
 	}
 	l.counts.followed.Add(1)
+	if told := l.options.OnFollowed; told != nil {
+		told(b.Epoch, b.First(), b.Last(), began, time.Now())
+	}
 	l.retry = 0
 	l.setFault(nil)
 	l.stand(h)

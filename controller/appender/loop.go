@@ -285,6 +285,7 @@ func (l *loop) obstacle(p *Pending) error {
 // apply folds p as the next commit of b.
 func (l *loop) apply(b *batch, p *Pending) error {
 	c := &p.commit
+	p.judged()
 	forced, err := l.judge(p, b.tip, b.tipAt)
 	if err != nil {
 		return err
@@ -311,6 +312,7 @@ func (l *loop) apply(b *batch, p *Pending) error {
 		b.stages = append(b.stages, p.staged)
 	}
 	b.items = append(b.items, p)
+	p.folded(b)
 	return nil
 }
 
@@ -482,7 +484,7 @@ func (l *loop) acknowledge(b *batch, head eventlog.Head) {
 	l.counts.commits.Add(int64(len(b.items)))
 	l.counts.bytes.Add(int64(bytes))
 	l.counts.folded(bytes)
-	l.measures.stored(b, bytes, landed)
+	l.measures.stored(b, bytes, landed, b.trace(bytes, landed))
 	if len(b.stages) > 0 {
 		for _, p := range b.items {
 			if p.stage != nil {

@@ -31,12 +31,22 @@ func newMeasures() measures {
 	return m
 }
 
-// stored takes in a batch that the log has acknowledged at landed.
-func (m *measures) stored(b *batch, bytes int, landed time.Time) {
-	m.build.Observe(b.left.Sub(b.began).Seconds())
-	m.store.Observe(landed.Sub(b.left).Seconds())
+// stored takes in a batch that the log has acknowledged at landed, with the trace
+// of one of its commits where there is one.
+func (m *measures) stored(b *batch, bytes int, landed time.Time, trace string) {
+	observe(m.build, b.left.Sub(b.began), trace)
+	observe(m.store, landed.Sub(b.left), trace)
 	m.commits.Observe(float64(len(b.items)))
 	m.bytes.Observe(float64(bytes))
+}
+
+// observe observes d, with the trace as its exemplar where there is one.
+func observe(o prometheus.Observer, d time.Duration, trace string) {
+	if e, ok := o.(prometheus.ExemplarObserver); ok && trace != "" {
+		e.ObserveWithExemplar(d.Seconds(), prometheus.Labels{"trace_id": trace})
+		return
+	}
+	o.Observe(d.Seconds())
 }
 
 // Collectors are what the appender measures of the batches that it appends.

@@ -42,6 +42,9 @@ type Request struct {
 	// ends of lifetimes. It never comes from outside.
 	Exempt bool
 
+	// Trace is told where the request's time went; nil: nobody.
+	Trace Trace
+
 	// Events is what the commit holds. Ownership passes to the appender.
 	Events []eventlog.Event
 	// Prepare, when set, gives the events instead: it runs on the appender's
@@ -102,6 +105,7 @@ type Pending struct {
 	generated bool                   // the id was made up here
 	unknown   bool                   // was in a batch whose outcome was not clear
 	inquiry   bool                   // only asks what would become of it
+	stages    *Stages                // for the request's Trace; nil: without
 	form      form                   // encoded in the caller's goroutine
 	size      int64                  // as counted against the queue's limit
 	staged    string                 // id of the stage that the commit refers to

@@ -32,8 +32,8 @@ func (x *session) ack(a *fibpb.Ack) error {
 	n := copy(x.inFlight, x.inFlight[i+1:])
 	clear(x.inFlight[n:])
 	x.inFlight = x.inFlight[:n]
-	x.server.measures.ack.Observe(x.server.options.Now().Sub(d.at).Seconds())
 	equal := bytes.Equal(a.GetDigest(), d.fib.Digest().Bytes())
+	x.acknowledged(&d, equal)
 	if equal {
 		x.acked = d.fib
 		if !x.repair.due {

@@ -48,9 +48,9 @@ type Options struct {
 	MaxInFlight int
 	// ChunkBytes bounds an encoded chunk: 32 KiB.
 	ChunkBytes int
-	// FullTables is how many data planes are sent a full table at a time: 32. The
+	// FullTables is how many data planes are sent a full table at a time: 8. The
 	// others wait for their turn, so that a thousand that come at once do not keep
-	// each other, and the keepalive of all, from the processors.
+	// each other, the log and the keepalive of all from the processors.
 	FullTables int
 	// Turn is when one that is slow to take its full table is no longer counted: 1 s.
 	Turn time.Duration
@@ -70,6 +70,9 @@ type Options struct {
 	// OnStream is told when a router's data plane has a stream from now on (true), before
 	// anything that it observes, and when it has none any more. It must not block.
 	OnStream func(eventlog.RouterID, bool)
+	// OnDelivered is told of each delta that a data plane has acknowledged, and gives
+	// the trace that it is of, or nothing; nil: nobody asks. It must not block.
+	OnDelivered func(Delivery) (trace string)
 	// Admit says whether the caller of a stream may subscribe as the router, with
 	// a gRPC status where not; nil: everybody may.
 	Admit func(ctx context.Context, router string) error
@@ -92,7 +95,7 @@ func (o Options) withDefaults() Options {
 	duration(&o.ReconcilePause, time.Second)
 	duration(&o.Turn, time.Second)
 	if o.FullTables <= 0 {
-		o.FullTables = 32
+		o.FullTables = 8
 	}
 	if o.MaxInFlight <= 0 {
 		o.MaxInFlight = 4

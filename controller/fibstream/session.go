@@ -62,6 +62,8 @@ type sent struct {
 	number uint64
 	fib    *projector.FIB
 	at     time.Time // when it was begun to be sent
+	// delivery is guarded by the session's mu once it is in flight; nil: nobody asks.
+	delivery *Delivery
 }
 
 // repair is the state of reconciling a data plane whose digest differs.
@@ -228,6 +230,7 @@ func (x *session) advance(s *projector.State) (wait time.Duration, err error) {
 		}
 		defer end()
 	}
+	told := x.delivery(x.sentAt, full)
 	var fib *projector.FIB
 	if fib = x.first.fib; fib == nil {
 		fib = x.table.at(x.router, s)
@@ -260,7 +263,11 @@ func (x *session) advance(s *projector.State) (wait time.Duration, err error) {
 	}
 	x.number++
 	x.mu.Lock()
-	x.inFlight = append(x.inFlight, sent{x.number, fib, x.server.options.Now()})
+	now := x.server.options.Now()
+	if told != nil {
+		told.Compiled, told.Sent = now, now
+	}
+	x.inFlight = append(x.inFlight, sent{x.number, fib, now, told})
 	if repairing {
 		x.server.measures.full.Inc()
 		x.repair.due = false
@@ -274,6 +281,11 @@ func (x *session) advance(s *projector.State) (wait time.Duration, err error) {
 	x.server.encoders.Put(e)
 	if err != nil {
 		return 0, err
+	}
+	if told != nil {
+		x.mu.Lock()
+		told.Sent = x.server.options.Now()
+		x.mu.Unlock()
 	}
 	if err := x.redeem(fib); err != nil {
 		return 0, err

@@ -22,6 +22,7 @@ type Metrics struct {
 	duration *prometheus.HistogramVec
 	commits  prometheus.Histogram
 	page     http.Handler
+	options  promhttp.HandlerOpts
 	watchers func() int64 // set by the Server
 }
 
@@ -42,8 +43,15 @@ func NewMetrics(s *service.Service, n Node) *Metrics {
 	m.registry.MustRegister(m.requests, m.duration, m.commits,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		&stateCollector{s, n, m})
-	m.page = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	m.page = promhttp.HandlerFor(m.registry, m.options)
 	return m
+}
+
+// ShowExemplars answers in OpenMetrics who asks for it, which alone has the traces
+// of samples. It must come before the page is served, and before Beside.
+func (m *Metrics) ShowExemplars() {
+	m.options.EnableOpenMetrics = true
+	m.page = promhttp.HandlerFor(m.registry, m.options)
 }
 
 // Add adds what other parts of the node measure. It must come before the page
@@ -53,7 +61,7 @@ func (m *Metrics) Add(list ...prometheus.Collector) { m.registry.MustRegister(li
 // Beside shows what g gathers after the node's own; at most one. It
 // must come before the page is served.
 func (m *Metrics) Beside(g prometheus.Gatherer) {
-	m.page = promhttp.HandlerFor(prometheus.Gatherers{m.registry, g}, promhttp.HandlerOpts{})
+	m.page = promhttp.HandlerFor(prometheus.Gatherers{m.registry, g}, m.options)
 }
 
 // routeMetrics are the series of one call, found once and not per request.
@@ -70,7 +78,8 @@ func (m *Metrics) route(method, path string) *routeMetrics {
 	}
 }
 
-func (r *routeMetrics) observe(code int, d time.Duration) {
+// observe counts a call; trace, where it has one, becomes the exemplar of its time.
+func (r *routeMetrics) observe(code int, d time.Duration, trace string) {
 	if code < 0 || code >= len(r.byCode) {
 		code = 0
 	}
@@ -81,6 +90,10 @@ func (r *routeMetrics) observe(code int, d time.Duration) {
 		r.byCode[code].Store(c)
 	}
 	(*c).Inc()
+	if trace != "" {
+		r.duration.(prometheus.ExemplarObserver).ObserveWithExemplar(d.Seconds(), prometheus.Labels{"trace_id": trace})
+		return
+	}
 	r.duration.Observe(d.Seconds())
 }
 

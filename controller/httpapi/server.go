@@ -16,6 +16,7 @@ import (
 	"dvr/controller/auth"
 	"dvr/controller/gate"
 	"dvr/controller/service"
+	"dvr/controller/tracing"
 	"dvr/eventlog"
 )
 
@@ -85,6 +86,8 @@ type Config struct {
 	Strangers *gate.Sources
 	// Refusals keeps what was refused; nil: in memory alone.
 	Refusals *Refusals
+	// Trace makes the traces of calls; nil: tracing is off.
+	Trace *tracing.Tracer
 }
 
 // Server is the HTTP API; a Front listens for it.
@@ -101,6 +104,7 @@ type Server struct {
 	bodies  budget
 	auth    *auth.Authenticator
 	refused *Refusals
+	trace   *tracing.Tracer
 
 	rateLimit float64
 	rates     *gate.Rates[string] // of actors; nil: any
@@ -146,7 +150,7 @@ func New(c Config) *Server {
 	s := &Server{service: c.Service, node: c.Node, cluster: c.Cluster, version: c.Version, log: c.Logger, metrics: c.Metrics, hosts: newHosts(c.Hosts), heartbeat: heartbeat, stopping: make(chan struct{})}
 	s.end = sync.OnceFunc(func() { close(s.stopping) })
 	s.bodies.left.Store(bodyBudget)
-	s.auth, s.refused = authenticator(&c), c.Refusals
+	s.auth, s.refused, s.trace = authenticator(&c), c.Refusals, c.Trace
 	s.rateLimit, s.rates, s.strangers = c.RateLimit, gate.NewRates[string](c.RateLimit, int(2*c.RateLimit), maxLimited), c.Strangers
 	if s.refused == nil {
 		s.refused = NewRefusals("")
@@ -200,6 +204,10 @@ func (s *Server) add(method, path string, h handler) {
 	one := !strings.HasSuffix(path, "/import") // an import is many commits
 	wrapped := func(c echo.Context) error {
 		start := time.Now()
+		var span *tracing.Span
+		if s.trace.On() {
+			span = s.traced(c, method, path)
+		}
 		err := s.guarded(c, k, h)
 		if err != nil {
 			err = unheard(s.strangers, c.Request(), err)
@@ -210,20 +218,36 @@ func (s *Server) add(method, path string, h handler) {
 		} else if err != nil {
 			// The answer has begun: only cutting it tells the client.
 			s.log.Warn("answer cut", logRequest(c, err)...)
-			m.observe(499, time.Since(start))
+			m.observe(499, time.Since(start), span.TraceID())
+			span.Answer(499)
 			panic(http.ErrAbortHandler)
 		}
 		took := time.Since(start)
-		m.observe(c.Response().Status, took)
+		m.observe(c.Response().Status, took, span.TraceID())
 		if one && c.Get(madeCommit) != nil {
 			s.metrics.commits.Observe(took.Seconds())
 		}
+		span.Answer(c.Response().Status)
 		return nil
 	}
 	s.echo.Add(method, path, wrapped)
 	if method == http.MethodGet {
 		s.echo.Add(http.MethodHead, path, wrapped)
 	}
+}
+
+// traced begins the span of a call that changes something, or that comes with a
+// trace; nil: it is not traced. Probes and pages of others are nobody's change.
+func (s *Server) traced(c echo.Context, method, path string) *tracing.Span {
+	r := c.Request()
+	if (method == http.MethodGet || method == http.MethodHead) && len(r.Header["Traceparent"]) == 0 {
+		return nil
+	}
+	ctx, span := s.trace.Request(r.Context(), r.Header, method+" "+path)
+	if span != nil {
+		c.SetRequest(r.WithContext(ctx))
+	}
+	return span
 }
 
 // guarded admits the request and turns a panic into an error.

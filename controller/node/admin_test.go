@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 )
 
@@ -30,7 +31,7 @@ func consult(h http.Handler, method, path, body string, headers ...string) (int,
 func TestAdminCalls(t *testing.T) {
 	level := zap.NewAtomicLevelAt(zap.InfoLevel)
 	core, logs := observer.New(level)
-	a := &admin{level: level, log: zap.New(core)}
+	a := &admin{logging: &logging{level, newSampling(core, 0)}, log: zap.New(core)}
 	h := a.handler()
 	for _, c := range []struct {
 		method, path, body string
@@ -51,6 +52,15 @@ func TestAdminCalls(t *testing.T) {
 		{method: "PUT", path: "/log/level", body: `{"level":"` + strings.Repeat("x", 2000) + `"}`, code: 400, answer: "too large"},
 		{method: "GET", path: "/log/level", code: 200, answer: `{"level":"warn"}` + "\n"},
 		{method: "DELETE", path: "/log/level", code: 405},
+		{method: "GET", path: "/log/sample", code: 200, answer: `{"first":0}` + "\n"},
+		{method: "PUT", path: "/log/sample", body: `{"first":7}`, code: 200, answer: `{"first":7}` + "\n"},
+		{method: "PUT", path: "/log/sample", body: `{"first":-1}`, code: 400, answer: "first"},
+		{method: "PUT", path: "/log/sample", body: `{"first":1048577}`, code: 400, answer: "1048576"},
+		{method: "PUT", path: "/log/sample", body: `{}`, code: 400, answer: "first"},
+		{method: "PUT", path: "/log/sample", body: `{"first":1,"then":2}`, code: 400, answer: "then"},
+		{method: "PUT", path: "/log/sample", body: `{"first":1.5}`, code: 400},
+		{method: "GET", path: "/log/sample", code: 200, answer: `{"first":7}` + "\n"},
+		{method: "PUT", path: "/log/sample", body: `{"first":9}`, headers: []string{"Origin", "http://other.example"}, code: 403},
 		{method: "GET", path: "/debug/pprof/", code: 200, answer: "goroutine"},
 		{method: "GET", path: "/debug/pprof/heap?debug=1", code: 200, answer: "heap profile"},
 		{method: "GET", path: "/debug/pprof/cmdline", code: 200},
@@ -69,7 +79,7 @@ func TestAdminCalls(t *testing.T) {
 		t.Errorf("a refused call set the level to %s", level)
 	}
 	var told []string
-	for _, e := range logs.All() {
+	for _, e := range logs.FilterMessageSnippet("the level").All() {
 		told = append(told, e.ContextMap()["from"].(string)+" "+e.ContextMap()["to"].(string))
 	}
 	if got := strings.Join(told, ", "); got != "info debug, debug error, error warn" {
@@ -147,7 +157,7 @@ func TestMetricsOfTheEtcdInside(t *testing.T) {
 
 func TestAdminBeyondLoopback(t *testing.T) {
 	for _, address := range []string{"0.0.0.0:0", "[::]:0"} {
-		a, err := newAdmin(address, zap.NewAtomicLevel(), zap.NewNop())
+		a, err := newAdmin(address, &logging{zap.NewAtomicLevel(), newSampling(zapcore.NewNopCore(), 0)}, zap.NewNop())
 		if err == nil {
 			_ = a.close()
 		}

@@ -12,12 +12,18 @@ import (
 	"dvr/controller/settings"
 )
 
+// logging is what may be changed of the node's log while it runs.
+type logging struct {
+	level  zap.AtomicLevel
+	sample *sampling
+}
+
 // newLogger writes JSON or lines for people, to out or standard error, of a
-// level that may be changed.
-func newLogger(s *settings.Settings, out io.Writer) (*zap.Logger, zap.AtomicLevel, error) {
+// level and a sampling that may be changed.
+func newLogger(s *settings.Settings, out io.Writer) (*zap.Logger, *logging, error) {
 	at, err := logLevel(s.LogLevel)
 	if err != nil {
-		return nil, zap.AtomicLevel{}, fmt.Errorf("LOG_LEVEL: %w", err)
+		return nil, nil, fmt.Errorf("LOG_LEVEL: %w", err)
 	}
 	level := zap.NewAtomicLevelAt(at)
 	if out == nil {
@@ -34,7 +40,8 @@ func newLogger(s *settings.Settings, out io.Writer) (*zap.Logger, zap.AtomicLeve
 		c.EncodeLevel = zapcore.CapitalLevelEncoder
 		encoder = zapcore.NewConsoleEncoder(c)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), level)), level, nil
+	sample := newSampling(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), level), s.LogSample)
+	return zap.New(sample.core()), &logging{level, sample}, nil
 }
 
 // sparing is log for what anybody who reaches a port can have written: of entries

@@ -30,6 +30,7 @@ import (
 	"dvr/controller/service"
 	"dvr/controller/settings"
 	"dvr/controller/systemd"
+	"dvr/controller/tracing"
 	"dvr/eventlog"
 	"dvr/eventlog/etcdlog"
 	"dvr/projector"
@@ -52,6 +53,8 @@ type Options struct {
 const (
 	drainHTTP = 2 * time.Second
 	drainGRPC = time.Second
+	// drainTraces is for spans that were not sent yet; they are worth no longer stop.
+	drainTraces = 500 * time.Millisecond
 	// brokenLimit is for the whole stop once etcd gave up.
 	brokenLimit = 5 * time.Second
 )
@@ -98,6 +101,7 @@ type Node struct {
 	pressure *pressure
 	archive  *archiving // nil without ARCHIVE_DIR
 	levels   *levels
+	trace    *tracing.Tracer                 // nil without TRACE_ENDPOINT
 	keeper   atomic.Pointer[appender.Keeper] // set when the log is folded
 
 	cancel context.CancelFunc // of the background work
@@ -164,8 +168,8 @@ func (n *Node) begin(start func() error, limit time.Duration) error {
 // start is Start on a node that holds nothing yet.
 func (n *Node) start(ctx context.Context, o Options) (err error) {
 	s := n.settings
-	var level zap.AtomicLevel
-	if n.log, level, err = newLogger(s, o.Logs); err != nil {
+	var logs *logging
+	if n.log, logs, err = newLogger(s, o.Logs); err != nil {
 		return err
 	}
 	n.log = n.log.With(zap.String("node", s.NodeID))
@@ -192,7 +196,7 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	if s.Admin != "" {
-		if n.admin, err = newAdmin(s.Admin, level, n.log); err != nil {
+		if n.admin, err = newAdmin(s.Admin, logs, n.log); err != nil {
 			return err
 		}
 		n.serve("the admin address", n.admin.serve)
@@ -217,6 +221,9 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 		n.run(func() { n.tls.Watch(background) })
 	}
 	n.levels = newLevels(n)
+	if n.trace, err = newTracer(ctx, s, o.Version, n.log); err != nil {
+		return err
+	}
 	if err = n.openStore(ctx, background); err != nil {
 		return err
 	}
@@ -241,7 +248,8 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 				}
 				n.log.Error("damage to the log", zap.Error(err))
 			},
-			OnFold: n.startup.folded,
+			OnFold:     n.startup.folded,
+			OnFollowed: followed(n.trace),
 		})
 		return err
 	})
@@ -265,6 +273,7 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 			observer.Stream(r, began)
 			roster.nudge()
 		},
+		OnDelivered: delivered(n.trace),
 		OnObservation: func(r eventlog.RouterID, o *fibpb.Observation) {
 			n.observed(r, o)
 			observer.Observe(r, o)
@@ -278,12 +287,16 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	n.service.Management = n.management
 	metrics := httpapi.NewMetrics(n.service, n.health)
 	metrics.Add(append(n.appender.Collectors(), n.planes.Collectors()...)...)
+	metrics.Add(logs.sample.dropped)
+	if n.trace.On() {
+		metrics.ShowExemplars()
+	}
 	if n.etcd != nil {
 		metrics.Beside(etcdserver.Metrics())
 	}
 	api := httpapi.New(httpapi.Config{
 		Service: n.service, Metrics: metrics, Node: n.health, Cluster: n.members(), Hosts: hostsOf(s.API), Version: o.Version, Logger: n.log,
-		Auth: n.auth, RateLimit: float64(s.RateLimit), Strangers: strangers, Refusals: n.refusals,
+		Auth: n.auth, RateLimit: float64(s.RateLimit), Strangers: strangers, Refusals: n.refusals, Trace: n.trace,
 	})
 
 	keeper := appender.NewKeeper(n.store, n.appender, &upkeep{store: n.store}, appender.KeeperOptions{
@@ -573,6 +586,13 @@ func (n *Node) stop() error {
 	}
 	if n.refusals != nil {
 		note("refusals", n.refusals.Close())
+	}
+	if n.trace.On() {
+		ctx, cancel := context.WithTimeout(context.Background(), drainTraces)
+		if err := n.trace.Close(ctx); err != nil {
+			n.log.Info("the last traces were not sent", zap.Error(err))
+		}
+		cancel()
 	}
 	if n.lock != nil {
 		note("data directory", n.lock.release())

@@ -31,7 +31,7 @@ type peers struct {
 func newPeers(n *Node) *peers {
 	p := &peers{n: n, directory: peer.NewDirectory(n.client, n.settings.NodeID)}
 	o := peer.Options{
-		Node: n.settings.NodeID, Announce: p.directory.Announce, Now: n.now, TLS: n.tls, Admit: n.admitPeer(),
+		Node: n.settings.NodeID, Announce: p.directory.Announce, Now: n.now, TLS: n.tls, Admit: n.admitPeer(), Trace: n.trace,
 		OnLink: func(node string, err error) {
 			if err != nil {
 				n.log.Info("the link to another node is lost", zap.String("peer", node), zap.Error(err))

@@ -18,6 +18,7 @@ import (
 	"dvr/controller/fibstream"
 	"dvr/controller/peerpb"
 	"dvr/controller/service"
+	"dvr/controller/tracing"
 )
 
 // Options of an Exchange.
@@ -37,6 +38,8 @@ type Options struct {
 	Now func() time.Time
 	// OnLink is told of links that come (nil) and go. It must not block.
 	OnLink func(node string, err error)
+	// Trace makes the spans of changes; nil: tracing is off.
+	Trace *tracing.Tracer
 	// TLS of the links; nil: clear text.
 	TLS *certs.Credentials
 	// Admit says whether a caller is the node that it says; nil: it is.

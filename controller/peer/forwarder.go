@@ -12,6 +12,7 @@ import (
 
 	"dvr/controller/appender"
 	"dvr/controller/service"
+	"dvr/controller/tracing"
 	"dvr/eventlog"
 )
 
@@ -70,6 +71,30 @@ func newForwarder(x *Exchange, local service.Outlets) *forwarder {
 // Append implements service.Appender. Cost of a forwarded one: a few
 // microseconds here and as much at the other node, beside the append itself.
 func (f *forwarder) Append(ctx context.Context, c service.Change) (service.Appended, error) {
+	if f.x.options.Trace.On() {
+		return f.traced(ctx, c)
+	}
+	return f.append(ctx, c)
+}
+
+// traced is append with its spans, where ctx carries one.
+func (f *forwarder) traced(ctx context.Context, c service.Change) (service.Appended, error) {
+	span := tracing.FromContext(ctx)
+	if f.here.Load() {
+		c.Trace = span.Append()
+		return f.append(ctx, c)
+	}
+	forward := span.Child("forward to the leader")
+	c.Traceparent = forward.Traceparent()
+	out, err := f.append(ctx, c)
+	forward.End(err)
+	if err == nil {
+		span.Commits(out.Position.Epoch, out.Position.Revision, out.Position.Revision)
+	}
+	return out, err
+}
+
+func (f *forwarder) append(ctx context.Context, c service.Change) (service.Appended, error) {
 	if f.here.Load() {
 		out, err := f.LocalAppender.Append(ctx, c)
 		if err != nil {

@@ -12,11 +12,13 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"dvr/controller/fibstream"
 	"dvr/controller/peerpb"
 	"dvr/controller/service"
+	"dvr/controller/tracing"
 	"dvr/eventlog"
 )
 
@@ -254,6 +256,9 @@ func (p *planes) WaitInstalled(ctx context.Context, first, last eventlog.Revisio
 	}
 	for _, r := range require {
 		request.Require = append(request.Require, string(r))
+	}
+	if parent := tracing.FromContext(ctx).Traceparent(); parent != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, traceparent, parent)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"dvr/controller/peerpb"
@@ -43,12 +44,26 @@ func (s server) WaitInstalled(ctx context.Context, q *peerpb.InstalledRequest) (
 		ctx, cancel = context.WithDeadline(ctx, end.Add(-answerTime))
 		defer cancel()
 	}
+	s.x.claim(ctx, eventlog.Revision(q.GetFirst()), eventlog.Revision(q.GetLast()))
 	got := h.planes.WaitHere(ctx, eventlog.Revision(q.GetFirst()), eventlog.Revision(q.GetLast()), prefixes, routers(q.GetRequire()))
 	out := &peerpb.Installation{Installed: names(got.Installed), Disconnected: names(got.Disconnected), Pending: names(got.Pending)}
 	for _, f := range got.Failed {
 		out.Failed = append(out.Failed, &peerpb.Failure{Router: string(f.Router), Sink: f.Sink, Prefix: f.Prefix, Reason: f.Reason})
 	}
 	return out, nil
+}
+
+// traceparent is the metadata by which the question joins its caller's trace.
+const traceparent = "traceparent"
+
+// claim notes whose trace the commits are of that another node asks about.
+func (x *Exchange) claim(ctx context.Context, first, last eventlog.Revision) {
+	if !x.options.Trace.On() {
+		return
+	}
+	if parents := metadata.ValueFromIncomingContext(ctx, traceparent); len(parents) == 1 {
+		x.options.Trace.Joined(parents[0]).Commits(x.forwarder.State().Position().Epoch, first, last)
+	}
 }
 
 // Lookup asks a data plane connected to this node.

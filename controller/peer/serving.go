@@ -163,6 +163,7 @@ func (c *caller) take(ctx context.Context, raw []byte) error {
 		c.pipe.answer(&answer{number: r.number, verdict: expired})
 		return nil
 	}
+	change.Trace = c.x.options.Trace.Joined(change.Traceparent).Append()
 	if large(&change, len(r.change)) {
 		select {
 		case c.large <- struct{}{}:

@@ -8,6 +8,7 @@ import (
 
 	"dvr/controller/appender"
 	"dvr/controller/fibstream"
+	"dvr/controller/tracing"
 	"dvr/eventlog"
 	"dvr/projector"
 )
@@ -144,6 +145,9 @@ type Change struct {
 	ConfirmWithin time.Duration // > 0: the commit undoes itself unless confirmed
 	Reverts       []eventlog.Revision
 	Basis         *appender.Basis // of Events: refused (ErrConflict) where their items changed since
+
+	Trace       appender.Trace // told where its time went; nil: nobody. It does not travel
+	Traceparent string         // of the span that forwards it to another node; empty: it is not traced
 }
 
 // Appended is a commit's place in the log. ID is set with every error too.
@@ -206,7 +210,7 @@ func (s *Service) apply(ctx context.Context, m *Mutation, events []eventlog.Even
 		return Receipt{}, err
 	}
 	if m.Timeout <= 0 {
-		ctx = s.deadlines.get()
+		ctx = tracing.Carry(ctx, s.deadlines.get())
 	} else {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, m.Timeout)
@@ -263,7 +267,9 @@ func (s *Service) await(ctx context.Context, m *Mutation, r *Receipt, first even
 			return unseen(r, err)
 		}
 	case WaitInstalled:
+		span := tracing.FromContext(ctx).Child("wait until installed")
 		r.Installation = s.planes.WaitInstalled(ctx, first, r.Position.Revision, prefixes, m.Require)
+		span.End(nil)
 	}
 	return nil
 }

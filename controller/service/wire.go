@@ -31,11 +31,12 @@ type changeOptions struct {
 	ConfirmWithin time.Duration       `json:"confirm_within,omitempty"`
 	Reverts       []eventlog.Revision `json:"reverts,omitempty"`
 	Basis         *appender.Basis     `json:"basis,omitempty"`
+	Traceparent   string              `json:"traceparent,omitempty"`
 }
 
 func (c *Change) options() (o changeOptions, any bool) {
-	any = c.Force || c.ConfirmWithin > 0 || len(c.Reverts) > 0 || c.Basis != nil
-	return changeOptions{c.Force, c.ConfirmWithin, c.Reverts, c.Basis}, any
+	any = c.Force || c.ConfirmWithin > 0 || len(c.Reverts) > 0 || c.Basis != nil || c.Traceparent != ""
+	return changeOptions{c.Force, c.ConfirmWithin, c.Reverts, c.Basis, c.Traceparent}, any
 }
 
 // AppendChange appends the form in which c travels between nodes: flags, id,
@@ -118,7 +119,7 @@ func (r *ChangeReader) Read(raw []byte) (Change, error) {
 		if err := json.Unmarshal(in.bytes(), &o); err != nil {
 			return Change{}, fmt.Errorf("options: %w: %w", errWire, err)
 		}
-		c.Force, c.ConfirmWithin, c.Reverts, c.Basis = o.Force, o.ConfirmWithin, o.Reverts, o.Basis
+		c.Force, c.ConfirmWithin, c.Reverts, c.Basis, c.Traceparent = o.Force, o.ConfirmWithin, o.Reverts, o.Basis, o.Traceparent
 	}
 	if flags&wireOperation == 0 {
 		if in.failed || c.ID == "" {

@@ -52,6 +52,9 @@ func TestChangesTravel(t *testing.T) {
 			want.Force, want.ConfirmWithin, want.Reverts = true, time.Minute, []eventlog.Revision{4, 5}
 			want.Basis = &appender.Basis{Revision: 9, Present: []byte{3}}
 		}
+		if i%5 == 0 {
+			want.Traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+		}
 		if op == nil {
 			want.Events = []eventlog.Event{r, &eventlog.RouteWithdrawn{RouteID: r.RouteID}}
 		} else {

@@ -143,7 +143,7 @@ func request(c Change) appender.Request {
 	r := appender.Request{
 		Outside: true, Principal: c.Caller.Principal, For: c.Caller.For,
 		ID: c.ID, Generated: c.Generated, Actor: c.Actor, Source: c.Source, Reason: c.Reason, Hash: c.Request, Events: c.Events,
-		Force: c.Force, ConfirmWithin: c.ConfirmWithin, Reverts: c.Reverts,
+		Force: c.Force, ConfirmWithin: c.ConfirmWithin, Reverts: c.Reverts, Trace: c.Trace,
 	}
 	if c.Basis != nil {
 		r.Check = func(s *projector.State) error { return c.Basis.Check(s, c.Events) }

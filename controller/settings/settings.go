@@ -44,10 +44,13 @@ type Settings struct {
 	StrangerExempt []netip.Prefix
 	OIDC           OIDC
 
+	Trace Trace
+
 	HoldLevel bool // while this node leads, the log's level is not raised
 
 	LogFormat string // console or json
 	LogLevel  string // debug, info, warn, error
+	LogSample int64  // lines of one level and text in a second that are written before every 100th; 0: all
 	Insecure  bool   // listen beyond loopback without TLS and authentication
 
 	TLS certs.Files // none: all ports speak clear text
@@ -56,6 +59,12 @@ type Settings struct {
 	MemoryLimit int64
 
 	origins map[string]Origin
+}
+
+// Trace is where the traces of changes go.
+type Trace struct {
+	Endpoint string  // of a collector; empty: tracing is off
+	Ratio    float64 // part of the changes that are traced, 0 to 1
 }
 
 // OIDC is the identity provider whose JWTs are credentials.

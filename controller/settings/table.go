@@ -36,7 +36,7 @@ var table = []*definition{
 	text("FIB_ADVERTISE", "", "address that data planes are told (default: FIB_ADDR)", func(s *Settings) *string { return &s.FIB.Advertise }),
 	text("CLIENT_ADDR", "", "listen address of the embedded etcd's client service (default: port 2379 + RAFT port - 8300)", func(s *Settings) *string { return &s.Client.Listen }),
 	text("CLIENT_ADVERTISE", "", "address that etcd clients are told (default: CLIENT_ADDR)", func(s *Settings) *string { return &s.Client.Advertise }),
-	text("ADMIN_ADDR", "", "listen address, on loopback, for profiles (pprof) and the level of the logs while the node runs (default: none)", func(s *Settings) *string { return &s.Admin }),
+	text("ADMIN_ADDR", "", "listen address, on loopback, for profiles (pprof) and the level and sampling of the logs while the node runs (default: none)", func(s *Settings) *string { return &s.Admin }),
 	{name: "ETCD_ENDPOINTS", usage: "external etcd instead of the embedded one, comma separated; https:// before each: in TLS",
 		set: func(s *Settings, v string) (err error) { s.EtcdEndpoints, err = endpoints(v); return },
 		get: func(s *Settings) string { return strings.Join(s.EtcdEndpoints, ",") }},
@@ -74,6 +74,21 @@ var table = []*definition{
 	boolean("HOLD_LEVEL", "do not raise the log's level when every node supports the next, so that the older program can still be put back", func(s *Settings) *bool { return &s.HoldLevel }),
 	choice("LOG_FORMAT", "console", "form of the logs", []string{"console", "json"}, func(s *Settings) *string { return &s.LogFormat }),
 	choice("LOG_LEVEL", "info", "least level that is logged", []string{"debug", "info", "warn", "error"}, func(s *Settings) *string { return &s.LogLevel }),
+	number("LOG_SAMPLE", "0", "of the log lines with one level and text within a second so many are written, then every 100th; 0: all", 0, 1<<20, func(s *Settings) *int64 { return &s.LogSample }),
+	{name: "TRACE_ENDPOINT", usage: "collector that traces of changes are sent to by OTLP, grpc://host:port or http://host:port, grpcs and https in TLS (default: none, tracing is off)",
+		set: func(s *Settings, v string) error {
+			s.Trace.Endpoint = v
+			return collector(v)
+		},
+		get: func(s *Settings) string { return s.Trace.Endpoint }},
+	{name: "TRACE_RATIO", value: "1", usage: "with TRACE_ENDPOINT: the part of the changes that are traced, 0 to 1, beside those that come with a traceparent",
+		set: func(s *Settings, v string) (err error) {
+			if s.Trace.Ratio, err = strconv.ParseFloat(v, 64); err != nil || !(s.Trace.Ratio >= 0 && s.Trace.Ratio <= 1) {
+				return fmt.Errorf("%q is not a number from 0 to 1", v)
+			}
+			return nil
+		},
+		get: func(s *Settings) string { return strconv.FormatFloat(s.Trace.Ratio, 'g', -1, 64) }},
 	size("MEMORY_LIMIT", "0", "soft limit of the node's heap (GOMEMLIMIT); 0: three quarters of the machine's memory", 0, 1<<50, func(s *Settings) *int64 { return &s.MemoryLimit }),
 	text("CA_FILE", "", "certificates of the authorities that are trusted; with it, CERT_FILE and KEY_FILE all ports and calls are in TLS", func(s *Settings) *string { return &s.TLS.CA }),
 	text("CERT_FILE", "", "this node's certificate", func(s *Settings) *string { return &s.TLS.Cert }),
@@ -110,6 +125,25 @@ func issuer(v string) error {
 		return fmt.Errorf("%q: https:// is needed beyond loopback", v)
 	}
 	return nil
+}
+
+// collector checks the address of a collector of traces.
+func collector(v string) error {
+	if v == "" {
+		return nil
+	}
+	u, err := url.Parse(v)
+	if err == nil && u.Hostname() != "" && u.User == nil && u.RawQuery == "" && u.Fragment == "" {
+		switch u.Scheme {
+		case "grpc", "grpcs":
+			if u.Path == "" && u.Port() != "" {
+				return nil
+			}
+		case "http", "https":
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not the address of a collector such as grpc://127.0.0.1:4317 or http://127.0.0.1:4318", v)
 }
 
 func number(name, value, usage string, least, most int64, field func(*Settings) *int64) *definition {

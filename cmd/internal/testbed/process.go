@@ -90,7 +90,7 @@ func cleanEnvironment() []string {
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
 		if strings.HasPrefix(name, "DVR_") || strings.HasSuffix(name, "_ADDR") || strings.HasSuffix(name, "_ADVERTISE") || strings.HasSuffix(name, "_FILE") ||
-			slices.Contains([]string{"NODE_ID", "DATA_DIR", "ETCD_ENDPOINTS", "INITIAL_CLUSTER", "JOIN", "JOIN_TOKEN", "OBSERVER", "CLUSTER_ID"}, name) {
+			slices.Contains([]string{"NODE_ID", "DATA_DIR", "ETCD_ENDPOINTS", "INITIAL_CLUSTER", "JOIN", "JOIN_TOKEN", "OBSERVER", "CLUSTER_ID", "TRACE_ENDPOINT"}, name) {
 			continue
 		}
 		env = append(env, kv)
