@@ -9,6 +9,8 @@ type measures struct {
 	differ prometheus.Counter
 	full   prometheus.Counter
 	undone prometheus.Counter
+	// waiting is how many sessions wait for their turn.
+	waiting prometheus.Gauge
 }
 
 func newMeasures() measures {
@@ -23,6 +25,9 @@ func newMeasures() measures {
 		undone: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "dvr_dataplane_undone_total", Help: "Unconfirmed commits that data planes have undone by themselves, cut off from every controller, as they reported when they were back.",
 		}),
+		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "dvr_dataplane_tables_waiting", Help: "Connected data planes that wait for their turn to be sent a full table.",
+		}),
 		full: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "dvr_dataplane_reconciled_total", Help: "Full tables that were sent for that reason.",
 		}),
@@ -31,5 +36,5 @@ func newMeasures() measures {
 
 // Collectors are what the server measures of what it sends.
 func (s *Server) Collectors() []prometheus.Collector {
-	return []prometheus.Collector{s.measures.ack, s.measures.differ, s.measures.full, s.measures.undone}
+	return []prometheus.Collector{s.measures.ack, s.measures.differ, s.measures.full, s.measures.undone, s.measures.waiting}
 }

@@ -296,6 +296,8 @@ func (x *session) advance(s *projector.State) (wait time.Duration, err error) {
 
 // turn waits until this data plane may be sent a full table; end gives the turn on.
 func (x *session) turn() (end func(), err error) {
+	x.server.measures.waiting.Inc()
+	defer x.server.measures.waiting.Dec()
 	select {
 	case x.server.turns <- struct{}{}:
 	case <-x.quit:

@@ -93,7 +93,7 @@ var stages = map[string][]string{
 	"batch":        {"dvr_append_seconds_bucket", "dvr_batch_commits_bucket", "dvr_batch_bytes_bucket"},
 	"store":        {"dvr_store_bytes", "dvr_store_quota_bytes", "dvr_kv_bytes", "dvr_kv_quota_bytes", "dvr_no_space_total"},
 	"fold":         {"dvr_folded_batches_total", "dvr_folded_bytes_total", "dvr_followed_batches_total", "dvr_folding"},
-	"data plane":   {"dvr_dataplane_ack_seconds_bucket", "dvr_dataplane_lag_revisions", "dvr_dataplane_failed_prefixes"},
+	"data plane":   {"dvr_dataplane_tables_waiting", "dvr_dataplane_ack_seconds_bucket", "dvr_dataplane_lag_revisions", "dvr_dataplane_failed_prefixes"},
 	"verification": {"dvr_dataplane_digest_equal", "dvr_dataplane_digest_mismatches_total", "dvr_dataplane_reconciled_total", "dvr_dataplane_sink_repaired_total"},
 }
 
@@ -120,8 +120,12 @@ func TestMonitoringNamesWhatIsServed(t *testing.T) {
 	for name := range described { // some only where there is something to tell: TestMetricsOfADataPlane, of certificates, of an archive
 		served["dvr_"+name] = true
 	}
-	for _, suffix := range []string{"", "_bucket"} { // of the etcd in a node's process: TestMetricsOfTheEtcdInside there
-		served["etcd_disk_wal_fsync_duration_seconds"+suffix] = true
+	// Of the etcd in a node's process, and of its log: TestMetricsOfTheEtcdInside there.
+	for _, name := range []string{
+		"etcd_disk_wal_fsync_duration_seconds", "etcd_disk_wal_fsync_duration_seconds_bucket", "etcd_disk_backend_commit_duration_seconds_bucket",
+		"etcd_server_leader_changes_seen_total", "etcd_network_peer_round_trip_time_seconds_bucket", "dvr_log_lines_dropped_total",
+	} {
+		served[name] = true
 	}
 	name := regexp.MustCompile(`\b(dvr|process|go|etcd)_[a-z0-9_]+`)
 	asked := 0

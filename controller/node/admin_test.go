@@ -144,7 +144,7 @@ func TestMetricsOfTheEtcdInside(t *testing.T) {
 		t.Fatalf("POST: %d %s", code, body)
 	}
 	code, page := call(t, n, "GET", "/metrics", "")
-	for _, want := range []string{"\netcd_disk_wal_fsync_duration_seconds_bucket{", "\netcd_server_has_leader 1\n", "\ndvr_batch_commits_count ", "\ndvr_append_seconds_count{phase=\"store\"} ", "\ndvr_dataplane_ack_seconds_count 0\n"} {
+	for _, want := range []string{"\netcd_disk_wal_fsync_duration_seconds_bucket{", "\netcd_server_has_leader 1\n", "\netcd_disk_backend_commit_duration_seconds_bucket{", "\netcd_server_leader_changes_seen_total ", "\ndvr_log_lines_dropped_total 0\n", "\ndvr_batch_commits_count ", "\ndvr_append_seconds_count{phase=\"store\"} ", "\ndvr_dataplane_ack_seconds_count 0\n"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("%d: no %q", code, want)
 		}

@@ -115,6 +115,9 @@ func (s *Stream) Grant(chunks uint32) error {
 	return s.Send(&fibpb.DataPlaneMessage{Kind: &fibpb.DataPlaneMessage_Credit{Credit: &fibpb.Credit{Chunks: chunks}}})
 }
 
+// Pass takes one message and leaves the plane as it is.
+func (s *Stream) Pass() (*fibpb.ControllerMessage, error) { return s.stream.Recv() }
+
 // Receive takes one message and does what it asks but for acks and credit.
 // The chunk is the last one of its delta where it has End.
 func (s *Stream) Receive() (*fibpb.ControllerMessage, error) {
