@@ -370,3 +370,32 @@ func TestObservationsAndCounters(t *testing.T) {
 	}
 	stream.Cut()
 }
+
+// One that was found pending is looked at alone until it is not; then it says so, also
+// where it has gone.
+func TestStillPending(t *testing.T) {
+	s := newSource(t, logA, 1)
+	h := start(t, s, Options{})
+	p := fibtest.NewPlane("r1", "i")
+	cut := h.connect(t, p, nil)
+	h.synced(t, p)
+	h.acked(t, "r1")
+	at := s.State().Position()
+	r := h.server.registry
+	w := func(last eventlog.Revision) *wait {
+		return &wait{epoch: at.Epoch, first: last, last: last, was: map[eventlog.RouterID]bool{}}
+	}
+	if changed := r.stillPending(w(at.Revision+1), "r1"); changed == nil {
+		t.Error("not pending for a revision to come")
+	}
+	if changed := r.stillPending(w(at.Revision), "r1"); changed != nil {
+		t.Error("pending for what it has acked")
+	}
+	if changed := r.stillPending(w(at.Revision+1), "r2"); changed != nil {
+		t.Error("one that is not known is pending")
+	}
+	cut()
+	if changed := r.stillPending(w(at.Revision+1), "r1"); changed != nil {
+		t.Error("one that has gone is pending")
+	}
+}
