@@ -2,7 +2,7 @@
 // the ratios that docs/performance.md records. It starts the real binaries
 // (make build) on free loopback ports and data in a temporary directory.
 //
-//	dvr-bench [flags] all | post tls single append replay full memory durability cluster outage join vectors decision switched history change
+//	dvr-bench [flags] all | post tls single append replay full memory durability cluster outage join vectors decision switched history change planes
 //	dvr-bench table [-next-hops N]     the full Internet table as NDJSON routes
 //	dvr-bench profile FILE             the CPU profile that builds are optimised by
 //
@@ -48,6 +48,7 @@ var benches = []bench{
 	{"switched", benchSwitched},
 	{"history", benchHistory},
 	{"change", benchChange},
+	{"planes", benchFleet},
 }
 
 func main() {
