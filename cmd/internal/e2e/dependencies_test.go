@@ -87,10 +87,12 @@ func TestDependencies(t *testing.T) {
 	only("google.golang.org/grpc", "dvr/eventlog/etcdlog", "dvr/controller/etcdserver", "dvr/controller/fibstream", "dvr/controller/fibpb", "dvr/controller/node",
 		"dvr/controller/peer", "dvr/controller/peerpb",
 		"dvr/controller/certs",        // which secures its connections
+		"dvr/controller/tracing",      // whose tests have a collector
 		"dvr/cmd/internal/cli",        // which asks data planes
 		"dvr/cmd/dvr-bench",           // which asks one whose node is away
 		"dvr/cmd/internal/robustness") // which dials into network namespaces
 	only("github.com/spf13/cobra", "dvr/cmd")
+	only("go.opentelemetry.io", "dvr/controller/tracing")
 	only("dvr/eventlog/logtest")
 }
 
