@@ -29,6 +29,7 @@ func (x *session) ack(a *fibpb.Ack) error {
 		return invalid("ack of delta %d, which was not sent", a.GetDelta())
 	}
 	d := x.inFlight[i]
+	awaited := len(x.inFlight) >= x.server.options.MaxInFlight || x.unsettled
 	n := copy(x.inFlight, x.inFlight[i+1:])
 	clear(x.inFlight[n:])
 	x.inFlight = x.inFlight[:n]
@@ -46,8 +47,11 @@ func (x *session) ack(a *fibpb.Ack) error {
 		x.repair.next = now.Add(x.repair.pause)
 		x.repair.pause = min(max(2*x.repair.pause, x.server.options.ReconcilePause), maxReconcilePause)
 	}
+	awaited = awaited || x.repair.due
 	x.mu.Unlock()
-	x.poke()
+	if awaited { // else there is nothing that the sender could do now
+		x.poke()
+	}
 	return x.server.registry.acked(x, d.fib.Position(), equal, a)
 }
 

@@ -37,15 +37,18 @@ type session struct {
 	wake     chan struct{} // something the sender waits for has happened
 
 	// Of the sending goroutine.
-	base      *projector.FIB // nil: the next delta is full
-	first     plan
-	started   bool // the first delta has been sent
-	number    uint64
-	sentAt    eventlog.Position
-	pledges   pledges
-	unsettled bool // the position moved by deltas that were empty and not sent
+	base    *projector.FIB // nil: the next delta is full
+	first   plan
+	started bool // the first delta has been sent
+	number  uint64
+	sentAt  eventlog.Position
+	pledges pledges
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	// unsettled: the position moved by deltas that were empty and not sent. It is
+	// set while something is in flight, so that an ack wakes the sender.
+	unsettled bool
+
 	why      error
 	left     bool
 	credit   int64
@@ -203,7 +206,7 @@ func (x *session) run(failed <-chan error) error {
 // allow. wait > 0: a repair is due then.
 func (x *session) advance(s *projector.State) (wait time.Duration, err error) {
 	x.mu.Lock()
-	credit, waiting := x.credit, len(x.inFlight)
+	credit, waiting, unsettled := x.credit, len(x.inFlight), x.unsettled
 	full := !x.started && x.base == nil
 	repairing := false
 	if x.repair.due {
@@ -216,7 +219,7 @@ func (x *session) advance(s *projector.State) (wait time.Duration, err error) {
 		return 0, nil // a message of the data plane wakes
 	}
 	wait = max(wait, 0)
-	if x.started && !full && !x.unsettled && !before(x.sentAt, s.Position()) {
+	if x.started && !full && !unsettled && !before(x.sentAt, s.Position()) {
 		pause, err := x.pledge(x.base)
 		if pause > 0 && (wait == 0 || pause < wait) {
 			wait = pause
@@ -254,15 +257,15 @@ func (x *session) advance(s *projector.State) (wait time.Duration, err error) {
 	}
 	empty := !full && d.Empty()
 	x.server.registry.examined(x, from, fib.Position(), touchOf(d, x.started))
-	if empty && x.started && waiting > 0 {
+	x.mu.Lock()
+	if x.unsettled = empty && x.started && len(x.inFlight) > 0; x.unsettled {
+		x.mu.Unlock()
 		// The position alone: it travels with the next delta, or when the data
 		// plane has acked what it has.
-		x.base, x.unsettled = fib, true
-		x.sentAt = fib.Position()
+		x.base, x.sentAt = fib, fib.Position()
 		return wait, nil
 	}
 	x.number++
-	x.mu.Lock()
 	now := x.server.options.Now()
 	if told != nil {
 		told.Compiled, told.Sent = now, now
@@ -274,7 +277,7 @@ func (x *session) advance(s *projector.State) (wait time.Duration, err error) {
 		x.repair.after = x.number - 1
 	}
 	x.mu.Unlock()
-	x.base, x.sentAt, x.started, x.unsettled = fib, fib.Position(), true, false
+	x.base, x.sentAt, x.started = fib, fib.Position(), true
 	x.first = plan{}
 	e := x.server.encoders.Get().(*encoder)
 	err = e.encode(x.number, d, x.sendChunk)
@@ -290,7 +293,9 @@ func (x *session) advance(s *projector.State) (wait time.Duration, err error) {
 	if err := x.redeem(fib); err != nil {
 		return 0, err
 	}
-	x.poke() // the State may have moved meanwhile
+	if before(x.sentAt, x.server.states.State().Position()) {
+		x.poke()
+	}
 	return wait, nil
 }
 
