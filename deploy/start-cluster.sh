@@ -22,7 +22,7 @@ numbers=(1 2 3)
 # Settings of the caller's shell must not steer all three nodes.
 for name in $(compgen -e); do
   case $name in
-    DVR_ARCHIVE_DIR | DVR_LOG_FORMAT | DVR_LOG_LEVEL | DVR_ETCD_QUOTA | DVR_MEMORY_LIMIT) ;;
+    DVR_ARCHIVE_DIR | DVR_BACKUP_DIR | DVR_BACKUP_INTERVAL | DVR_BACKUP_KEEP | DVR_LOG_FORMAT | DVR_LOG_LEVEL | DVR_ETCD_QUOTA | DVR_MEMORY_LIMIT) ;;
     DVR_* | NODE_ID | DATA_DIR | *_ADDR | *_ADVERTISE | ETCD_ENDPOINTS | INITIAL_CLUSTER | JOIN | OBSERVER | CLUSTER_ID | INSECURE) unset "$name" ;;
   esac
 done

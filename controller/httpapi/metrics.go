@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 	"sort"
 	"strconv"
 	"sync/atomic"
@@ -135,6 +136,11 @@ var described = func() map[string]*prometheus.Desc {
 	add("kv_quota_bytes", "Bytes at which the key-value store refuses to grow.")
 	add("archive_revision", "Newest revision that is archived; of nodes with ARCHIVE_DIR.")
 	add("archive_problem", "1 while the archive cannot be written, or not be read as far back as it goes.")
+	add("backup_age_seconds", "Age of the newest backup that the node made by itself, or since when there is none; of nodes with BACKUP_DIR.")
+	add("backup_interval_seconds", "BACKUP_INTERVAL.")
+	add("backup_good", "Backups in BACKUP_DIR that can be restored.")
+	add("backup_problem", "1 while a backup cannot be made, or one in BACKUP_DIR is damaged.")
+	add("alarm", "1 while the alarm is raised: alarms of /v1/status says what it is and what to do.", "alarm")
 	add("kv_watchers", "Watches of keys that are in progress on this node.")
 	add("idempotency_window_commits", "Commits whose ids are remembered.")
 	add("appended_batches_total", "Batches appended by this node.")
@@ -233,6 +239,19 @@ func (s *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	if a := n.Archive; a != nil {
 		gauge("archive_revision", float64(a.Last))
 		gauge("archive_problem", flag(a.Problem != ""))
+	}
+	if b := n.Backup; b != nil {
+		since := b.Made
+		if b.Good == 0 {
+			since = b.Since
+		}
+		gauge("backup_age_seconds", time.Since(since).Seconds())
+		gauge("backup_interval_seconds", b.Every.Seconds())
+		gauge("backup_good", float64(b.Good))
+		gauge("backup_problem", flag(b.Problem != ""))
+	}
+	for _, name := range alarmNames {
+		gauge("alarm", flag(slices.ContainsFunc(n.Alarms, func(a Alarm) bool { return a.Name == name })), name)
 	}
 	for _, d := range s.service.DataPlanes() {
 		r := string(d.Router)

@@ -45,6 +45,8 @@ type NodeStatus struct {
 	Started   time.Time
 	KVQuota   int64          // bytes that keys and values may take together
 	Archive   *ArchiveStatus // nil: nothing is archived
+	Backup    *BackupStatus  // nil: none are made by themselves
+	Alarms    []Alarm        // what somebody has to care for
 	Security  Security
 }
 
@@ -58,6 +60,39 @@ type Security struct {
 	Expires, AuthorityExpires time.Time
 	// Alarm says what of these ends soon and what to do; empty: nothing.
 	Alarm string
+}
+
+// Alarm is something that somebody has to care for, and how.
+type Alarm struct {
+	Name   string // one of alarmNames
+	Detail string
+	Do     string
+}
+
+// The alarms that there are.
+const (
+	AlarmDiskFull    = "disk_full"
+	AlarmStoreFull   = "store_full"
+	AlarmKeysFull    = "keys_full"
+	AlarmDiskSlow    = "disk_slow"
+	AlarmClock       = "clock"
+	AlarmCertificate = "certificate"
+	AlarmArchive     = "archive"
+	AlarmBackup      = "backup"
+)
+
+var alarmNames = []string{AlarmDiskFull, AlarmStoreFull, AlarmKeysFull, AlarmDiskSlow, AlarmClock, AlarmCertificate, AlarmArchive, AlarmBackup}
+
+// BackupStatus describes the backups that the node makes by itself.
+type BackupStatus struct {
+	Directory string
+	Every     time.Duration
+	Keep      int
+	Good      int               // that can be restored
+	Revision  eventlog.Revision // of the newest of these; 0: there is none
+	Made      time.Time         // when it was
+	Since     time.Time         // when the node began to make them
+	Problem   string            // why the last one could not be made, or which files are damaged; empty: neither
 }
 
 // ArchiveStatus describes the archive that the node writes to and reads.

@@ -97,6 +97,13 @@ func (s *Server) ready(c echo.Context) error {
 	e.str("quorum", quorum)
 	e.end()
 	o.next()
+	if len(n.Alarms) > 0 { // none of them makes a restart, or another node, the better answer
+		o.list("alarms")
+		for _, a := range n.Alarms {
+			o.b = append(strconv.AppendQuote(o.b, a.Name), ',')
+		}
+		o.endList()
+	}
 	o.uint("revision", uint64(s.service.Position().Revision))
 	o.end()
 	return send(c, code, b)
@@ -220,6 +227,10 @@ func (s *Server) status(c echo.Context) error {
 	if n.Archive != nil {
 		archiveStatus(o, n.Archive)
 	}
+	if n.Backup != nil {
+		backupStatus(o, n.Backup)
+	}
+	alarmList(o, n.Alarms)
 	nodeAddresses(o, n)
 	security(o, n.Security)
 	o.uint("dataplanes", uint64(st.DataPlanes))
@@ -249,6 +260,35 @@ func archiveStatus(o object, a *ArchiveStatus) {
 	e.optional("problem", a.Problem)
 	e.end()
 	o.next()
+}
+
+func backupStatus(o object, b *BackupStatus) {
+	o.key("backup")
+	e := o.object()
+	e.str("directory", b.Directory)
+	e.str("every", b.Every.String())
+	e.uint("keep", uint64(b.Keep))
+	e.uint("good", uint64(b.Good))
+	if b.Good > 0 {
+		e.uint("revision", uint64(b.Revision))
+		e.time("made", b.Made)
+	}
+	e.optional("problem", b.Problem)
+	e.end()
+	o.next()
+}
+
+func alarmList(o object, list []Alarm) {
+	o.list("alarms")
+	for _, a := range list {
+		e := o.object()
+		e.str("alarm", a.Name)
+		e.str("detail", a.Detail)
+		e.str("do", a.Do)
+		e.end()
+		o.next()
+	}
+	o.endList()
 }
 
 func nodeAddresses(o object, n NodeStatus) {

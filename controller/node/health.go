@@ -151,7 +151,7 @@ func (h *health) Status() httpapi.NodeStatus {
 	n, s, p := h.n, h.n.settings, h.polled.Load()
 	out := httpapi.NodeStatus{
 		NodeID: s.NodeID, Etcd: "embedded", Started: n.started, Peers: max(p.peers, 0),
-		DBSize: p.size, Quota: p.quota, KVQuota: int64(n.keyQuota), Archive: n.archive.status(),
+		DBSize: p.size, Quota: p.quota, KVQuota: int64(n.keyQuota), Archive: n.archive.status(), Backup: n.backups.status(), Alarms: n.alarms.list(),
 		API: n.advertised(s.API, n.api), FIB: n.advertised(s.FIB, n.fib), Security: n.security(),
 	}
 	if n.observes() {

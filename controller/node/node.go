@@ -100,6 +100,8 @@ type Node struct {
 	identity *cluster.Identity // nil with an external etcd
 	pressure *pressure
 	archive  *archiving // nil without ARCHIVE_DIR
+	backups  *backups   // nil without BACKUP_DIR
+	alarms   alarms
 	levels   *levels
 	trace    *tracing.Tracer                 // nil without TRACE_ENDPOINT
 	keeper   atomic.Pointer[appender.Keeper] // set when the log is folded
@@ -282,7 +284,7 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	n.grpc = grpc.NewServer(append(fibstream.ServerOptions(), n.rpcOptions()...)...)
 	n.planes.Register(n.grpc)
 	planes := n.peers.attach()
-	n.archive = newArchiving(n)
+	n.archive, n.backups = newArchiving(n), newBackups(n)
 	n.service = service.New(n.peers.exchange.Appender(), planes, n.past())
 	n.service.Management = n.management
 	metrics := httpapi.NewMetrics(n.service, n.health)
@@ -312,6 +314,10 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	if n.archive != nil {
 		n.run(func() { n.archive.run(background) })
 	}
+	if n.backups != nil {
+		n.run(func() { n.backups.run(background) })
+	}
+	n.run(func() { n.watchAlarms(background) })
 	n.run(func() { n.timekeeper().Run(background) })
 	passed := n.appender.Passed()
 	n.run(func() { n.service.FollowPast(background, passed) })

@@ -3,6 +3,7 @@ package settings
 import (
 	"fmt"
 	"net/netip"
+	"time"
 
 	"dvr/controller/certs"
 )
@@ -37,7 +38,12 @@ type Settings struct {
 	KVQuota        int64    // bytes that keys and values may take together
 
 	ArchiveDir string // where history is archived before it is truncated; empty: nowhere
-	RateLimit  int64  // calls a second of an authenticated actor at this node; 0: any
+
+	BackupDir      string        // where backups are made by themselves; empty: none are
+	BackupInterval time.Duration // how often
+	BackupKeep     int64         // how many are kept
+
+	RateLimit int64 // calls a second of an authenticated actor at this node; 0: any
 	// StrangerLimit is how many refusals a second of callers whom nobody knows a
 	// source is given at this node, 0: any; StrangerExempt are sources without.
 	StrangerLimit  int64

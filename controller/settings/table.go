@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // definition is one setting: its names, default and the two directions between text and field.
@@ -60,6 +61,9 @@ var table = []*definition{
 		get: func(s *Settings) string { return hidden(s.JoinToken) }},
 	size("KV_QUOTA", "64MiB", "what keys and values of the key-value store may take together", 64<<10, 1<<30, func(s *Settings) *int64 { return &s.KVQuota }),
 	text("ARCHIVE_DIR", "", "directory that history is archived in before the log is truncated, and read from then on (default: none: it is gone)", func(s *Settings) *string { return &s.ArchiveDir }),
+	text("BACKUP_DIR", "", "directory that this node puts backups in by itself, each checked (default: none are made)", func(s *Settings) *string { return &s.BackupDir }),
+	duration("BACKUP_INTERVAL", "24h", "with BACKUP_DIR: how often", time.Minute, 31*24*time.Hour, func(s *Settings) *time.Duration { return &s.BackupInterval }),
+	number("BACKUP_KEEP", "14", "with BACKUP_DIR: how many of them are kept, the newest", 1, 10_000, func(s *Settings) *int64 { return &s.BackupKeep }),
 	number("RATE_LIMIT", "0", "calls a second that each authenticated actor may make at this node; 0: any", 0, 1<<31, func(s *Settings) *int64 { return &s.RateLimit }),
 	number("STRANGER_LIMIT", "10", "refusals a second that callers whom nobody knows are given at this node, of each source address beyond loopback, before they are turned away unheard; 0: any", 0, 1<<20, func(s *Settings) *int64 { return &s.StrangerLimit }),
 	{name: "STRANGER_EXEMPT", usage: "addresses and prefixes that STRANGER_LIMIT does not count, such as a proxy's, comma separated; loopback never is",
@@ -157,6 +161,19 @@ func number(name, value, usage string, least, most int64, field func(*Settings) 
 			return nil
 		},
 		get: func(s *Settings) string { return strconv.FormatInt(*field(s), 10) }}
+}
+
+func duration(name, value, usage string, least, most time.Duration, field func(*Settings) *time.Duration) *definition {
+	return &definition{name: name, value: value, usage: usage,
+		set: func(s *Settings, v string) error {
+			d, err := time.ParseDuration(v)
+			if err != nil || d < least || d > most {
+				return fmt.Errorf("%q is not a time from %s to %s, such as 90m or 24h", v, least, most)
+			}
+			*field(s) = d
+			return nil
+		},
+		get: func(s *Settings) string { return field(s).String() }}
 }
 
 func boolean(name, usage string, field func(*Settings) *bool) *definition {

@@ -105,6 +105,14 @@ func overview(t *table, status any, planes []any, members census, freezes []any)
 		t.entry("archive", fmt.Sprintf("%s in %s", held, text(member(a, "directory"))))
 	}
 
+	if b := member(status, "backup"); b != nil {
+		newest := "none yet"
+		if count(member(b, "good")) > 0 {
+			newest = fmt.Sprintf("%s good, the newest of revision %s, %s", grouped(member(b, "good")), text(member(b, "revision")), text(member(b, "made")))
+		}
+		t.entry("backups", fmt.Sprintf("%s in %s", newest, text(member(b, "directory"))))
+	}
+
 	t.section("LOG")
 	position := member(status, "position")
 	t.entry("revision", member(status, "revision"))
@@ -199,12 +207,19 @@ func troublesOf(status any, planes []any, members census) []string {
 	if alarm := member(security, "alarm"); alarm != nil {
 		say("%s", text(alarm))
 	}
-	if problem := member(member(status, "archive"), "problem"); problem != nil {
-		say("the archive: %s", text(problem))
+	for _, a := range list(status, "alarms") {
+		if name := text(member(a, "alarm")); name != "certificate" { // which is told above, of older nodes too
+			say("%s: %s", text(member(a, "detail")), text(member(a, "do")))
+		}
 	}
-	store := member(status, "store")
-	if bytes, quota := count(member(store, "bytes")), count(member(store, "quota")); quota > 0 && bytes >= quota/100*fullPercent {
-		say("the store is %d %% full: shorten the retention or raise its quota", bytes*100/quota)
+	if member(status, "alarms") == nil { // a node of before
+		if problem := member(member(status, "archive"), "problem"); problem != nil {
+			say("the archive: %s", text(problem))
+		}
+		store := member(status, "store")
+		if bytes, quota := count(member(store, "bytes")), count(member(store, "quota")); quota > 0 && bytes >= quota/100*fullPercent {
+			say("the store is %d %% full: shorten the retention or raise its quota", bytes*100/quota)
+		}
 	}
 	for _, d := range planes {
 		router := text(member(d, "router"))

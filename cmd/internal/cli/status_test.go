@@ -184,3 +184,22 @@ func TestNumbersForReaders(t *testing.T) {
 		}
 	}
 }
+
+// TestStatusTellsAlarms: each alarm of a node is a trouble with what to do, and
+// its backups are shown.
+func TestStatusTellsAlarms(t *testing.T) {
+	status := func(alarms string) map[string]any {
+		v, err := decode([]byte(`{"quorum":true,"alarms":[` + alarms + `],"archive":{"problem":"old"},"store":{"bytes":99,"quota":100}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.(map[string]any)
+	}
+	if got := troublesOf(status(""), nil, census{}); len(got) != 0 {
+		t.Errorf("%q", got)
+	}
+	got := troublesOf(status(`{"alarm":"disk_full","detail":"3 MiB are free","do":"free some"},{"alarm":"certificate","detail":"c","do":"d"}`), nil, census{})
+	if len(got) != 1 || got[0] != "3 MiB are free: free some" {
+		t.Errorf("%q", got)
+	}
+}

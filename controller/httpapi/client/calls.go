@@ -2295,6 +2295,13 @@ type Admission struct {
 	Members        []Member `json:"members"`
 }
 
+// Alarm is an object of the API.
+type Alarm struct {
+	Alarm  string `json:"alarm"`
+	Detail string `json:"detail"`
+	Do     string `json:"do"` // What to do.
+}
+
 // AtRevision is an object of the API.
 type AtRevision struct {
 	Revision int64 `json:"revision"`
@@ -3505,6 +3512,7 @@ type Readiness struct {
 	Status    string          `json:"status"`
 	Transport string          `json:"transport"`
 	Checks    ReadinessChecks `json:"checks"`
+	Alarms    []string        `json:"alarms,omitempty"` // Names of the alarms in force; `/v1/status` has what they are about.
 	Revision  int64           `json:"revision"`
 }
 
@@ -3741,6 +3749,8 @@ type Status struct {
 	IdempotencyWindow StatusIdempotencyWindow `json:"idempotency_window"`
 	Store             StatusStore             `json:"store"`
 	Archive           *StatusArchive          `json:"archive,omitempty"` // Of a node that archives history before the log is truncated.
+	Backup            *StatusBackup           `json:"backup,omitempty"`  // Of a node that makes backups by itself (BACKUP_DIR).
+	Alarms            []Alarm                 `json:"alarms"`            // What somebody has to care for.
 	Addresses         Addresses               `json:"addresses"`
 	Security          StatusSecurity          `json:"security"`
 	Dataplanes        int64                   `json:"dataplanes"`
@@ -3777,6 +3787,17 @@ type StatusArchive struct {
 	FirstRevision int64  `json:"first_revision"`    // The oldest of the newest history without a gap; 0 while there is none.
 	Revision      int64  `json:"revision"`          // The newest that is archived.
 	Problem       string `json:"problem,omitempty"` // Why it cannot be written, or not be read farther back. What cannot be archived is not truncated.
+}
+
+// StatusBackup is of a node that makes backups by itself (BACKUP_DIR).
+type StatusBackup struct {
+	Directory string     `json:"directory"`
+	Every     string     `json:"every"` // BACKUP_INTERVAL.
+	Keep      int64      `json:"keep"`  // BACKUP_KEEP.
+	Good      int64      `json:"good"`  // How many can be restored.
+	Revision  int64      `json:"revision,omitempty"`
+	Made      *time.Time `json:"made,omitempty"`
+	Problem   string     `json:"problem,omitempty"` // Why the last one could not be made, or which files are damaged.
 }
 
 // StatusSecurity is an object of the API.
