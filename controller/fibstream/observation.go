@@ -44,8 +44,9 @@ const maxRepairs = 32
 const maxDown = 1024
 
 // observe takes in what p observes. Of interfaces only those are shown that were up on
-// this stream: a machine has some that nobody uses. The caller holds the registry's mutex.
-func (p *plane) observe(o *fibpb.Observation) {
+// this stream: a machine has some that nobody uses. False: it was told before. The
+// caller holds the registry's mutex.
+func (p *plane) observe(o *fibpb.Observation) (news bool) {
 	d, up := Down{}, false
 	switch k := o.GetWhat().(type) {
 	case *fibpb.Observation_Link_:
@@ -56,28 +57,33 @@ func (p *plane) observe(o *fibpb.Observation) {
 			}
 			p.up[d.Interface] = true
 		} else if !up && !p.up[d.Interface] {
-			return
+			return true
 		}
 	case *fibpb.Observation_NextHop:
 		d.Interface, up = cut(k.NextHop.GetInterface()), k.NextHop.GetUp()
 		var ok bool
 		if d.NextHop, ok = netip.AddrFromSlice(k.NextHop.GetAddress()); !ok {
-			return
+			return true
 		}
 	case *fibpb.Observation_Repair_:
 		if n := len(p.repairs); n >= maxRepairs {
 			p.repairs = slices.Clone(p.repairs[n-maxRepairs+1:])
 		}
 		p.repairs = append(p.repairs, Repair{when(o), cut(k.Repair.GetPrefix()), cut(k.Repair.GetCause()), k.Repair.GetCount()})
-		return
+		return true
 	case *fibpb.Observation_Undone_:
+		// It is told on every stream until the data plane may think that it was heard.
+		u := Undone{when(o), eventlog.Revision(k.Undone.GetRevision())}
+		if slices.Contains(p.undone, u) {
+			return false
+		}
 		if n := len(p.undone); n >= maxUndone {
 			p.undone = slices.Clone(p.undone[n-maxUndone+1:])
 		}
-		p.undone = append(p.undone, Undone{when(o), eventlog.Revision(k.Undone.GetRevision())})
-		return
+		p.undone = append(p.undone, u)
+		return true
 	default:
-		return
+		return true
 	}
 	if up {
 		delete(p.down, d)
@@ -87,6 +93,7 @@ func (p *plane) observe(o *fibpb.Observation) {
 		}
 		p.down[d] = when(o)
 	}
+	return true
 }
 
 func when(o *fibpb.Observation) time.Time {

@@ -131,6 +131,23 @@ func TestUndoingsAreKept(t *testing.T) {
 			}
 			<-arrived
 		}
+		if round == 0 { // told again on a stream that came after, it is the same
+			again := fibtest.NewPlane("r1", "one")
+			stream.Cut()
+			if stream, err = again.Connect(h.ctx, h.dial(), nil); err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range []uint64{17, 0} { // the other one shows that the first was taken in
+				o := &fibpb.Observation{What: &fibpb.Observation_Undone_{Undone: &fibpb.Observation_Undone{Revision: r}}}
+				if r == 0 {
+					o = &fibpb.Observation{What: &fibpb.Observation_Repair_{Repair: &fibpb.Observation_Repair{Prefix: "10.0.0.0/8"}}}
+				}
+				if err := stream.Send(observation(o)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			<-arrived
+		}
 		got := h.server.List()[0].Undone
 		switch {
 		case round == 0 && (len(got) != 1 || got[0] != Undone{time.UnixMilli(0), 17}),

@@ -409,7 +409,9 @@ func (x *session) take(m *fibpb.DataPlaneMessage) error {
 	case *fibpb.DataPlaneMessage_Observation:
 		if k.Observation != nil {
 			x.server.registry.own(x, func(p *plane) {
-				p.observe(k.Observation)
+				if !p.observe(k.Observation) {
+					return
+				}
 				if k.Observation.GetUndone() != nil {
 					x.server.measures.undone.Inc()
 				}

@@ -24,6 +24,7 @@ Client::Client(ClientOptions options, Fib& fib, std::vector<Sink*> sinks, StateD
       saved_(directory),
       addresses_(std::move(options.controllers), saved_.load_controllers(), options.seed),
       unconfirmed_(saved_, clock, logger),
+      undone_(saved_, logger),
       session_(std::move(options.session), fib, std::move(sinks), transport, addresses_, saved_,
                unconfirmed_, board, logger),
       backoff_(options.seed) {
@@ -261,6 +262,7 @@ void Client::lost(const std::string& reason, Level level) {
     board_.set_connection(false, address_, clock_.unix_millis());
   }
   was_welcomed_ = false;
+  undone_.stream_ended();
   {
     const std::lock_guard lock(observations_mutex_);
     told_ = false;
@@ -295,18 +297,16 @@ void Client::undo() {
       logger_.error("undoing an unconfirmed commit left another table than announced",
                     {{"revision", revision}, {"error", status.message()}});
     }
-    ++undone_;
+    ++undoings_;
+    undone_.add(revision, clock_.unix_millis());
     undo_unsaved_ = true;
     flush_directory();
     stepping_ = true;
-    pb::Observation observation;
-    observation.set_time_ms(clock_.unix_millis());
-    observation.mutable_undone()->set_revision(revision);
-    observe(std::move(observation));
   }
 }
 
 void Client::flush_observations() {
+  if (session_.welcomed()) undone_.tell(session_, clock_.now());
   if (!session_.welcomed() || !observing_.load(std::memory_order_acquire)) return;
   tell_states();
   std::deque<pb::Observation> taken, news;
@@ -342,10 +342,11 @@ void Client::count(TimePoint now) {
   more["streams"] = streams_;
   more["deltas"] = deltas_;
   more["chunks"] = chunks_;
-  more["undone"] = undone_;
+  more["undone"] = undoings_;
   for (const auto& [name, value] : session_.sink_counters()) more[name] = value;
   board_.set_counters(counters);
   session_.send_counters(counters);
+  undone_.heard(now);
   watch_directory();
 }
 
@@ -354,6 +355,7 @@ void Client::flush_directory() {
   if (!whole || !undo_unsaved_) return;
   // Behind the deltas that undid: see Unconfirmed.
   undo_unsaved_ = false;
+  undone_.save();
   unconfirmed_.save();
 }
 
@@ -363,6 +365,7 @@ void Client::watch_directory() {
   if (status.ok()) return;
   // The table is saved again by itself; an inverse would only be with the next one.
   if (unconfirmed_.size() > 0) unconfirmed_.save();
+  if (undone_.size() > 0) undone_.save();
   if (status.message() == last_save_error_) return;
   last_save_error_ = status.message();
   logger_.error(

@@ -35,6 +35,7 @@
 #include "stream/session.h"
 #include "stream/transport.h"
 #include "stream/unconfirmed.h"
+#include "stream/undone.h"
 
 namespace dvr::stream {
 
@@ -101,6 +102,7 @@ class Client {
   Saved saved_;
   Addresses addresses_;
   Unconfirmed unconfirmed_;
+  Undone undone_;
   Session session_;
   Backoff backoff_;
 
@@ -117,7 +119,7 @@ class Client {
   std::string last_loss_;        // so that a repeated reason is logged once
   std::uint64_t losses_ = 0;     // with that reason
   std::string last_save_error_;  // logged already
-  std::uint64_t streams_ = 0, deltas_ = 0, chunks_ = 0, undone_ = 0;
+  std::uint64_t streams_ = 0, deltas_ = 0, chunks_ = 0, undoings_ = 0;
 
   std::atomic<bool> stopping_{false};
   std::mutex observations_mutex_;

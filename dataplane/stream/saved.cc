@@ -13,6 +13,38 @@ namespace util = ::google::protobuf::util;
 
 constexpr const char* kControllers = "controllers";
 constexpr const char* kUnconfirmed = "unconfirmed";
+constexpr const char* kUndone = "undone";
+
+// A blob of messages, each behind its length.
+template <typename Message>
+std::vector<Message> load_list(StateDirectory* directory, const char* name) {
+  std::vector<Message> list;
+  if (directory == nullptr) return list;
+  const auto blob = directory->load_blob(name);
+  if (!blob) return list;
+  io::ArrayInputStream bytes(blob->data(), static_cast<int>(blob->size()));
+  io::CodedInputStream input(&bytes);
+  for (;;) {
+    Message message;
+    bool clean_end = false;
+    if (!util::ParseDelimitedFromCodedStream(&message, &input, &clean_end)) {
+      return clean_end ? list : std::vector<Message>{};
+    }
+    list.push_back(std::move(message));
+  }
+}
+
+template <typename Message>
+Status save_list(StateDirectory* directory, const char* name,
+                 const std::vector<const Message*>& list) {
+  if (directory == nullptr) return {};
+  std::string blob;
+  {
+    io::StringOutputStream output(&blob);
+    for (const Message* message : list) util::SerializeDelimitedToZeroCopyStream(*message, &output);
+  }
+  return directory->save_blob_later(name, std::move(blob));
+}
 
 }  // namespace
 
@@ -32,32 +64,21 @@ Status Saved::save_controllers(const std::vector<std::string>& addresses) {
 }
 
 std::vector<pb::Unconfirmed> Saved::load_unconfirmed() const {
-  std::vector<pb::Unconfirmed> pending;
-  if (directory_ == nullptr) return pending;
-  const auto blob = directory_->load_blob(kUnconfirmed);
-  if (!blob) return pending;
-  io::ArrayInputStream bytes(blob->data(), static_cast<int>(blob->size()));
-  io::CodedInputStream input(&bytes);
-  for (;;) {
-    pb::Unconfirmed message;
-    bool clean_end = false;
-    if (!util::ParseDelimitedFromCodedStream(&message, &input, &clean_end)) {
-      return clean_end ? pending : std::vector<pb::Unconfirmed>{};
-    }
-    pending.push_back(std::move(message));
-  }
+  return load_list<pb::Unconfirmed>(directory_, kUnconfirmed);
 }
 
 Status Saved::save_unconfirmed(const std::vector<const pb::Unconfirmed*>& pending) {
-  if (directory_ == nullptr) return {};
-  std::string blob;
-  {
-    io::StringOutputStream output(&blob);
-    for (const pb::Unconfirmed* message : pending) {
-      util::SerializeDelimitedToZeroCopyStream(*message, &output);
-    }
-  }
-  return directory_->save_blob_later(kUnconfirmed, std::move(blob));
+  return save_list(directory_, kUnconfirmed, pending);
+}
+
+std::vector<pb::Observation> Saved::load_undone() const {
+  auto reports = load_list<pb::Observation>(directory_, kUndone);
+  std::erase_if(reports, [](const pb::Observation& o) { return !o.has_undone(); });
+  return reports;
+}
+
+Status Saved::save_undone(const std::vector<const pb::Observation*>& reports) {
+  return save_list(directory_, kUndone, reports);
 }
 
 }  // namespace dvr::stream

@@ -1,9 +1,9 @@
 // Saved: what the stream keeps over restarts beside the FIB: the controllers'
-// addresses and the inverses of unconfirmed commits, as blobs of the state
-// directory.
+// addresses, the inverses of unconfirmed commits, and what was undone without a
+// controller, as blobs of the state directory.
 //
 // A blob that is absent, damaged or not understood counts as empty: each can be
-// had again from a controller, and a data plane that refused to start over it
+// had again from a controller or is but news, and a data plane that refused to start over it
 // would forward nothing. Without a directory nothing is kept and every save
 // succeeds. Saving is handed to the directory's thread, in order with the deltas;
 // what fails there is told by StateDirectory::error(). Threading: the Fib's writer.
@@ -29,6 +29,10 @@ class Saved {
   // deadline_ms of each is this machine's wall clock's.
   [[nodiscard]] std::vector<dvr::fib::v1::Unconfirmed> load_unconfirmed() const;
   Status save_unconfirmed(const std::vector<const dvr::fib::v1::Unconfirmed*>& pending);
+
+  // Reports of kind undone.
+  [[nodiscard]] std::vector<dvr::fib::v1::Observation> load_undone() const;
+  Status save_undone(const std::vector<const dvr::fib::v1::Observation*>& reports);
 
  private:
   StateDirectory* directory_;

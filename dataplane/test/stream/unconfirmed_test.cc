@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "stream/undone.h"
 #include "test/stream/rig.h"
 
 namespace dvr::stream {
@@ -273,6 +274,102 @@ TEST(UnconfirmedTest, ACommitAndItsInverseAreOnDiskTogether) {
   EXPECT_EQ(rig.fib.digest(), change.before.digest());
   ASSERT_TRUE(rig.directory->sync().ok());
   EXPECT_EQ(crash("undone"), std::pair(change.before.digest(), std::size_t{0}));
+}
+
+// Reports of undoings that were sent since `sent` was last cleared.
+std::vector<std::uint64_t> reported(Rig& rig) {
+  std::vector<std::uint64_t> revisions;
+  for (const auto& message : rig.sent(pb::DataPlaneMessage::kObservation)) {
+    if (message.observation().has_undone()) {
+      EXPECT_GT(message.observation().time_ms(), 0u);
+      revisions.push_back(message.observation().undone().revision());
+    }
+  }
+  return revisions;
+}
+
+// Ends a data plane as a service manager does; `at` shows the time that it was then.
+void stop(Rig& rig, FakeClock& at) {
+  rig.client->stop();
+  while (rig.client->step()) {
+  }
+  at.advance_to(rig.clock.now());
+  at.step_wall(milliseconds(rig.clock.unix_millis() - at.unix_millis()));
+}
+
+TEST(UndoneTest, IsReportedAfterARestartToo) {
+  const TemporaryDirectory directory;
+  const Change change;
+  FakeClock at;
+  std::uint64_t undone_at = 0;
+  {
+    Rig rig(with_state(directory));
+    change.open(rig, 5'000);
+    rig.lose();
+    pass(rig, milliseconds(10'000));
+    ASSERT_EQ(rig.fib.digest(), change.before.digest());
+    undone_at = rig.clock.unix_millis();
+    stop(rig, at);
+  }
+  at.step_wall(milliseconds(3'600'000));
+  // The first life ends before anybody can have heard it, the second one after.
+  for (const milliseconds life : {milliseconds(0), Undone::kHeard + 2 * Client::kCountersEvery}) {
+    Rig rig(with_state(directory), at);
+    rig.connect(change.after);
+    rig.client->step();
+    EXPECT_EQ(reported(rig), std::vector<std::uint64_t>{2});
+    for (const auto& message : rig.sent(pb::DataPlaneMessage::kObservation)) {
+      EXPECT_LE(message.observation().time_ms(), undone_at) << "the time is that of the undoing";
+    }
+    const TimePoint end = rig.clock.now() + life;
+    while (rig.clock.now() < end) rig.client->step();
+    EXPECT_EQ(reported(rig), std::vector<std::uint64_t>{2}) << "once a stream";
+    stop(rig, at);
+  }
+  Rig rig(with_state(directory), at);
+  rig.connect(change.after);
+  rig.client->step();
+  EXPECT_TRUE(reported(rig).empty()) << "a controller knows";
+}
+
+TEST(UndoneTest, IsToldAgainWhereTheStreamBreaksTooSoon) {
+  Rig rig;
+  const Change change;
+  change.open(rig, 1'000);
+  rig.lose();
+  pass(rig, milliseconds(5'000));
+  for (int stream = 0; stream < 3; ++stream) {
+    rig.transport.sent.clear();
+    rig.connect(change.after);
+    rig.client->step();
+    EXPECT_EQ(reported(rig), std::vector<std::uint64_t>{2});
+    rig.lose();
+  }
+}
+
+TEST(UndoneTest, TheNewestAreKeptAndEachOnce) {
+  FakeLogger logger;
+  const TemporaryDirectory directory;
+  std::unique_ptr<StateDirectory> state;
+  ASSERT_TRUE(StateDirectory::open(directory.path(), {}, &state).ok());
+  Saved saved(state.get());
+  Undone undone(saved, logger);
+  for (std::uint64_t revision = 1; revision <= Undone::kMost + 3; ++revision) {
+    undone.add(revision, 1'000 + revision);
+    undone.add(revision, 9'999);
+  }
+  EXPECT_EQ(undone.size(), Undone::kMost);
+  undone.save();
+  ASSERT_TRUE(state->sync().ok());
+  const auto loaded = saved.load_undone();
+  ASSERT_EQ(loaded.size(), Undone::kMost);
+  EXPECT_EQ(loaded.front().undone().revision(), 4u);
+  EXPECT_EQ(loaded.back().time_ms(), 1'000 + Undone::kMost + 3);
+  pb::Observation other;
+  other.mutable_whole();
+  ASSERT_TRUE(saved.save_undone({&other}).ok());
+  ASSERT_TRUE(state->sync().ok());
+  EXPECT_TRUE(saved.load_undone().empty()) << "nothing but reports of undoings is told";
 }
 
 struct BadInverse {
