@@ -93,6 +93,16 @@ func (s *State) Lapsed(t *Timer) (events []eventlog.Event, left int) {
 	if t.Undo {
 		return s.undoing(t.Revision, t.Inverse)
 	}
+	if t.Unchanged { // a lease: see Leases
+		for _, e := range t.Events {
+			if h, _ := s.held.Get(holdKey(e)); h.kept(t.Revision) != nil {
+				events = append(events, e)
+			} else {
+				left++
+			}
+		}
+		return events, left
+	}
 	for _, e := range t.Events {
 		if now := s.Item(e); now.Event != nil && now.Revision == t.Revision {
 			events = append(events, e)

@@ -66,6 +66,21 @@ func (h *hold) kept(owner eventlog.Revision) *hold {
 	return nil
 }
 
+// lenders are the pending commits that made the item what it is, the newest first,
+// each with what it met; none where somebody else changed it since.
+func (h *hold) lenders() (out []hold) {
+	for ; h != nil; h = h.below {
+		switch {
+		case h.watch:
+		case h.touched > 0:
+			return out
+		default:
+			out = append(out, *h)
+		}
+	}
+	return out
+}
+
 // list is h and what is below it; stack is its inverse.
 func (h *hold) list() []hold {
 	var out []hold

@@ -40,6 +40,7 @@ type reverted struct {
 	before   eventlog.Event // what it met; nil: nothing
 	named    bool           // it is a router that was spoken of and not declared
 	conflict *Conflict      // another one after it
+	lent     lent           // whose lifetimes had made it what it met
 }
 
 // NewReverter begins at s, which must be frozen.
@@ -96,6 +97,8 @@ func (r *Reverter) Apply(c *eventlog.Commit, chosen func(eventlog.Event) bool) e
 				refs := r.fold.State().References(set.Router)
 				known.named = len(refs.Links) > 0 || refs.Destinations > 0 || len(refs.Guards) > 0
 			}
+			h, _ := r.fold.held.Get(holdKey(e))
+			known.lent, _ = lentOf(e, h)
 			r.items[id] = known
 			r.order = append(r.order, known)
 		}

@@ -200,7 +200,7 @@ func (k *Timekeeper) fire(ctx context.Context, name string, now int64) (Result, 
 			return nil, "", errPassed
 		}
 		events, reason := t.Events, fmt.Sprintf("scheduled by commit %d", t.Revision)
-		if d := s.Disturbed(&t); len(d) > 0 {
+		if d := s.Disturbed(&t); len(d) > 0 && !lifetime {
 			return nil, "", Disturbed(s, d)
 		}
 		if lifetime != (t.Undo || strings.HasPrefix(name, LifetimeTimer)) { // it has become another one

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"dvr/controller/appender"
 	"dvr/eventlog"
 )
 
@@ -204,5 +205,54 @@ func TestRollbackOfARouter(t *testing.T) {
 	a.must("POST", "/v1/rollback", fmt.Sprintf(`{"to":%d}`, before))
 	if r := a.do("GET", "/v1/routers/r7", ""); r.Code != 404 {
 		t.Errorf("%d %s", r.Code, r.Body)
+	}
+}
+
+// TestRollbackToWhatIsTemporary: what a rollback restores of a change with a
+// lifetime ends with it, unless somebody changes it once more; a dry run says the same.
+func TestRollbackToWhatIsTemporary(t *testing.T) {
+	for name, c := range map[string]struct {
+		rollback string
+		later    string // by somebody, before the end
+		want     string
+	}{
+		"a commit":           {rollback: `{"commits":[4]}`, want: "old"},
+		"to a revision":      {rollback: `{"to":3}`, want: "old"},
+		"changed once more":  {rollback: `{"commits":[4]}`, later: "mine", want: "mine"},
+		"its lifetime first": {rollback: `{"commits":[3,4]}`, want: "old"},
+	} {
+		a := newAPI(t)
+		key := func() string { return fmt.Sprint(a.must("GET", "/kv/k", "").json(t)["value"]) }
+		a.must("PUT", "/kv/k", `{"value":"old"}`)
+		a.must("POST", "/v1/commits?expires_in=1h", `{"events":[{"kind":"key.put","key":"k","value":"temporary"},{"kind":"route.announced","destination":"10.1.0.0/16","next_hop":"192.0.2.1"}]}`)
+		a.must("POST", "/v1/commits", `{"events":[{"kind":"key.put","key":"k","value":"wrong"},{"kind":"route.withdrawn","destination":"10.1.0.0/16","next_hop":"192.0.2.1"}]}`)
+		p := a.must("POST", "/v1/rollback?dry_run=true", c.rollback).json(t)
+		a.must("POST", "/v1/rollback", c.rollback)
+		if got := a.app.State().Digest().String(); got != p["digest"] {
+			t.Errorf("%s: the dry run said %v, it is %s", name, p["digest"], got)
+		}
+		want := "temporary"
+		if strings.Contains(c.rollback, "3,4") {
+			want = "old"
+		} else if !strings.Contains(fmt.Sprint(p["intent"]), "timer.set") {
+			t.Errorf("%s: a dry run does not tell of the end: %v", name, p)
+		}
+		if got := key(); got != want {
+			t.Fatalf("%s: k is %s after the rollback", name, got)
+		}
+		if c.later != "" {
+			a.must("PUT", "/kv/k", `{"value":"`+c.later+`"}`)
+		}
+		keeper := appender.NewTimekeeper(a.app, appender.TimekeeperOptions{Now: func() time.Time { return time.Now().Add(2 * time.Hour) }})
+		keeper.Step(t.Context())
+		if left := a.app.State().Agenda(); len(left) > 0 {
+			t.Errorf("%s: %v pend", name, left)
+		}
+		if got := key(); got != c.want {
+			t.Errorf("%s: k is %s in the end, want %s", name, got, c.want)
+		}
+		if _, there := a.app.State().Destination(netip.MustParsePrefix("10.1.0.0/16")); there {
+			t.Errorf("%s: the temporary route is still there", name)
+		}
 	}
 }

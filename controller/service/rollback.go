@@ -133,7 +133,7 @@ func (s *Service) Rollback(ctx context.Context, m *Mutation, r Rollback) (Receip
 		return Receipt{}, err
 	}
 	now := s.appender.State()
-	events, reverts, named, err := s.inverse(ctx, now, &r, timeout)
+	events, reverts, named, leases, err := s.inverse(ctx, now, &r, timeout)
 	if err == nil {
 		err = referred(now, events, named)
 	}
@@ -149,6 +149,13 @@ func (s *Service) Rollback(ctx context.Context, m *Mutation, r Rollback) (Receip
 	}
 	basis := appender.BasisOf(now, events)
 	basis.Named = named
+	if m.Care == nil || m.Care.NotBefore == 0 && !m.Care.Propose { // a timer holds no other one with events
+		for i, l := range leases {
+			// The name is that of the dry run; where another rollback took it, the basis is moved.
+			name := fmt.Sprintf("%s%d-%d", appender.LifetimeTimer, now.Position().Revision, i)
+			events = append(events, &eventlog.TimerSet{Name: name, At: l.Until, Unchanged: true, Events: l.Events})
+		}
+	}
 	c := Change{
 		Actor: m.Actor, Source: m.Source, Reason: m.Reason, ID: m.ID, Request: m.Request, Caller: m.Caller,
 		Events: events, Reverts: reverts, Basis: basis,
@@ -225,17 +232,18 @@ func referred(now *projector.State, events []eventlog.Event, named []eventlog.Ro
 	return nil
 }
 
-// inverse finds the events, which commits they take back, and the routers that
-// they may leave undeclared though something speaks of them.
-func (s *Service) inverse(ctx context.Context, now *projector.State, r *Rollback, timeout time.Duration) ([]eventlog.Event, []eventlog.Revision, []eventlog.RouterID, error) {
+// inverse finds the events, which commits they take back, the routers that
+// they may leave undeclared though something speaks of them, and what they give
+// back only for a while.
+func (s *Service) inverse(ctx context.Context, now *projector.State, r *Rollback, timeout time.Duration) ([]eventlog.Event, []eventlog.Revision, []eventlog.RouterID, []projector.Lease, error) {
 	head := now.Position().Revision
 	if r.To > 0 {
 		if r.To > head {
-			return nil, nil, nil, invalid("to", "is a revision to come: the newest is %d", head)
+			return nil, nil, nil, nil, invalid("to", "is a revision to come: the newest is %d", head)
 		}
 		v, err := s.View(ctx, Read{At: r.To, Timeout: timeout}, true)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, nil, nil, nil, err
 		}
 		events := now.Restore(v.State)
 		var named []eventlog.RouterID // all is as it was then, what speaks of routers, too
@@ -244,13 +252,13 @@ func (s *Service) inverse(ctx context.Context, now *projector.State, r *Rollback
 				named = append(named, gone.Router)
 			}
 		}
-		return events, nil, named, nil
+		return events, nil, named, now.Leases(v.State), nil
 	}
 	first := r.Since
 	commits := map[eventlog.Revision]bool{}
 	for _, c := range r.Commits {
 		if c > head {
-			return nil, nil, nil, fmt.Errorf("commit %d: %w", c, ErrNotFound)
+			return nil, nil, nil, nil, fmt.Errorf("commit %d: %w", c, ErrNotFound)
 		}
 		commits[c] = true
 		if first == 0 || c < first {
@@ -260,18 +268,18 @@ func (s *Service) inverse(ctx context.Context, now *projector.State, r *Rollback
 	if !r.After.IsZero() {
 		var err error
 		if first, err = s.firstAfter(ctx, r.After.UnixMilli(), head); err != nil {
-			return nil, nil, nil, err
+			return nil, nil, nil, nil, err
 		}
 	}
 	if first > head {
-		return nil, nil, nil, nil
+		return nil, nil, nil, nil, nil
 	}
 	if first < 2 {
-		return nil, nil, nil, invalid("since", "must be 2 or more: revision 1 is the log's beginning")
+		return nil, nil, nil, nil, invalid("since", "must be 2 or more: revision 1 is the log's beginning")
 	}
 	v, err := s.View(ctx, Read{At: first - 1, Timeout: timeout}, true)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	rev := projector.NewReverter(v.State)
 	var reverts []eventlog.Revision
@@ -305,20 +313,20 @@ func (s *Service) inverse(ctx context.Context, now *projector.State, r *Rollback
 	switch {
 	case errors.Is(err, errReadEnough):
 	case errors.Is(err, projector.ErrTooMany):
-		return nil, nil, nil, fmt.Errorf("%w: more than %d items; narrow it, or roll back to a revision", ErrTooLarge, projector.MaxReverted)
+		return nil, nil, nil, nil, fmt.Errorf("%w: more than %d items; narrow it, or roll back to a revision", ErrTooLarge, projector.MaxReverted)
 	case errors.Is(err, eventlog.ErrTruncated):
-		return nil, nil, nil, fmt.Errorf("commits from revision %d: %w", first, ErrGone)
+		return nil, nil, nil, nil, fmt.Errorf("commits from revision %d: %w", first, ErrGone)
 	case ctx.Err() != nil:
-		return nil, nil, nil, fmt.Errorf("%w: the commits since revision %d were not read in time; ask again with a longer timeout", ErrBehind, first)
+		return nil, nil, nil, nil, fmt.Errorf("%w: the commits since revision %d were not read in time; ask again with a longer timeout", ErrBehind, first)
 	case err != nil:
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	if at := rev.Position().Revision; at != head {
-		return nil, nil, nil, fmt.Errorf("%w: the log was read up to revision %d of %d", ErrUnavailable, at, head)
+		return nil, nil, nil, nil, fmt.Errorf("%w: the log was read up to revision %d of %d", ErrUnavailable, at, head)
 	}
 	events, conflicts := rev.Inverse()
 	if n := len(conflicts); n > 0 {
-		return nil, nil, nil, &RollbackConflict{conflicts[:min(n, MaxConflicts)], n}
+		return nil, nil, nil, nil, &RollbackConflict{conflicts[:min(n, MaxConflicts)], n}
 	}
 	// What is taken back needs no confirmation any more.
 	for _, c := range slices.Sorted(slices.Values(r.Commits)) {
@@ -326,7 +334,7 @@ func (s *Service) inverse(ctx context.Context, now *projector.State, r *Rollback
 			events = append(events, &eventlog.ConfirmationUndone{Revision: c})
 		}
 	}
-	return events, reverts, rev.Named(), nil
+	return events, reverts, rev.Named(), rev.Leases(now), nil
 }
 
 // matches reports whether an event of c is one that the filter chooses.
