@@ -51,7 +51,10 @@ func (b *budget) give(actor string, n int64) {
 func (b *budget) meter(r *http.Request) (release func()) {
 	m := &metered{ReadCloser: r.Body, budget: b, actor: authenticated(r)}
 	r.Body = m
-	return func() { b.give(m.actor, m.taken) }
+	return func() {
+		r.Body = m.ReadCloser // by its type net/http sees how much is unread, and waits for none of it where that is much
+		b.give(m.actor, m.taken)
+	}
 }
 
 type metered struct {
