@@ -237,8 +237,12 @@ func (c *Client) send(ctx context.Context, call Call) (*http.Response, string, e
 				if !errors.As(last, &answered) || (call.Method != http.MethodGet && !unsent(err)) {
 					last = err
 				}
-				failed[n] = err
-				reached = reached || !unsent(err)
+				// An attempt to read that the end of the call cut short tells less than the
+				// one before it.
+				if failed[n] == nil || ctx.Err() == nil || call.Method != http.MethodGet {
+					failed[n] = err
+					reached = reached || !unsent(err)
+				}
 				doubt = doubt || !unsent(err)
 				ready[n] = time.Now().Add(c.pause)
 				continue

@@ -470,10 +470,13 @@ func TestNobodyListens(t *testing.T) {
 		cancel()
 	}
 	c := dial(t, dead...)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	const patience = 100 * time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if _, err := c.Do(ctx, Call{Method: "GET", Path: "/"}, nil); !named(err) || ctx.Err() == nil {
-		t.Errorf("without patience: %v, context %v", err, ctx.Err())
+	began := time.Now()
+	// It may end a little before its context, when that leaves no time for a try.
+	if _, err := c.Do(ctx, Call{Method: "GET", Path: "/"}, nil); !named(err) || time.Since(began) < patience/2 {
+		t.Errorf("without patience: %v after %s", err, time.Since(began))
 	}
 	// One that is there and not ready is waited for.
 	busy, urlBusy := node(t, 503, 503, 503, 200)
