@@ -23,11 +23,20 @@ func revisionKey(r eventlog.Revision) pmap.String {
 	return pmap.String(binary.BigEndian.AppendUint64(nil, uint64(r)))
 }
 
+// authorOf is whose a commit's changes are: its actor's, but where the system makes
+// what somebody has scheduled, that one's.
+func authorOf(c *eventlog.Commit) string {
+	if c.Actor == eventlog.SystemActor && c.For != "" {
+		return c.For
+	}
+	return c.Actor
+}
+
 // begin notes whose commit is folded.
 func (f *Fold) begin(c *eventlog.Commit) {
 	f.author, f.wrote = "", 0
-	if f.counted.Len() > 0 && f.counted.Has(pmap.String(c.Actor)) {
-		f.author = c.Actor
+	if f.counted.Len() > 0 && f.counted.Has(pmap.String(authorOf(c))) {
+		f.author = authorOf(c)
 	}
 }
 

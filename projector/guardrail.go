@@ -298,7 +298,7 @@ func (p *Policy) Breaches(s *State, c *eventlog.Commit, origins map[string]int) 
 	}
 	for i := range p.routes {
 		g := &p.routes[i]
-		if g.Actor != "" && g.Actor != c.Actor {
+		if g.Actor != "" && g.Actor != authorOf(c) {
 			continue
 		}
 		now, grows := s.routes, 0

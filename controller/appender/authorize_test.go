@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"testing"
+	"time"
 
 	"dvr/eventlog"
 	"dvr/projector"
@@ -253,5 +255,81 @@ func TestProposalLapses(t *testing.T) {
 	}
 	if _, ok := a.State().Timer("proposal-1"); ok {
 		t.Error("the proposal stays")
+	}
+}
+
+// TestScheduledIsTheSchedulers: what somebody has scheduled is committed on their
+// behalf, counts as theirs, and is judged by their rights of that moment.
+func TestScheduledIsTheSchedulers(t *testing.T) {
+	operatorOf := func(prefix string) []eventlog.Event { return []eventlog.Event{operator("alice", prefix)} }
+	for name, x := range map[string]struct {
+		meanwhile []eventlog.Event // by root
+		cause     string           // why it fails; "": it is done
+	}{
+		"nothing happened":          {nil, ""},
+		"no role any more":          {[]eventlog.Event{&eventlog.RoleRemoved{Actor: "alice"}}, "alice"},
+		"another scope":             {operatorOf("172.16.0.0/12"), "alice"},
+		"another scope, the routes": {operatorOf("10.0.0.0/8"), ""},
+		"the token is revoked":      {[]eventlog.Event{&eventlog.TokenRemoved{ID: "at"}}, ""},
+		"she has her fill":          {[]eventlog.Event{&eventlog.GuardSet{Name: "few", Type: eventlog.GuardMaxRoutes, Actor: "alice", Limit: 1}}, "routes of alice"},
+		"another has":               {[]eventlog.Event{&eventlog.GuardSet{Name: "few", Type: eventlog.GuardMaxRoutes, Actor: "system", Limit: 1}}, ""},
+	} {
+		c := newClock()
+		a := open(t, newLog(), Options{Now: c.Now})
+		appendOK(t, a, request("1", rootRole, token("rt", "root"), operator("alice", "10.0.0.0/8"), token("at", "alice"), &eventlog.AuthEnabled{}))
+		by := func(actor, token, id string, events ...eventlog.Event) {
+			t.Helper()
+			r := request(id, events...)
+			r.Actor, r.Outside, r.Principal = actor, true, &projector.Principal{Actor: actor, Via: []string{"token:" + token}}
+			appendOK(t, a, r)
+		}
+		by("alice", "at", "2", &eventlog.TimerSet{Name: ScheduledTimer + "1", At: c.Now().Add(time.Hour).UnixMilli(), Events: []eventlog.Event{route(1), route(2)}})
+		if x.meanwhile != nil {
+			by("root", "rt", "3", x.meanwhile...)
+		}
+		by("root", "rt", "4", &eventlog.GuardSet{Name: "counted", Type: eventlog.GuardMaxRoutes, Actor: "alice", Limit: 100})
+		c.advance(time.Hour)
+		if n := keeperOf(a, c).Step(testContext(t)); n != 1 {
+			t.Fatalf("%s: %d done", name, n)
+		}
+		cause, made := "", false
+		everyEvent(t, a.log, func(c *eventlog.Commit, e eventlog.Event) {
+			switch e := e.(type) {
+			case *eventlog.TimerFailed:
+				cause = e.Cause
+			case *eventlog.TimerFired:
+				if made = true; c.Actor != "system" || c.For != "alice" {
+					t.Errorf("%s: a commit of %s for %q", name, c.Actor, c.For)
+				}
+			}
+		})
+		if made != (x.cause == "") || !strings.Contains(cause, x.cause) {
+			t.Errorf("%s: done: %v, cause %q", name, made, cause)
+		}
+		if got := a.State().RoutesOf("alice"); made && got != 2 {
+			t.Errorf("%s: alice has %d routes", name, got)
+		}
+		sameAsLog(t, a)
+	}
+}
+
+// TestScheduledByWhomTheLogForgot: it was allowed when it was asked for, and is done.
+func TestScheduledByWhomTheLogForgot(t *testing.T) {
+	c := newClock()
+	log := newLog()
+	a := open(t, log, Options{Now: c.Now})
+	appendOK(t, a, request("1", rootRole, token("rt", "root"), operator("alice"), &eventlog.AuthEnabled{}))
+	appendOK(t, a, request("2", &eventlog.TimerSet{Name: ScheduledTimer + "1", At: c.Now().Add(time.Hour).UnixMilli(), Events: put("k", "v")}))
+	appendOK(t, a, request("3", &eventlog.RoleRemoved{Actor: "alice"}))
+	s := a.State()
+	if _, err := log.WriteSnapshot(testContext(t), Describe(s), s.Save); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Truncate(testContext(t), s.Position().Revision+1); err != nil {
+		t.Fatal(err)
+	}
+	c.advance(time.Hour)
+	if n := keeperOf(a, c).Step(testContext(t)); n != 1 || keyOf(t, a, "k") != "v" {
+		t.Errorf("%d done, k is %q", n, keyOf(t, a, "k"))
 	}
 }

@@ -191,12 +191,23 @@ func (k *Timekeeper) fire(ctx context.Context, name string, now int64) (Result, 
 		lifetime = lifetime || t.Undo
 	}
 	r := Request{Actor: system, Exempt: lifetime}
+	var author *projector.Principal
+	var set eventlog.Revision // where the author is known of
+	if t, ok := k.a.State().Timer(name); ok && !lifetime {
+		var err error
+		if author, err = k.author(ctx, t.Revision); err != nil {
+			return Result{}, fmt.Errorf("who has set timer %s: %w", name, err)
+		}
+		if set = t.Revision; author != nil {
+			r.For = author.Actor
+		}
+	}
 	res, err := k.settle(ctx, r, func(s *projector.State) ([]eventlog.Event, string, error) {
 		t, err := due(s)
 		if err != nil {
 			return nil, "", err
 		}
-		if t.Proposer != "" { // it has become a proposal meanwhile
+		if t.Proposer != "" || set != 0 && t.Revision != set { // it has become another one meanwhile
 			return nil, "", errPassed
 		}
 		events, reason := t.Events, fmt.Sprintf("scheduled by commit %d", t.Revision)
@@ -211,6 +222,9 @@ func (k *Timekeeper) fire(ctx context.Context, name string, now int64) (Result, 
 			events, left = s.Lapsed(&t)
 			reason = fmt.Sprintf("the lifetime of commit %d is over", t.Revision) + leaves(left, len(events))
 		} else {
+			if err := mayStill(s, author, events); err != nil {
+				return nil, "", err
+			}
 			events = late(events, now-t.At)
 		}
 		return append(slices.Clip(events), &eventlog.TimerFired{Name: name}), reason, nil
@@ -219,6 +233,46 @@ func (k *Timekeeper) fire(ctx context.Context, name string, now int64) (Result, 
 		return res, err
 	}
 	return k.lapse(ctx, name, err.Error(), due)
+}
+
+// author is who has scheduled what a commit holds, by the log; nil: the log no
+// longer has it. Cost: a read of one batch. Errors: eventlog.ErrUnavailable, ….
+func (k *Timekeeper) author(ctx context.Context, r eventlog.Revision) (author *projector.Principal, err error) {
+	found := errors.New("found")
+	err = k.a.log.Read(ctx, r-1, func(b *eventlog.Batch) error {
+		for i := range b.Commits {
+			c := &b.Commits[i]
+			switch {
+			case c.Revision != r:
+			case c.Actor != system:
+				p := projector.PrincipalOf(c)
+				p.Via = slices.Clone(p.Via)
+				author = &p
+			case c.For != "":
+				author = &projector.Principal{Actor: c.For}
+			}
+		}
+		return found
+	})
+	if errors.Is(err, found) || errors.Is(err, eventlog.ErrTruncated) {
+		err = nil
+	}
+	return author, err
+}
+
+// mayStill is ErrForbidden where who has scheduled events has no right to make
+// them any more. nil: it is not known who that is, and was asked then.
+func mayStill(s *projector.State, author *projector.Principal, events []eventlog.Event) error {
+	a := s.Access()
+	if author == nil || !a.Enabled() {
+		return nil
+	}
+	err := a.Allow(s, author, events)
+	var d *projector.DeniedError
+	if errors.As(err, &d) {
+		return forbidden{d}
+	}
+	return err
 }
 
 // late moves the ends of what a schedule holds, which count from when it is made.
@@ -277,7 +331,7 @@ func (k *Timekeeper) lapse(ctx context.Context, name, cause string, due func(*pr
 // refusal reports an error for which trying again would not help.
 func refusal(err error) bool {
 	var f *eventlog.FieldError
-	return errors.Is(err, ErrGuarded) || errors.Is(err, ErrConflict) || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrPrecondition) || errors.As(err, &f)
+	return errors.Is(err, ErrGuarded) || errors.Is(err, ErrForbidden) || errors.Is(err, ErrConflict) || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrPrecondition) || errors.As(err, &f)
 }
 
 // short cuts a cause to what an event takes.

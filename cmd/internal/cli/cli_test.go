@@ -536,3 +536,14 @@ func TestSummaryOfACommit(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoTellsOfBothActors(t *testing.T) {
+	for want, commit := range map[string]map[string]any{
+		"alice":            {"actor": "alice"},
+		"system for alice": {"actor": "system", "for": "alice"},
+	} {
+		if got := text(who(commit)); got != want {
+			t.Errorf("%v: %q, want %q", commit, got, want)
+		}
+	}
+}

@@ -49,12 +49,20 @@ func explained(t *table, body any) {
 	if commits := list(body, "commits"); len(commits) > 0 {
 		t.section(fmt.Sprintf("Whose doing it is, the likeliest first (looked for back to revision %s)", text(member(body, "searched_to"))))
 		for _, k := range commits {
-			t.row("  "+text(member(k, "revision")), member(k, "time"), member(k, "actor"), relevance(k), reasonOf(k))
+			t.row("  "+text(member(k, "revision")), member(k, "time"), who(k), relevance(k), reasonOf(k))
 		}
 		if n := text(member(body, "left_out")); n != "0" {
 			t.line("  … and %s more (dvr log list)", n)
 		}
 	}
+}
+
+// who has made a commit, and on whose behalf.
+func who(commit any) any {
+	if other := member(commit, "for"); other != nil {
+		return text(member(commit, "actor")) + " for " + text(other)
+	}
+	return member(commit, "actor")
 }
 
 // relevance says what a commit has to do with the way.
@@ -220,7 +228,7 @@ func blamed(t *table, body any) {
 		t.head("NEXT HOP", "ROUTER", "METRIC", "SET AT", "TIME", "BY", "REASON")
 		for _, k := range now {
 			by := member(k, "commit")
-			t.row(hopOf(k), member(k, "router"), member(k, "metric"), member(k, "revision"), member(by, "time"), member(by, "actor"), member(by, "reason"))
+			t.row(hopOf(k), member(k, "router"), member(k, "metric"), member(k, "revision"), member(by, "time"), who(by), member(by, "reason"))
 		}
 	} else {
 		t.line("%s is not there", text(member(body, "destination")))
@@ -240,7 +248,7 @@ func blamed(t *table, body any) {
 			if owner == nil {
 				owner = "*"
 			}
-			t.row("  "+text(member(k, "revision")), member(k, "time"), member(k, "actor"), what, owner, member(k, "reason"))
+			t.row("  "+text(member(k, "revision")), member(k, "time"), who(k), what, owner, member(k, "reason"))
 		}
 	}
 	if next := member(body, "next"); next != nil {

@@ -24,7 +24,7 @@ func logCommand(c *connection) *cobra.Command {
 func commitHead(t *table) { t.head("REVISION", "TIME", "ACTOR", "WHAT", "REASON", "ID") }
 
 func commitRow(t *table, commit any) {
-	t.row(member(commit, "revision"), member(commit, "time"), member(commit, "actor"), summary(commit), member(commit, "reason"), member(commit, "id"))
+	t.row(member(commit, "revision"), member(commit, "time"), who(commit), summary(commit), member(commit, "reason"), member(commit, "id"))
 }
 
 // subjects are the members that name what an event is about, by the first there.
