@@ -237,6 +237,11 @@ func (a *Appender) Try(r Request) (*Trial, error) {
 				return nil, err
 			}
 		}
+		if !r.Exempt {
+			if err := judgeRecursion(func() *projector.State { return s }, c); err != nil {
+				return nil, err
+			}
+		}
 		var err error
 		var g guard
 		if c.Forced, err = g.judge(&r, c, s, func() *projector.State { return s }); err != nil {

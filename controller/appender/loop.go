@@ -333,6 +333,11 @@ func (l *loop) judge(p *Pending, tip eventlog.Head, at int64) (forced []string, 
 			return nil, err
 		}
 	}
+	if !p.request.Exempt {
+		if err := judgeRecursion(l.fold.State, c); err != nil {
+			return nil, err
+		}
+	}
 	return l.guard.judge(&p.request, c, current, l.fold.State)
 }
 

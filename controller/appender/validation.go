@@ -151,3 +151,31 @@ func judgeReferences(s *projector.State, c *eventlog.Commit) error {
 	}
 	return nil
 }
+
+// OnlyItself is why a route is refused that resolves through itself alone.
+const OnlyItself = "lies in the route's own destination, and no other route resolves it: announce that first, or this one without recursive"
+
+// judgeRecursion refuses a commit that leaves a route which it announces with
+// nothing but itself to resolve its next hop. The order of its events means
+// nothing, so it is judged at their end; frozen is the state before it. Cost: a look
+// at each event, and the commit folded once more where a route holds its next hop.
+func judgeRecursion(frozen func() *projector.State, c *eventlog.Commit) error {
+	var after *projector.State
+	for i, e := range c.Events {
+		r, ok := e.(*eventlog.RouteAnnounced)
+		if !ok || !projector.HoldsItsNextHop(r) {
+			continue
+		}
+		if after == nil {
+			trial := *c
+			var err error
+			if after, err = frozen().Try(&trial); err != nil {
+				return err
+			}
+		}
+		if now, there := after.Route(r.RouteID); there && after.OnlyItself(&now.RouteAnnounced) {
+			return &eventlog.FieldError{Field: fmt.Sprintf("events[%d].next_hop", i), Reason: OnlyItself}
+		}
+	}
+	return nil
+}

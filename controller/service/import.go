@@ -11,11 +11,13 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"dvr/eventlog"
+	"dvr/projector"
 )
 
 // Limits of an import.
@@ -59,9 +61,9 @@ type Imported struct {
 // A line at fault is refused alone.
 //
 // The order of lines is kept: a line about the same route as one before it in
-// the chunk begins the next chunk, and nothing else is in flight beside removals
-// of routers, the only lines that the state may refuse, whose chunk is then sent
-// again without them. Memory is bounded whatever the input's size.
+// the chunk begins the next chunk, and nothing else is in flight beside lines that
+// the state may refuse (removals of routers, recursive routes that hold their own next
+// hop), whose chunk is then sent again without them. Memory is bounded whatever the input's size.
 // m.Timeout 0: MaxTimeout.
 func (s *Service) Import(ctx context.Context, m *Mutation, r io.Reader) (Imported, error) {
 	if err := s.requireKnown(m.Require); err != nil {
@@ -438,7 +440,13 @@ func (i *importer) flush(ctx context.Context) error {
 	}
 	copy(i.cur.request[:], i.hash.Sum(nil))
 	c := i.cur
-	if err := i.settle(ctx, inFlightEvents-len(c.events)); err != nil {
+	// What the state may refuse is sent again without it: nothing else is in flight then.
+	judged := slices.ContainsFunc(c.events, mayBeRefused)
+	limit := inFlightEvents - len(c.events)
+	if judged {
+		limit = 0
+	}
+	if err := i.settle(ctx, limit); err != nil {
 		return err
 	}
 	if err := i.send(ctx, &c); err != nil {
@@ -449,7 +457,16 @@ func (i *importer) flush(ctx context.Context) error {
 		i.pending += len(c.events)
 	}
 	i.reset()
+	if judged {
+		return i.settle(ctx, 0)
+	}
 	return nil
+}
+
+// mayBeRefused: the state may have nothing but the route itself to resolve it.
+func mayBeRefused(e eventlog.Event) bool {
+	r, ok := e.(*eventlog.RouteAnnounced)
+	return ok && projector.HoldsItsNextHop(r)
 }
 
 // send submits a chunk; where the appender is full it waits for the chunks

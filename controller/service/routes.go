@@ -20,7 +20,7 @@ func (s *Service) PutRoute(ctx context.Context, m *Mutation, r *eventlog.RouteAn
 	if m.Wait == WaitInstalled {
 		prefixes = []netip.Prefix{r.Destination}
 	}
-	if !m.conditional() && !holdsItsNextHop(r) {
+	if !m.conditional() && !projector.HoldsItsNextHop(r) {
 		rec, err := s.apply(ctx, m, events, nil, prefixes)
 		if err != nil {
 			err = alone(err)
