@@ -1,12 +1,16 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
+	"dvr/controller/httpapi/openapi/openapitest"
 	"dvr/eventlog"
 )
 
@@ -113,6 +117,60 @@ func FuzzQuery(f *testing.F) {
 		for i := range q.n {
 			if got := want.Get(q.pairs[i].name); got != q.pairs[i].value {
 				t.Fatalf("%q: %s is %q, url says %q", raw, q.pairs[i].name, q.pairs[i].value, got)
+			}
+		}
+	})
+}
+
+// FuzzCalls sends any query, header and body to any call of the description: the
+// answer is none of 500, and what is refused is a problem that says what is wrong.
+func FuzzCalls(f *testing.F) {
+	c, err := contract()
+	if err != nil {
+		f.Fatal(err)
+	}
+	var operations []*openapitest.Operation
+	for _, op := range c.Operations() {
+		if !strings.HasPrefix(op.Path, "/api/") {
+			operations = append(operations, op)
+		}
+	}
+	for i := range operations {
+		f.Add(uint16(i), "", "application/json", `{}`)
+		f.Add(uint16(i), "limit=-1&at=x&router=*&timeout=9", "application/x-ndjson", `[{"a":[[[[`)
+	}
+	for _, s := range every {
+		for i, op := range operations {
+			if op.Method == s.method && op.Path == strings.SplitN(s.target, "?", 2)[0] {
+				f.Add(uint16(i), "", "application/json", s.body)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, which uint16, query, kind, body string) {
+		a := newAPI(t)
+		op := operations[int(which)%len(operations)]
+		target := op.Target()
+		path, own, _ := strings.Cut(target, "?")
+		r := httptest.NewRequest(op.Method, path, strings.NewReader(body))
+		r.Host, r.URL.RawQuery = "127.0.0.1:9090", query
+		if query == "" {
+			r.URL.RawQuery = own
+		}
+		if !strings.Contains(query, "timeout=") {
+			r.URL.RawQuery = strings.Trim(r.URL.RawQuery+"&timeout=1ms", "&")
+		}
+		r.Header.Set("Content-Type", kind)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		w := httptest.NewRecorder()
+		a.server.Handler().ServeHTTP(w, r.WithContext(ctx))
+		if w.Code == 500 || w.Code < 200 {
+			t.Fatalf("%s %s?%s: %d %s", op.Method, path, r.URL.RawQuery, w.Code, w.Body)
+		}
+		if w.Code >= 400 {
+			var p struct{ Type, Title, Detail string }
+			if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Type == "" || p.Detail == "" || len(w.Body.Bytes()) > 16<<10 {
+				t.Fatalf("%s %s?%s: %d %s", op.Method, path, r.URL.RawQuery, w.Code, w.Body)
 			}
 		}
 	})
