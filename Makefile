@@ -15,7 +15,7 @@ MINIMIZE   ?= 5s
 # Of Go's fuzzers, in place of DURATION: one that ends by its clock fails where an input is still being tried then.
 EXECS      ?=
 # libFuzzer's targets.
-FUZZ_CPP   := engine updates stored text delta
+FUZZ_CPP   := engine updates stored text delta netlink
 FUZZ_GO    := $(shell grep -rlE '^func Fuzz' --include=*_test.go . 2>/dev/null | xargs -r -n1 dirname | sort -u)
 FUZZ_DIR   := $(CURDIR)/build/fuzz-go
 DASHBOARD  := controller/dashboard

@@ -35,18 +35,31 @@ void set_buffer(int fd, int forced, int plain, std::size_t bytes) {
 }  // namespace
 
 Outcome outcome_of(const nlmsghdr* message) {
+  const std::size_t payload = mnl_nlmsg_get_payload_len(message);
+  if (message->nlmsg_len < sizeof(nlmsghdr) + sizeof(nlmsgerr)) {
+    return {EBADMSG, "the kernel's answer is cut off"};
+  }
   const auto* const error = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(message));
   if (error->error == 0) return {};
+  // No number of an error: its negative would be none either.
+  if (error->error > 0 || error->error < -4095) return {EBADMSG, "the kernel's answer is no error"};
   Outcome outcome{-error->error, std::strerror(-error->error)};
   if ((message->nlmsg_flags & NLM_F_ACK_TLVS) == 0) return outcome;
   std::size_t offset = sizeof(nlmsgerr);
-  if ((message->nlmsg_flags & NLM_F_CAPPED) == 0) offset += error->msg.nlmsg_len - sizeof(nlmsghdr);
-  const auto* at =
-      static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(message, MNL_ALIGN(offset)));
+  if ((message->nlmsg_flags & NLM_F_CAPPED) == 0) {
+    if (error->msg.nlmsg_len < sizeof(nlmsghdr)) return outcome;
+    offset += error->msg.nlmsg_len - sizeof(nlmsghdr);
+  }
+  offset = MNL_ALIGN(offset);
+  if (offset > payload) return outcome;
+  const auto* at = static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(message, offset));
   const auto* const end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(message));
   for (; mnl_attr_ok(at, static_cast<int>(end - reinterpret_cast<const char*>(at)));
        at = mnl_attr_next(at)) {
-    if (mnl_attr_get_type(at) == NLMSGERR_ATTR_MSG) outcome.words = mnl_attr_get_str(at);
+    if (mnl_attr_get_type(at) == NLMSGERR_ATTR_MSG &&
+        mnl_attr_validate(at, MNL_TYPE_NUL_STRING) == 0) {
+      outcome.words = mnl_attr_get_str(at);
+    }
   }
   return outcome;
 }

@@ -5,10 +5,16 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
+#include <cerrno>
+#include <cstring>
+#include <limits>
 #include <map>
+#include <memory>
 #include <random>
+#include <string>
 
 #include "sinks/kernel/listener.h"
+#include "sinks/kernel/netlink.h"
 #include "sinks/kernel/route_table.h"
 #include "test/kernel/scene.h"
 
@@ -40,6 +46,57 @@ TEST(RtnetlinkTest, RoutesComeBackAsTheyWentOut) {
       EXPECT_EQ(stray->metric, 9u);
       EXPECT_EQ(stray->group, 0u);
     }
+  }
+}
+
+// What the kernel says of a failure, and that nothing is read beyond an answer that is
+// cut off or bent (ASan watches: it lies at the end of its allocation).
+TEST(RtnetlinkTest, OutcomesOfBentAnswers) {
+  struct Answer {
+    std::int32_t error;
+    std::uint16_t flags;
+    std::uint32_t said;  // the length of the request that it names
+    std::string words;   // with what ends them
+    std::size_t cut;
+  };
+  const auto outcome = [](const Answer& a) {
+    std::string bytes(sizeof(nlmsghdr) + sizeof(nlmsgerr), '\0');
+    if (!a.words.empty()) {
+      nlattr words{};
+      words.nla_len = static_cast<std::uint16_t>(sizeof words + a.words.size());
+      words.nla_type = NLMSGERR_ATTR_MSG;
+      bytes.append(reinterpret_cast<const char*>(&words), sizeof words).append(a.words);
+    }
+    bytes.resize(bytes.size() - a.cut);
+    const auto answer = std::make_unique<char[]>(bytes.size());
+    auto* const h = reinterpret_cast<nlmsghdr*>(bytes.data());
+    h->nlmsg_len = static_cast<std::uint32_t>(bytes.size());
+    h->nlmsg_type = NLMSG_ERROR;
+    h->nlmsg_flags = a.flags;
+    if (a.cut == 0) {
+      auto* const e = reinterpret_cast<nlmsgerr*>(bytes.data() + sizeof(nlmsghdr));
+      e->error = a.error;
+      e->msg.nlmsg_len = a.said;
+    }
+    std::memcpy(answer.get(), bytes.data(), bytes.size());
+    return outcome_of(reinterpret_cast<const nlmsghdr*>(answer.get()));
+  };
+  constexpr std::uint16_t kWords = NLM_F_CAPPED | NLM_F_ACK_TLVS;
+  const std::string said("no such device\0", 15);
+  EXPECT_TRUE(outcome({0, 0, 16, "", 0}).ok());
+  EXPECT_EQ(outcome({-ENODEV, kWords, 16, said, 0}).words, "no such device");
+  EXPECT_EQ(outcome({-ENODEV, NLM_F_ACK_TLVS, 16, said, 0}).words, "no such device");
+  const std::string plain = std::strerror(ENODEV);
+  EXPECT_EQ(outcome({-ENODEV, 0, 16, said, 0}).words, plain);
+  EXPECT_EQ(outcome({-ENODEV, kWords, 16, "without an end", 0}).words, plain);
+  for (const std::uint32_t length : {0u, 15u, 17u, 4096u, 0x7fffffffu, 0xffffffffu}) {
+    EXPECT_EQ(outcome({-ENODEV, NLM_F_ACK_TLVS, length, said, 0}).error, ENODEV) << length;
+  }
+  for (const std::size_t cut : {1u, 4u, 19u, 20u}) {
+    EXPECT_EQ(outcome({0, 0, 0, "", cut}).error, EBADMSG) << cut;
+  }
+  for (const std::int32_t error : {1, 4096, -4096, std::numeric_limits<std::int32_t>::min()}) {
+    EXPECT_EQ(outcome({error, kWords, 16, said, 0}).error, EBADMSG) << error;
   }
 }
 
