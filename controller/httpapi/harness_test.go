@@ -71,6 +71,24 @@ func (o *throne) Append(ctx context.Context, c service.Change) (service.Appended
 
 func newAPI(t testing.TB) *api {
 	t.Helper()
+	a := openAPI(t)
+	t.Cleanup(func() {
+		if err := a.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return a
+}
+
+// close ends what openAPI began.
+func (a *api) close() error {
+	a.planes.Close()
+	return a.app.Close()
+}
+
+// openAPI is newAPI for those that close it themselves.
+func openAPI(t testing.TB) *api {
+	t.Helper()
 	a := &api{t: t, log: memlog.New(testLog), node: &fakeNode{}, nodes: &fakeCluster{}}
 	a.node.status.Store(&NodeStatus{NodeID: "node-1", RaftState: "Leader", Quorum: true, Etcd: "embedded", Started: time.Unix(0, 0), Security: Security{Transport: "tls", Expires: time.Unix(4e9, 0), AuthorityExpires: time.Unix(5e9, 0), Alarm: "renew it"}})
 	a.quota.Store(64 << 20)
@@ -87,12 +105,6 @@ func newAPI(t testing.TB) *api {
 	metrics := NewMetrics(a.svc, a.node)
 	metrics.Add(append(a.app.Collectors(), a.planes.Collectors()...)...)
 	a.server = New(Config{Service: a.svc, Metrics: metrics, Node: a.node, Cluster: a.nodes, Version: "test", Hosts: []string{"r1.example", "192.0.2.7"}})
-	t.Cleanup(func() {
-		a.planes.Close()
-		if err := a.app.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	return a
 }
 
