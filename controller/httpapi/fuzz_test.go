@@ -167,7 +167,7 @@ func FuzzCalls(f *testing.F) {
 			r.URL.RawQuery = strings.Trim(r.URL.RawQuery+"&timeout=1ms", "&")
 		}
 		r.Header.Set("Content-Type", kind)
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 		defer cancel()
 		w := httptest.NewRecorder()
 		a.server.Handler().ServeHTTP(w, r.WithContext(ctx))
