@@ -197,7 +197,40 @@ func (a *Access) HasRole(actor string) bool { return a.roles[actor] != nil }
 // then, there still is an actor that is admin without scope. Events that are not
 // about roles and authorization cost a look each.
 func (a *Access) KeepsAdmin(events []eventlog.Event) bool {
-	enabled, touched := a.enabled, false
+	enabled, touched, admins := a.adminsAfter(events)
+	return !touched || !enabled || admins > 0
+}
+
+// AdminsAfter is whether authorization is in force after the events, and how many
+// actors and groups are admin without scope then. Cost: O(actors with a role).
+func (a *Access) AdminsAfter(events []eventlog.Event) (enabled bool, admins int) {
+	enabled, touched, admins := a.adminsAfter(events)
+	if !touched {
+		for _, s := range a.roles {
+			if s.free == RankAdmin {
+				admins++
+			}
+		}
+	}
+	return enabled, admins
+}
+
+// Widens reports whether a role.set gives its actor what it has not.
+func (a *Access) Widens(e *eventlog.RoleSet) bool {
+	var has []eventlog.Grant
+	if s := a.roles[e.Actor]; s != nil {
+		has = s.grants
+	}
+	return slices.ContainsFunc(e.Grants, func(g eventlog.Grant) bool {
+		return !slices.ContainsFunc(has, func(h eventlog.Grant) bool {
+			return h.Role == g.Role && slices.Equal(h.Prefixes, g.Prefixes) && slices.Equal(h.Routers, g.Routers) && slices.Equal(h.Tags, g.Tags) && slices.Equal(h.Keys, g.Keys)
+		})
+	})
+}
+
+// adminsAfter is AdminsAfter; where no event touches it, admins are not counted.
+func (a *Access) adminsAfter(events []eventlog.Event) (enabled, touched bool, admins int) {
+	enabled = a.enabled
 	changed := map[string]bool(nil) // admin without scope after the events
 	for _, e := range events {
 		switch e := e.(type) {
@@ -217,20 +250,20 @@ func (a *Access) KeepsAdmin(events []eventlog.Event) bool {
 			}
 		}
 	}
-	if !touched || !enabled {
-		return true
+	if !touched {
+		return enabled, false, 0
 	}
 	for _, admin := range changed {
 		if admin {
-			return true
+			admins++
 		}
 	}
 	for actor, s := range a.roles {
 		if _, over := changed[actor]; !over && s.free == RankAdmin {
-			return true
+			admins++
 		}
 	}
-	return false
+	return enabled, true, admins
 }
 
 // Tokens iterates over the tokens by id.

@@ -250,3 +250,49 @@ func TestAccessInSnapshot(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 }
+
+// TestAdminsAfter: who is admin without scope behind events; what widens a role.
+func TestAdminsAfter(t *testing.T) {
+	role := func(actor string, grants ...eventlog.Grant) *eventlog.RoleSet {
+		return &eventlog.RoleSet{Actor: actor, Grants: grants}
+	}
+	a := &Access{enabled: true, roles: map[string]*standing{
+		"a": standingOf([]eventlog.Grant{grant("admin")}), "b": standingOf([]eventlog.Grant{grant("admin", "prefix=10.0.0.0/8"), grant("viewer")}), "group:g": standingOf([]eventlog.Grant{grant("admin")}),
+	}}
+	for i, c := range []struct {
+		events  []eventlog.Event
+		enabled bool
+		admins  int
+	}{
+		{nil, true, 2},
+		{[]eventlog.Event{&eventlog.KeyPut{}}, true, 2},
+		{[]eventlog.Event{role("b", grant("admin"))}, true, 3},
+		{[]eventlog.Event{role("a", grant("operator")), &eventlog.RoleRemoved{Actor: "group:g"}}, true, 0},
+		{[]eventlog.Event{&eventlog.RoleRemoved{Actor: "b"}, &eventlog.RoleRemoved{Actor: "nobody"}}, true, 2},
+		{[]eventlog.Event{&eventlog.AuthDisabled{}}, false, 2},
+	} {
+		if enabled, admins := a.AdminsAfter(c.events); enabled != c.enabled || admins != c.admins {
+			t.Errorf("%d: %t, %d", i, enabled, admins)
+		}
+		if got, want := a.KeepsAdmin(c.events), c.admins > 0 || !c.enabled; got != want {
+			t.Errorf("%d: keeps %t", i, got)
+		}
+	}
+	for i, c := range []struct {
+		set  *eventlog.RoleSet
+		want bool
+	}{
+		{role("a", grant("admin")), false},
+		{role("a"), false},
+		{role("a", grant("admin"), grant("viewer")), true},
+		{role("b", grant("viewer")), false},
+		{role("b", grant("admin")), true},
+		{role("b", grant("admin", "prefix=10.0.0.0/9")), true}, // less, in truth: to be told apart is not worth a mistake
+		{role("nobody", grant("viewer")), true},
+		{role("nobody"), false},
+	} {
+		if got := a.Widens(c.set); got != c.want {
+			t.Errorf("%d: %t", i, got)
+		}
+	}
+}

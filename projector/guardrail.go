@@ -242,6 +242,15 @@ func (p *Policy) Approvals(events []eventlog.Event) []Breach {
 	return out
 }
 
+// Approving are the names of the guards of that kind, in order.
+func (p *Policy) Approving() []string {
+	var out []string
+	for i := range p.approvals {
+		out = append(out, p.approvals[i].Name)
+	}
+	return out
+}
+
 // needsApproval is what of the events the guard is about; "": nothing.
 func needsApproval(g *eventlog.FreezeSet, events []eventlog.Event) string {
 	for _, e := range events {

@@ -46,6 +46,9 @@ func authorize(s *projector.State, r *Request, c *eventlog.Commit, now int64) er
 	if err := proposals(s, r, c); err != nil {
 		return err
 	}
+	if err := twoActors(s, r, c); err != nil {
+		return err
+	}
 	if !r.Outside || !a.Enabled() {
 		return nil
 	}
@@ -155,6 +158,9 @@ func access(s *projector.State, a *projector.Access, events []eventlog.Event) er
 			for j, n := range e.Events {
 				switch n.(type) {
 				case *eventlog.RoleSet, *eventlog.RoleRemoved:
+					if e.Proposer != "" {
+						continue // which is done at once and for good, or never
+					}
 					return &eventlog.FieldError{Field: fmt.Sprintf("events[%d].events[%d]", i, j), Reason: "is about roles, which change at once and for good"}
 				}
 			}

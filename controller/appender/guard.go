@@ -80,14 +80,15 @@ func (g *guard) judge(r *Request, c *eventlog.Commit, current *projector.State, 
 		return nil, err
 	}
 	policy := current.Policy()
-	if breaches := policy.Approvals(c.Events); len(breaches) > 0 && !approves(current, c) {
+	breaches := append(policy.Approvals(c.Events), powers(current, r, c)...)
+	if len(breaches) > 0 && !approves(current, c) {
 		return nil, &GuardError{breaches}
 	}
 	idle, shrinks := policy.Idle(), policy.MayShrink(current, c.Events)
 	if idle && !shrinks {
 		return nil, nil
 	}
-	var breaches []projector.Breach
+	breaches = nil
 	if !idle {
 		var origins map[string]int
 		if policy.CountsOrigins() {

@@ -366,6 +366,8 @@ func TestLimits(t *testing.T) {
 func TestApproval(t *testing.T) {
 	a, k := enforced(t)
 	root, oscar, ned := k.as("root"), k.as("oscar"), k.as("ned")
+	two, event := tokenEvent("ruth", "")
+	a.must("POST", "/v1/commits", `{"events":[`+event+`,{"kind":"role.set","actor":"ruth","grants":[{"role":"admin"}]}]}`, root)
 	a.must("PUT", "/v1/guards/eyes", `{"type":"needs_approval","prefixes":["10.0.0.0/8"]}`, root)
 	before := a.revision()
 	body := `{"destination":"10.1.0.0/16","next_hop":"192.0.2.1"}`
@@ -438,8 +440,6 @@ func TestApproval(t *testing.T) {
 	if r := approve(lift, oscar); r.Code != 403 {
 		t.Errorf("an operator lifts a guard: %d", r.Code)
 	}
-	two, event := tokenEvent("ruth", "")
-	a.must("POST", "/v1/commits", `{"events":[`+event+`,{"kind":"role.set","actor":"ruth","grants":[{"role":"admin"}]}]}`, root)
 	if r := approve(lift, "Authorization: Bearer "+two); r.Code != 200 {
 		t.Errorf("%d %s", r.Code, r.Body)
 	}
@@ -448,5 +448,116 @@ func TestApproval(t *testing.T) {
 	later := a.must("PUT", "/kv/x?not_before=1h", `{"value":"v"}`, oscar).json(t)["timer"].(string)
 	if r := approve(later, root); r.Code != 409 {
 		t.Errorf("a schedule: %d %s", r.Code, r.Body)
+	}
+}
+
+// TestNobodyIsTwo: while a guard asks for two actors nobody makes, or becomes, the
+// second one alone, whatever way it is tried; two admins can do all of it.
+func TestNobodyIsTwo(t *testing.T) {
+	a, k := enforced(t)
+	root := k.as("root")
+	commit := func(who string, events ...string) answer {
+		t.Helper()
+		return a.do("POST", "/v1/commits", `{"events":[`+strings.Join(events, ",")+`]}`, who)
+	}
+	refused := func(what string, r answer, code int, says string) {
+		t.Helper()
+		if r.Code != code || !strings.Contains(r.Body, says) {
+			t.Errorf("%s: %d %s, want %d, %q", what, r.Code, r.Body, code, says)
+		}
+	}
+	admin := func(actor string) string {
+		return `{"kind":"role.set","actor":"` + actor + `","grants":[{"role":"admin"}]}`
+	}
+	tokenOf := func(actor string) string { _, event := tokenEvent(actor, ""); return event }
+	eyes := `{"kind":"guard.set","name":"eyes","type":"needs_approval","prefixes":["10.0.0.0/8"]}`
+
+	// One admin alone would lock everybody out.
+	refused("a guard with one admin", commit(root, eyes), 409, "make a second one first")
+	rutha, event := tokenEvent("ruth", "")
+	if r := commit(root, event, admin("ruth"), eyes); r.Code != 201 {
+		t.Fatal(r.Code, r.Body)
+	}
+	ruth := "Authorization: Bearer " + rutha
+	second, event := tokenEvent("root", "") // her own: the same actor
+	if r := commit(root, event); r.Code != 201 {
+		t.Fatal(r.Code, r.Body)
+	}
+	propose := func(who string, events ...string) string {
+		t.Helper()
+		return a.must("POST", "/v1/commits?propose=true", `{"events":[`+strings.Join(events, ",")+`]}`, who).json(t)["timer"].(string)
+	}
+	approve := func(name, who string) answer {
+		t.Helper()
+		return a.do("POST", "/v1/timers/"+name+"/approve", "", who)
+	}
+	lift := propose(root, `{"kind":"guard.removed","name":"eyes"}`)
+	before := a.revision()
+	refused("by another token of hers", approve(lift, "Authorization: Bearer "+second), 403, "somebody else approves it")
+	r := a.do("POST", "/v1/timers/"+lift+"/approve", "", root, "X-DVR-Actor: ruth")
+	refused("in another's name", r, 403, "somebody else")
+	refused("a second admin", commit(root, admin("eve")), 409, "--propose")
+	refused("by force", a.do("POST", "/v1/commits?force=true&reason=now", `{"events":[`+admin("eve")+`]}`, root), 409, "--propose")
+	refused("with its token", commit(root, tokenOf("eve"), admin("eve")), 409, "--propose")
+	refused("a group", commit(root, admin("group:eves")), 409, "--propose")
+	refused("an operator who may approve", commit(root, `{"kind":"role.set","actor":"eve","grants":[{"role":"operator"}]}`), 409, "--propose")
+	refused("a wider scope", commit(root, `{"kind":"role.set","actor":"ned","grants":[{"role":"operator"}]}`), 409, "--propose")
+	refused("another's token", commit(root, tokenOf("ruth")), 403, "who has a token of ruth is ruth")
+	refused("an operator's token", commit(root, tokenOf("oscar")), 403, "oscar makes its own")
+	refused("no authorization", commit(root, `{"kind":"auth.disabled"}`), 403, "remove it first")
+	refused("the other admin goes", commit(root, `{"kind":"role.removed","actor":"ruth"}`), 409, "make a second one first")
+	refused("she has less", commit(root, `{"kind":"role.set","actor":"ruth","grants":[{"role":"operator"}]}`), 409, "")
+	refused("a narrower guard", commit(root, `{"kind":"guard.set","name":"eyes","type":"needs_approval","prefixes":["10.9.0.0/16"]}`), 409, "approve")
+	refused("scheduled", a.do("POST", "/v1/commits?not_before=1h", `{"events":[`+admin("eve")+`]}`, root), 400, "at once and for good")
+	if a.revision() != before {
+		t.Fatal("something was stored")
+	}
+
+	// What makes nobody more powerful needs nobody else: above all to take away.
+	for what, event := range map[string]string{
+		"a token revoked": `{"kind":"token.removed","id":"` + strings.Split(k["oscar"], "_")[1] + `"}`, "a role taken": `{"kind":"role.removed","actor":"oscar"}`,
+		"what he has": `{"kind":"role.set","actor":"ned","grants":[{"role":"operator","prefixes":["10.0.0.0/8"]}]}`, "a token for somebody without a role": tokenOf("eve"),
+		"a join token": `{"kind":"token.set","id":"j1","actor":"ruth","join":true,"sha256":"` + strings.Repeat("ab", 32) + `"}`,
+	} {
+		if r := commit(root, event); r.Code != 201 {
+			t.Errorf("%s: %d %s", what, r.Code, r.Body)
+		}
+	}
+	// Two admins do it: one proposes, the other approves.
+	eve := propose(root, admin("eve"))
+	refused("her own proposal", approve(eve, root), 403, "somebody else")
+	if r := approve(eve, ruth); r.Code != 200 {
+		t.Fatal(r.Code, r.Body)
+	}
+	if c := a.must("GET", fmt.Sprintf("/v1/commits/%d", a.revision()), "", root).json(t); c["actor"] != "ruth" || c["for"] != "root" {
+		t.Errorf("%v", c)
+	}
+	if r := commit(root, `{"kind":"role.removed","actor":"ruth"}`); r.Code != 201 { // three were there
+		t.Errorf("%d %s", r.Code, r.Body)
+	}
+	refused("who is no admin any more", approve(lift, ruth), 403, "")
+	if r := commit(root, `{"kind":"auth.disabled"}`); r.Code != 403 {
+		t.Errorf("%d %s", r.Code, r.Body)
+	}
+}
+
+// TestAuthInitUnderAGuard: authorization that begins with one admin under a guard
+// that asks for two is refused; with two it is not.
+func TestAuthInitUnderAGuard(t *testing.T) {
+	a := newAPI(t)
+	a.must("PUT", "/v1/guards/eyes", `{"type":"needs_approval","prefixes":["10.0.0.0/8"]}`, "X-DVR-Actor: root")
+	init := func(admins ...string) answer {
+		events := []string{`{"kind":"auth.enabled"}`}
+		for _, x := range admins {
+			_, event := tokenEvent(x, "")
+			events = append(events, event, `{"kind":"role.set","actor":"`+x+`","grants":[{"role":"admin"}]}`)
+		}
+		return a.do("POST", "/v1/commits", `{"events":[`+strings.Join(events, ",")+`]}`, "X-DVR-Actor: root")
+	}
+	if r := init("root"); r.Code != 409 || !strings.Contains(r.Body, "guard eyes") {
+		t.Errorf("%d %s", r.Code, r.Body)
+	}
+	if r := init("root", "ruth"); r.Code != 201 {
+		t.Errorf("%d %s", r.Code, r.Body)
 	}
 }

@@ -69,6 +69,17 @@ func authCommand(c *connection) *cobra.Command {
 
 // commitEvents stores events as one commit.
 func (c *connection) commitEvents(cmd *cobra.Command, reason string, events ...map[string]any) error {
+	return c.postEvents(cmd, url.Values{}, reason, nil, events)
+}
+
+// proposeEvents stores them as a proposal, and gives its name.
+func (c *connection) proposeEvents(cmd *cobra.Command, reason string, events ...map[string]any) (name string, err error) {
+	var stored struct{ Timer string }
+	err = c.postEvents(cmd, url.Values{"propose": {"true"}}, reason, &stored, events)
+	return stored.Timer, err
+}
+
+func (c *connection) postEvents(cmd *cobra.Command, query url.Values, reason string, out any, events []map[string]any) error {
 	o := map[string]any{"events": events}
 	if reason != "" {
 		o["reason"] = reason
@@ -77,7 +88,8 @@ func (c *connection) commitEvents(cmd *cobra.Command, reason string, events ...m
 	if err != nil {
 		return err
 	}
-	_, err = c.call(cmd.Context(), client.Call{Method: http.MethodPost, Path: "/v1/commits", Query: url.Values{"timeout": {c.timeout.String()}}, Body: raw}, nil)
+	query.Set("timeout", c.timeout.String())
+	_, err = c.call(cmd.Context(), client.Call{Method: http.MethodPost, Path: "/v1/commits", Query: query, Body: raw}, out)
 	return err
 }
 
@@ -341,10 +353,13 @@ func grantsOf(body any, actor string) []any {
 func roleGrant(c *connection) *cobra.Command {
 	var prefixes, routers, tags, keys []string
 	var reason string
+	var propose bool
 	cmd := &cobra.Command{
 		Use: "grant ACTOR viewer|operator|admin", Short: "Give an actor a role, everywhere or in a scope", Args: cobra.ExactArgs(2),
 		Long: "Give an actor a role beside those that it has: everywhere, or where all of the flags apply. ACTOR is that of\n" +
-			"a token, oidc:NAME of the identity provider, or group:NAME for all who are in that group there.",
+			"a token, oidc:NAME of the identity provider, or group:NAME for all who are in that group there.\n\n" +
+			"While a guard needs_approval is there, another admin has to agree: --propose, then their `dvr approve`.\n" +
+			"Who approves a role approves the tokens that the actor has (`dvr auth token list`).",
 		Example: "  dvr auth role grant alice operator\n  dvr auth role grant group:net-ops operator --prefix 10.0.0.0/8 --router r1 --router r2\n  dvr auth role grant ci operator --key-prefix deploy/",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains([]string{"viewer", "operator", "admin"}, args[1]) {
@@ -367,7 +382,15 @@ func roleGrant(c *connection) *cobra.Command {
 				}
 			}
 			grants := append(slices.Clone(grantsOf(body, args[0])), grant)
-			if err := c.commitEvents(cmd, reason, map[string]any{"kind": "role.set", "actor": args[0], "grants": grants}); err != nil {
+			event := map[string]any{"kind": "role.set", "actor": args[0], "grants": grants}
+			if propose {
+				name, err := c.proposeEvents(cmd, reason, event)
+				if err == nil {
+					_, err = fmt.Fprintf(c.out, "proposed: another admin's `dvr approve %s` does it\n", name)
+				}
+				return err
+			}
+			if err := c.commitEvents(cmd, reason, event); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(c.out, "%s may: %s\n", args[0], grantsText(roundTrip(grants)))
@@ -380,6 +403,7 @@ func roleGrant(c *connection) *cobra.Command {
 	f.StringSliceVar(&tags, "tag", nil, "only what has this tag, repeatable")
 	f.StringSliceVar(&keys, "key-prefix", nil, "keys that begin with this, repeatable")
 	f.StringVar(&reason, "reason", "", "why, as kept in the log")
+	f.BoolVar(&propose, "propose", false, "store it as a proposal, which another admin approves (dvr approve)")
 	return cmd
 }
 

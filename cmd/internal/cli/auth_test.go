@@ -176,3 +176,16 @@ func TestWhoAmI(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestGrantProposed: a role that another admin has to agree to is stored as a
+// proposal, whose name is told.
+func TestGrantProposed(t *testing.T) {
+	e := &exchange{code: 202, answer: `{"timer":"proposal-7"}`}
+	out, err := run(t, e, "auth", "role", "grant", "eve", "admin", "--propose")
+	if err != nil || !strings.Contains(out, "dvr approve proposal-7") {
+		t.Errorf("%q, %v", out, err)
+	}
+	if !strings.Contains(e.request, "POST /v1/commits?propose=true") || !strings.Contains(e.request, `"kind":"role.set"`) {
+		t.Error(e.request)
+	}
+}
