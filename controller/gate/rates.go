@@ -2,6 +2,7 @@ package gate
 
 import (
 	"container/list"
+	"context"
 	"sync"
 	"time"
 
@@ -41,6 +42,20 @@ func (r *Rates[K]) Take(key K, now time.Time) bool {
 	if r == nil {
 		return true
 	}
+	return r.limiter(key).AllowN(now, 1)
+}
+
+// Wait takes one token of key's when there is one. Errors: where ctx ends before,
+// at once if its deadline shows that it will.
+func (r *Rates[K]) Wait(ctx context.Context, key K) error {
+	if r == nil {
+		return nil
+	}
+	return r.limiter(key).Wait(ctx)
+}
+
+// limiter is that of key, which came last now.
+func (r *Rates[K]) limiter(key K) *rate.Limiter {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.of[key]
@@ -54,7 +69,7 @@ func (r *Rates[K]) Take(key K, now time.Time) bool {
 		e = r.order.PushFront(&bucket[K]{key, rate.NewLimiter(r.limit, r.burst)})
 		r.of[key] = e
 	}
-	return e.Value.(*bucket[K]).AllowN(now, 1)
+	return e.Value.(*bucket[K]).Limiter
 }
 
 // Spent reports whether Take would be false. It takes nothing.

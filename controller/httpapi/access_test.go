@@ -1,15 +1,19 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"dvr/controller/auth"
 	"dvr/controller/gate"
+	"dvr/controller/service"
 	"dvr/eventlog"
 )
 
@@ -360,6 +364,64 @@ func TestLimits(t *testing.T) {
 			t.Errorf("refused call %d: %d %s", i, r.Code, r.Body)
 		}
 	}
+}
+
+// TestImportsArePaced: an import makes its commits at the rate at which its actor
+// may call, and takes no longer where nothing is limited; one that is too large
+// for its time ends with 429, and its key goes on from there.
+func TestImportsArePaced(t *testing.T) {
+	a, k := enforced(t)
+	lines := func(from, n int) string {
+		var b strings.Builder
+		for i := range n * service.ChunkEvents {
+			fmt.Fprintf(&b, `{"destination":"10.%d.%d.0/24","next_hop":"192.0.2.1","metric":%d}`+"\n", i>>8&255, i&255, from)
+		}
+		return b.String()
+	}
+	header := []string{"Content-Type: application/x-ndjson", k.as("oscar")}
+	rate := func(perSecond float64) {
+		a.server.rateLimit, a.server.rates = perSecond, gate.NewRates[string](perSecond, 2, maxLimited)
+	}
+	rate(10)
+	began := time.Now()
+	if r := a.do("POST", "/v1/routes/import", lines(1, 6), header...); r.Code != 200 {
+		t.Fatal(r.Code, r.Body)
+	}
+	if took := time.Since(began); took < 350*time.Millisecond { // six, two of which at once
+		t.Errorf("six commits in %v", took)
+	}
+	rate(0.001)
+	body, again := lines(2, 4), append(header, "Idempotency-Key: k1")
+	if r := a.do("POST", "/v1/routes/import?timeout=1s", body, again...); r.Code != 429 || !strings.Contains(r.Body, "RATE_LIMIT") || !strings.Contains(r.Body, `"accepted":2000`) {
+		t.Errorf("%d %.400s", r.Code, r.Body)
+	}
+	rate(0)
+	before := a.revision()
+	if r := a.do("POST", "/v1/routes/import", body, again...); r.Code != 200 || a.revision() != before+2 {
+		t.Errorf("%d %.400s: %d commits more", r.Code, r.Body, a.revision()-before)
+	}
+}
+
+// TestPace: who waits is admitted in turn, at the rate, or told why not when its
+// time has ended.
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := Server{rateLimit: 10, rates: gate.NewRates[string](10, 1, maxLimited)}
+		began := time.Now()
+		for i := range 5 {
+			if err := s.paced(t.Context(), "a"); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took != time.Duration(i)*100*time.Millisecond {
+				t.Errorf("%d: after %v", i, took)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if err := s.paced(ctx, "a"); !errors.Is(err, errTooFast) || !errors.Is(err, service.ErrOverloaded) {
+			t.Error(err)
+		}
+	})
 }
 
 // TestApproval: what a guard names changes by two actors alone, whatever way it is tried.

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -132,6 +133,9 @@ func (s *Server) importLines(c echo.Context, topology bool) error {
 		return err
 	}
 	defer done()
+	if actor != "" && s.rates != nil {
+		m.Pace = func(ctx context.Context) error { return s.paced(ctx, actor) }
+	}
 	var got service.Imported
 	if mode.Atomic {
 		got, err = s.service.ImportAtomic(r.Context(), &m, mode, body)

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -27,6 +28,15 @@ func (s *Server) hurried(actor string) error {
 		return nil
 	}
 	return fmt.Errorf("%w: %w of %s: %g a second are allowed (RATE_LIMIT)", service.ErrOverloaded, errTooFast, actor, s.rateLimit)
+}
+
+// paced waits until the actor may make another call, and takes it: each commit of
+// an import is one. Errors: as hurried's, where ctx ends, or would end, before.
+func (s *Server) paced(ctx context.Context, actor string) error {
+	if err := s.rates.Wait(ctx, actor); err != nil {
+		return fmt.Errorf("%w: %w of %s: %g a second are allowed (RATE_LIMIT): %w", service.ErrOverloaded, errTooFast, actor, s.rateLimit, err)
+	}
+	return nil
 }
 
 // unheard is err; where it is that nobody knows the caller, and his source has

@@ -449,6 +449,11 @@ func (i *importer) flush(ctx context.Context) error {
 	if err := i.settle(ctx, limit); err != nil {
 		return err
 	}
+	if i.m.Pace != nil && c.n > 1 {
+		if err := i.m.Pace(ctx); err != nil {
+			return err
+		}
+	}
 	if err := i.send(ctx, &c); err != nil {
 		return err
 	}

@@ -58,6 +58,10 @@ type Mutation struct {
 	IfMatch, IfNoneMatch Precondition
 
 	Care *Care // nil: done at once and for good
+
+	// Pace is waited for before each commit of an import but the first, which the
+	// call itself paid for; nil: none waits. Its error ends the import.
+	Pace func(context.Context) error
 }
 
 // Receipt says what became of a commit.

@@ -64,7 +64,7 @@ var table = []*definition{
 	text("BACKUP_DIR", "", "directory that this node puts backups in by itself, each checked (default: none are made)", func(s *Settings) *string { return &s.BackupDir }),
 	duration("BACKUP_INTERVAL", "24h", "with BACKUP_DIR: how often", time.Minute, 31*24*time.Hour, func(s *Settings) *time.Duration { return &s.BackupInterval }),
 	number("BACKUP_KEEP", "14", "with BACKUP_DIR: how many of them are kept, the newest", 1, 10_000, func(s *Settings) *int64 { return &s.BackupKeep }),
-	number("RATE_LIMIT", "0", "calls a second that each authenticated actor may make at this node; 0: any", 0, 1<<31, func(s *Settings) *int64 { return &s.RateLimit }),
+	number("RATE_LIMIT", "0", "calls a second that each authenticated actor may make at this node, each commit of an import one of them; 0: any", 0, 1<<31, func(s *Settings) *int64 { return &s.RateLimit }),
 	number("STRANGER_LIMIT", "10", "refusals a second that callers whom nobody knows are given at this node, of each source address beyond loopback, before they are turned away unheard; 0: any", 0, 1<<20, func(s *Settings) *int64 { return &s.StrangerLimit }),
 	{name: "STRANGER_EXEMPT", usage: "addresses and prefixes that STRANGER_LIMIT does not count, such as a proxy's, comma separated; loopback never is",
 		set: func(s *Settings, v string) (err error) { s.StrangerExempt, err = prefixes(v); return },
