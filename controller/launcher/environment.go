@@ -15,7 +15,8 @@ var decided = []string{
 
 // Settings that mean the same to every node or data plane may come with DVR_
 // from the launcher's own environment; all other DVR_ variables are for others.
-var passedOn = []string{"DVR_ARCHIVE_DIR", "DVR_BACKUP_DIR", "DVR_BACKUP_INTERVAL", "DVR_BACKUP_KEEP", "DVR_ETCD_QUOTA", "DVR_ETCD_WRITABLE", "DVR_HOLD_LEVEL", "DVR_LOG_FORMAT", "DVR_LOG_LEVEL", "DVR_MEMORY_LIMIT"}
+var passedOn = []string{"DVR_ARCHIVE_DIR", "DVR_BACKUP_DIR", "DVR_BACKUP_INTERVAL", "DVR_BACKUP_KEEP", "DVR_ETCD_QUOTA", "DVR_ETCD_WRITABLE", "DVR_HOLD_LEVEL", "DVR_LOG_FORMAT", "DVR_LOG_LEVEL",
+	"DVR_LOG_SAMPLE", "DVR_MEMORY_LIMIT", "DVR_TRACE_ENDPOINT", "DVR_TRACE_RATIO"}
 
 // inherited is the launcher's environment without what would steer a process of its.
 func inherited(environ []string) []string {

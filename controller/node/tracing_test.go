@@ -108,24 +108,45 @@ func TestOneTraceThroughTheCluster(t *testing.T) {
 		t.Fatalf("the spans\n%s\nwant\n%s", strings.Join(paths(got), "\n"), strings.Join(want, "\n"))
 	}
 
-	// The latency histograms name the trace where OpenMetrics is asked for.
-	r, _ = http.NewRequestWithContext(ctx, http.MethodGet, "http://"+leader.api()+"/metrics", nil)
-	r.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
-	answer, err = http.DefaultClient.Do(r)
+	// The latency histograms name the trace where OpenMetrics is asked for, and only there.
+	for _, c := range []struct {
+		at     *seat
+		series string
+	}{
+		{follower, `dvr_http_request_seconds_bucket{method="POST",route="/routes"`},
+		{leader, `dvr_append_seconds_bucket{phase="store"`},
+		{leader, `dvr_dataplane_ack_seconds_bucket{`},
+	} {
+		for accept, want := range map[string]bool{"application/openmetrics-text; version=1.0.0": true, "text/plain": false} {
+			found := false
+			for line := range strings.Lines(scrape(t, c.at, accept)) {
+				found = found || strings.HasPrefix(line, c.series) && strings.Contains(line, `# {trace_id="`+trace+`"}`)
+			}
+			if found != want {
+				t.Errorf("exemplar of %s on %s as %s: %v", c.series, c.at.id, accept, found)
+			}
+		}
+	}
+}
+
+// scrape is /metrics in one of its forms.
+func scrape(t *testing.T, s *seat, accept string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(within(t, patience), http.MethodGet, "http://"+s.api()+"/metrics", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, _ := io.ReadAll(answer.Body)
-	answer.Body.Close()
-	for _, series := range []string{`dvr_append_seconds_bucket{phase="store"`, `dvr_dataplane_ack_seconds_bucket{`} {
-		found := false
-		for line := range strings.Lines(string(page)) {
-			found = found || strings.HasPrefix(line, series) && strings.Contains(line, `# {trace_id="`+trace+`"}`)
-		}
-		if !found {
-			t.Errorf("no exemplar of %s on %s", series, leader.id)
-		}
+	r.Header.Set("Accept", accept)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer answer.Body.Close()
+	page, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(page)
 }
 
 // Without a collector there is no tracer: its parts are nil, so that nothing asks.
