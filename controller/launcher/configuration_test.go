@@ -308,11 +308,11 @@ func TestEnvironment(t *testing.T) {
 	}
 
 	from := []string{
-		"PATH=/bin", "HOME=/root", "LOG_LEVEL=debug", "DVR_LOG_LEVEL=debug", "DVR_MEMORY_LIMIT=1GiB", "ETCD_QUOTA=1GiB", "GOMEMLIMIT=1GiB",
+		"PATH=/bin", "HOME=/root", "LOG_LEVEL=debug", "DVR_LOG_LEVEL=debug", "DVR_MEMORY_LIMIT=1GiB", "ETCD_QUOTA=1GiB", "GOMEMLIMIT=1GiB", "DVR_TRACE_ENDPOINT=x",
 		"NODE_ID=x", "DVR_NODE_ID=x", "JOIN=x", "CLUSTER_ID=x", "INITIAL_CLUSTER=x", "API_ADDR=:1", "FIB_ADVERTISE=x", "ETCD_ENDPOINTS=x", "INSECURE=true", "ADMIN_ADDR=:0", "DVR_ADMIN_ADDR=:0",
 		"DVR_CONFIG=x", "DVR_ROUTER=x", "DVR_ADOPT=true", "DVR_ENDPOINTS=x", "DVR_INSECURE=true",
 	}
-	if d := cmp.Diff(from[:7], inherited(from)); d != "" {
+	if d := cmp.Diff(from[:8], inherited(from)); d != "" {
 		t.Error(d)
 	}
 }
