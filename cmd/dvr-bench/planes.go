@@ -216,7 +216,7 @@ func (f *fleet) connect(ctx context.Context, first, last int, whole bool) error 
 				if f.ctx.Err() != nil {
 					return
 				}
-				if status.Code(err) != codes.Unavailable {
+				if code := status.Code(err); code != codes.Unavailable && code != codes.DeadlineExceeded {
 					f.failed <- fmt.Errorf("data plane %s: %w", name, err)
 					return
 				}
