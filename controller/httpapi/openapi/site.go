@@ -33,7 +33,7 @@ var (
 
 // policy lets the page load and reach nothing but its own listener, and run no
 // inline script or style.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // Site is the document and its page by path. It is safe for concurrent use.
 type Site struct{ files map[string]func() *file }

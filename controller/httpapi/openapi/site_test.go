@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -71,7 +72,7 @@ func TestSite(t *testing.T) {
 // have what the policy would stop.
 func TestPageLoadsNothingElse(t *testing.T) {
 	for name, text := range map[string][]byte{"html": pageHTML, "css": pageStyle, "js": pageScript} {
-		for _, bad := range []string{`https?://`, `<script>`, `<style`, `\sstyle=`, `\son\w+="`, `innerHTML`, `insertAdjacentHTML`, `document\.write`, `eval\(`, `@import`, `\burl\(`} {
+		for _, bad := range []string{`https?://`, `<script>`, `<style`, `\sstyle=`, `\son\w+="`, `innerHTML`, `insertAdjacentHTML`, `document\.write`, `eval\(`, `@import`, `\burl\("?[^"/]`, `\burl\("?/[^f]`} {
 			if m := regexp.MustCompile(bad).Find(text); m != nil {
 				t.Errorf("docs.%s has %q", name, m)
 			}
@@ -99,5 +100,32 @@ func TestToJSONRefuses(t *testing.T) {
 	got, err := toJSON([]byte("x-short: [&a {b: 16}]\nz: *a\ny: {x-short: true, q: \"\\n\"}\n"))
 	if want := `{"z":{"b":16},"y":{"x-short":true,"q":"\n"}}`; err != nil || string(got) != want {
 		t.Errorf("got %s, %v", got, err)
+	}
+}
+
+// TestPageLooksLikeTheDashboard: its colours are the dashboard's, and so are its
+// fonts, which the dashboard's build puts where the page looks for them.
+func TestPageLooksLikeTheDashboard(t *testing.T) {
+	app, err := os.ReadFile("../../dashboard/src/app.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	finish, err := os.ReadFile("../../dashboard/tools/finish.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`--(\w+): (light-dark\([^)]*\))`).FindAllStringSubmatch(string(pageStyle), -1) {
+		if !strings.Contains(string(app), m[2]) {
+			t.Errorf("--%s, %s, is no colour of the dashboard", m[1], m[2])
+		}
+	}
+	fonts := regexp.MustCompile(`url\("/fonts/(\w+)\.woff2"\)`).FindAllStringSubmatch(string(pageStyle), -1)
+	if len(fonts) != 2 || !strings.Contains(policy, "font-src 'self'") {
+		t.Errorf("fonts %v, policy %s", fonts, policy)
+	}
+	for _, f := range fonts {
+		if !strings.Contains(string(finish), "'"+f[1]+"'") {
+			t.Errorf("the dashboard's build puts no %s.woff2", f[1])
+		}
 	}
 }

@@ -1,6 +1,12 @@
 // Shows the API's description and sends requests. What it shows is text, never markup.
 'use strict';
 
+try {
+  const theme = localStorage.getItem('theme'); // as the dashboard's button chose
+  if (theme === 'light' || theme === 'dark') document.documentElement.dataset.theme = theme;
+} catch {
+  // Storage is off.
+}
 const host = document.body.dataset.host;
 const shownMost = 200_000; // of an answer
 let doc;
