@@ -70,6 +70,16 @@ func (t *topping) run(ctx context.Context) error {
 	}
 	t.view.start, t.view.begun = time.Now(), t.view.status.Revision
 	events, failed := make(chan client.Event), make(chan error, 1)
+	t.client.Follows = func(open bool) {
+		kind := broken
+		if open {
+			kind = opened
+		}
+		select {
+		case events <- client.Event{Kind: kind}:
+		case <-ctx.Done():
+		}
+	}
 	go func() {
 		call := client.Call{Method: http.MethodGet, Path: "/v1/watch", Query: filters("kinds", "commits,dataplanes,nodes", "after", fmt.Sprint(t.behind()))}
 		failed <- t.client.Events(ctx, call, t.timeout, func(e client.Event) error {
@@ -100,6 +110,9 @@ func (t *topping) run(ctx context.Context) error {
 			_ = t.status(short) // what was is shown; the stream says when nobody answers
 			done()
 		case <-draw.C:
+			if t.screen == nil && len(t.view.unsaid) > 0 && time.Since(t.view.start) < statusTime {
+				continue // one overview, of all
+			}
 			if err := t.draw(); err != nil || t.screen == nil {
 				return err
 			}

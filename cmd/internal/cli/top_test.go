@@ -173,3 +173,45 @@ func TestTopOnce(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestTopIsCurrentOrSaysNot: while no stream tells, that is the verdict; after
+// the next one has told all, what has gone meanwhile is gone, and what is known
+// before that is not called well.
+func TestTopIsCurrentOrSaysNot(t *testing.T) {
+	o := sampleOverall(t)
+	top := func() string { return o.frame(140, 30, topNow)[0] }
+	has := func(want bool, what ...string) {
+		t.Helper()
+		frame := strings.Join(o.frame(140, 30, topNow), "\n")
+		for _, w := range what {
+			if strings.Contains(frame, w) != want {
+				t.Errorf("%q is there: %v, want %v\n%s", w, !want, want, frame)
+			}
+		}
+	}
+	has(true, "all is well", "node2", "fra")
+	tellAll(t, o, "broken ")
+	if got := top(); strings.Contains(got, "well") || !strings.Contains(got, "NOT CURRENT: no node tells since 15:04:05") {
+		t.Error(got)
+	}
+	tellAll(t, o, "opened ", `nodes {"node_id":"node1","role":"voter","leader":true,"online":true}`, `commits {"revision":1066,"n":4}`)
+	has(true, "NOT CURRENT", "node2", "fra")
+	tellAll(t, o, `told {"kind":"nodes"}`)
+	has(false, "node2  voter")
+	has(true, "NOT CURRENT", "fra")
+	tellAll(t, o, `dataplanes {"router":"ams","node":"node1","sinks":["kernel"],"connected":true,"digest_equal":true,"position":{"revision":1066}}`, `told {"kind":"dataplanes"}`)
+	has(false, "NOT CURRENT", "fra ")
+	has(true, "all is well", "ams")
+	if len(o.recent) != 2 {
+		t.Errorf("a commit that was told again is there twice: %v", o.recent)
+	}
+	// A stream that breaks before it has told all is no better.
+	tellAll(t, o, "broken ", "opened ", `told {"kind":"nodes"}`, "broken ", "opened ", `told {"kind":"nodes"}`)
+	has(true, "NOT CURRENT", "ams")
+	tellAll(t, o, `told {"kind":"dataplanes"}`)
+	has(false, "NOT CURRENT", "ams")
+	// The first stream: nothing is well before it is told.
+	o = newOverall()
+	tellAll(t, o, "opened ")
+	has(true, "asking")
+}

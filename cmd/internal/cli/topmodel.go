@@ -19,6 +19,11 @@ type overall struct {
 	status statusTold
 	frozen []string // names of the freezes in force
 
+	// What was told by an earlier stream and is not yet by the present one: it may
+	// have gone meanwhile, of which no stream tells. By kind of message and name.
+	unsaid map[string]map[string]bool
+	lost   time.Time // no stream is open since; zero: one is, and has told all
+
 	revision uint64
 	start    time.Time // of the watch
 	begun    uint64    // commits up to it are from before
@@ -93,15 +98,63 @@ func newOverall() *overall {
 	return &overall{nodes: map[string]nodeTold{}, planes: map[string]planeTold{}}
 }
 
+// opened and broken are the kinds of messages that the stream itself makes: it
+// has been opened, also anew, and has broken.
+const opened, broken = "opened", "broken"
+
+// reopen marks all that was told as not told yet.
+func (o *overall) reopen() {
+	o.unsaid = map[string]map[string]bool{"nodes": {}, "dataplanes": {}}
+	for name := range o.nodes {
+		o.unsaid["nodes"][name] = true
+	}
+	for name := range o.planes {
+		o.unsaid["dataplanes"][name] = true
+	}
+}
+
+// said forgets, of a kind that the stream has told all of, what it did not tell.
+// When all kinds are told the picture is current.
+func (o *overall) said(kind string) {
+	for name := range o.unsaid[kind] {
+		if kind == "nodes" {
+			delete(o.nodes, name)
+		} else {
+			delete(o.planes, name)
+		}
+	}
+	delete(o.unsaid, kind)
+	if len(o.unsaid) == 0 {
+		o.lost = time.Time{}
+	}
+}
+
 // tell takes a message of the watch in.
 func (o *overall) tell(e client.Event, now time.Time) error {
 	switch e.Kind {
+	case opened:
+		o.reopen()
+	case broken:
+		if o.lost.IsZero() {
+			o.lost = now
+		}
+	case "told":
+		var of struct {
+			Kind string `json:"kind"`
+		}
+		if err := json.Unmarshal(e.Data, &of); err != nil {
+			return err
+		}
+		o.said(of.Kind)
 	case "commits":
 		var c commitTold
 		if err := json.Unmarshal(e.Data, &c); err != nil {
 			return err
 		}
 		o.revision = max(o.revision, c.Revision)
+		if n := len(o.recent); n > 0 && o.recent[n-1].Revision == c.Revision {
+			return nil // told again by the next stream
+		}
 		if o.recent = append(o.recent, c); len(o.recent) > keptCommits {
 			o.recent = slices.Delete(o.recent, 0, len(o.recent)-keptCommits)
 		}
@@ -113,12 +166,14 @@ func (o *overall) tell(e client.Event, now time.Time) error {
 		if err := json.Unmarshal(e.Data, &n); err != nil {
 			return err
 		}
+		delete(o.unsaid["nodes"], n.Node)
 		put(o.nodes, n.Node, n, n.Gone)
 	case "dataplanes":
 		var p planeTold
 		if err := json.Unmarshal(e.Data, &p); err != nil {
 			return err
 		}
+		delete(o.unsaid["dataplanes"], p.Router)
 		put(o.planes, p.Router, p, p.Gone)
 	}
 	return nil

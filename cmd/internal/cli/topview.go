@@ -44,7 +44,12 @@ func (o *overall) frame(width, height int, now time.Time) []string {
 // head is whether it is fine, and the figures.
 func (o *overall) head(width int, now time.Time) []string {
 	verdict := "all is well"
-	if troubles := o.troubles(); len(troubles) > 0 {
+	if !o.lost.IsZero() {
+		// What is shown may be so no more: neither good nor bad is said of it.
+		verdict = fmt.Sprintf("NOT CURRENT: no node tells since %s; what is shown was so then", o.lost.Format("15:04:05"))
+	} else if len(o.unsaid) > 0 {
+		verdict = "asking"
+	} else if troubles := o.troubles(); len(troubles) > 0 {
 		verdict = strings.Join(troubles, "; ")
 	}
 	if len(o.frozen) > 0 {

@@ -89,6 +89,9 @@ type Client struct {
 	// being repeated after a second why, and until when it may be (zero: no end).
 	// The goroutine that calls calls it.
 	Waiting func(why error, until time.Time)
+	// Follows, if set before the first call, is told by Events when its stream has
+	// been opened, also anew, and when it has broken. The goroutine of Events calls it.
+	Follows func(open bool)
 }
 
 // quietTime is how long a call is repeated before Waiting is told.

@@ -44,6 +44,7 @@ func (c *Client) Events(ctx context.Context, call Call, patience time.Duration, 
 		if err != nil {
 			return err
 		}
+		c.follows(true)
 		watchdog := time.AfterFunc(silence, end)
 		given := false
 		err = readEvents(body, &id, func() { watchdog.Reset(silence) }, func(e Event) error {
@@ -54,6 +55,7 @@ func (c *Client) Events(ctx context.Context, call Call, patience time.Duration, 
 		watchdog.Stop()
 		end()
 		body.Close()
+		c.follows(false)
 		switch {
 		case given, errors.Is(err, errLongLine):
 			return err
@@ -68,6 +70,12 @@ func (c *Client) Events(ctx context.Context, call Call, patience time.Duration, 
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+func (c *Client) follows(open bool) {
+	if c.Follows != nil {
+		c.Follows(open)
 	}
 }
 

@@ -152,3 +152,31 @@ func TestEventsGiveUp(t *testing.T) {
 		t.Error("an ended context is no error")
 	}
 }
+
+// TestEventsSayWhenTheyFollow: that a stream was opened, and has broken, is told
+// in order, each time.
+func TestEventsSayWhenTheyFollow(t *testing.T) {
+	var calls atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, "id: %d\ndata: %d\n\n", calls.Add(1), calls.Load())
+	}))
+	defer s.Close()
+	c, err := New([]string{s.URL}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.pause = time.Millisecond
+	var got []string
+	c.Follows = func(open bool) { got = append(got, fmt.Sprint(open)) }
+	enough := errors.New("enough")
+	err = c.Events(t.Context(), Call{Method: "GET", Path: "/x"}, 10*time.Second, func(e Event) error {
+		got = append(got, string(e.Data))
+		if string(e.Data) == "2" {
+			return enough
+		}
+		return nil
+	})
+	if want := "[true 1 false true 2 false]"; fmt.Sprint(got) != want || !errors.Is(err, enough) {
+		t.Errorf("%v, want %s; %v", got, want, err)
+	}
+}
