@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh: starts one node and one data plane in the foreground and stops both on Ctrl-C; `make run` calls it.
 #
-# The node takes its settings from the environment as always (README), the data
+# The node takes its settings from the environment as always (docs/reference.md), the data
 # plane too: DVR_ROUTER (r1) is its router, DVR_SINK (memory) where routes go, DVR_LISTEN its own service. Either
 # one ending ends both, exit status 1. Logs are appended to, in the data directory.
 set -euo pipefail

@@ -97,15 +97,15 @@ func TestContradictionTellsNoValue(t *testing.T) {
 	}
 }
 
-// TestEverySettingIsInTheReadme, by its name.
-func TestEverySettingIsInTheReadme(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+// TestEverySettingIsInTheReference, by its name.
+func TestEverySettingIsInTheReference(t *testing.T) {
+	reference, err := os.ReadFile("../../docs/reference.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, d := range table {
-		if !strings.Contains(string(readme), "`"+d.name+"`") {
-			t.Errorf("README.md says nothing of %s", d.name)
+		if !strings.Contains(string(reference), "`"+d.name+"`") {
+			t.Errorf("docs/reference.md says nothing of %s", d.name)
 		}
 	}
 }
