@@ -1,11 +1,16 @@
 // Figures for docs/performance.md, with DVR_MEASURE=1 (make bench-dashboard): the first load, a table of a million routes,
 // a topology of 500 routers. What is judged is script time, which the machine's load and its lack of a graphics card
-// change least; frame intervals are told beside it.
+// change least; frame intervals are told beside it. Without DVR_MEASURE, as every run of the tests has it, a shorter
+// form with limits so wide that only a gross regression passes them: beside other load nothing else is known.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Browser, Cluster, missing } from './cluster.mjs';
 
-const skip = missing() || (process.env.DVR_MEASURE ? '' : 'DVR_MEASURE is not set');
+const skip = missing();
+const whole = !!process.env.DVR_MEASURE;
+/** What is at most: as promised, and in the shorter form, which no machine that is merely busy exceeds. */
+const most = (promised, gross) => (whole ? promised : gross);
+const parts = whole ? 20 : 1; // of 50,000 routes
 const at = (list, q) => [...list].sort((a, b) => a - b)[Math.min(list.length - 1, Math.floor(q * list.length))];
 const ms = (n) => `${n.toFixed(1)} ms`;
 const told = (t, text) => t.diagnostic(text);
@@ -32,6 +37,23 @@ async function frames(browser, page, move) {
     spent[frame] += (e.tdur ?? e.dur) / 1000;
   }
   return { script: spent.slice(1), between };
+}
+
+/** watchLoad keeps what a page's load is judged by; it is run before the page's own scripts. */
+function watchLoad() {
+  const seen = (globalThis.loading = { tasks: [], largest: 0, told: 0 });
+  new PerformanceObserver((l) => seen.tasks.push(...l.getEntries().map((e) => [e.startTime, e.duration]))).observe({ type: 'longtask', buffered: true });
+  new PerformanceObserver((l) => (seen.largest = l.getEntries().at(-1).startTime)).observe({ type: 'largest-contentful-paint', buffered: true });
+  const look = () => (document.body?.innerText.includes('Everything is fine') ? (seen.told = performance.now()) : requestAnimationFrame(look));
+  look();
+}
+
+/** loaded is, in ms after the navigation: the first and the largest paint, until it answers a click at once, and its verdict. */
+async function loaded(page) {
+  await page.waitForFunction(() => globalThis.loading.told && performance.now() > globalThis.loading.told + 1000);
+  const { tasks, largest, told, first } = await page.evaluate(() => ({ ...globalThis.loading, first: performance.getEntriesByName('first-contentful-paint')[0].startTime }));
+  const after = tasks.filter(([start, took]) => start + took > first);
+  return { first, largest, told, interactive: Math.max(first, ...after.map(([start, took]) => start + took)), blocked: after.reduce((sum, [, took]) => sum + took - 50, 0) };
 }
 
 /** glide scrolls a box by so many pixels in each of n frames, and tells the times between them. */
@@ -63,16 +85,17 @@ describe('figures', { skip: skip || false }, () => {
   });
 
   test('the first load', async (t) => {
-    const ready = [];
+    const loads = [];
     let sizes = {};
-    for (let i = 0; i < 5; i++) {
+    for (let i = 0; i < most(5, 1); i++) {
       const context = await browser.chromium.newContext({ viewport: { width: 1360, height: 860 } });
+      await context.addInitScript(watchLoad);
       const page = await context.newPage();
       const asked = [];
       page.on('requestfinished', (r) => asked.push(r));
       await page.goto(`${cluster.base}/#/`);
       await page.getByText('Everything is fine').waitFor();
-      ready.push(await page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0].startTime));
+      loads.push(await loaded(page));
       sizes = {};
       for (const r of asked) {
         const kind = r.url().includes('woff2') ? 'fonts' : /\/(_app|favicon)|\/$/.test(new URL(r.url()).pathname) ? 'site' : 'data';
@@ -80,13 +103,14 @@ describe('figures', { skip: skip || false }, () => {
       }
       await context.close();
     }
-    told(t, `first load ${(sizes.site / 1000).toFixed(1)} kB compressed without fonts (${(sizes.fonts / 1000).toFixed(0)} kB), painted and usable after ${ms(at(ready, 0.5))} (of five; most ${ms(at(ready, 1))})`);
+    const figure = (k, q) => at(loads.map((l) => l[k]), q);
+    told(t, `first load ${(sizes.site / 1000).toFixed(1)} kB compressed without fonts (${(sizes.fonts / 1000).toFixed(0)} kB), of ${loads.length} loads the medians (most): ${Object.keys(loads[0]).map((k) => `${k} ${ms(figure(k, 0.5))} (${ms(figure(k, 1))})`).join(', ')}`);
     assert.ok(sizes.site < 150_000, `the first load is ${sizes.site} bytes`);
-    assert.ok(at(ready, 0.5) < 1000, `usable after ${at(ready, 0.5)} ms`);
+    assert.ok(figure('interactive', 0.5) < most(1000, 60_000), `interactive after ${figure('interactive', 0.5)} ms`);
   });
 
-  test('a table of a million routes', async (t) => {
-    for (let part = 0; part < 20; part++) {
+  test(`a table of ${(parts * 50_000).toLocaleString('en')} routes`, async (t) => {
+    for (let part = 0; part < parts; part++) {
       const lines = Array.from({ length: 50_000 }, (_, i) => {
         const n = part * 50_000 + i;
         return `{"destination":"${20 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}.0/24","next_hop":"192.0.2.${1 + (n % 64)}"}`;
@@ -95,16 +119,16 @@ describe('figures', { skip: skip || false }, () => {
       assert.equal(r.status, 200, await r.text());
     }
     const page = await browser.open('/routes');
-    await page.getByText('1,000,000 routes').waitFor();
+    await page.getByText(`${(parts * 50_000).toLocaleString('en')} routes`).waitFor();
     await page.getByRole('row', { name: /20\.0\.0\.0\/24/ }).waitFor();
     const box = '[role=rowgroup][aria-label=Routes]';
     for (const [name, by] of [['slowly', 100], ['fast', 3000]]) {
-      const { script, between } = await frames(browser, page, () => page.evaluate(glide, [box, by, 240]));
+      const { script, between } = await frames(browser, page, () => page.evaluate(glide, [box, by, most(240, 40)]));
       told(t, `scrolled ${name}: script a frame p50 ${ms(at(script, 0.5))}, p95 ${ms(at(script, 0.95))}, most ${ms(at(script, 1))}; frames every ${ms(at(between, 0.5))}, p95 ${ms(at(between, 0.95))}`);
-      assert.ok(at(script, 0.95) <= 8, `p95 of script a frame is ${at(script, 0.95)} ms`);
+      assert.ok(at(script, 0.95) <= most(8, 250), `p95 of script a frame is ${at(script, 0.95)} ms`);
     }
     const jumps = [];
-    for (let i = 1; i <= 20; i++) {
+    for (let i = 1; i <= most(20, 3); i++) {
       jumps.push(
         await page.evaluate(
           ([selector, part]) =>
@@ -121,8 +145,8 @@ describe('figures', { skip: skip || false }, () => {
     }
     told(t, `a jump to any place, until its rows are there: p50 ${ms(at(jumps, 0.5))}, p95 ${ms(at(jumps, 0.95))}`);
     const answers = [];
-    for (let i = 0; i < 20; i++) {
-      const address = `${20 + (i % 15)}.${(i * 7) % 256}.${(i * 13) % 256}.9`;
+    for (let i = 0; i < most(20, 3); i++) {
+      const address = `20.${(i * 7) % 190}.${(i * 13) % 256}.9`;
       const begun = Date.now();
       await page.getByLabel('Prefix or address').fill(address);
       await page.keyboard.press('Enter');
@@ -131,11 +155,11 @@ describe('figures', { skip: skip || false }, () => {
       answers.push(Date.now() - begun);
     }
     told(t, `a search, from the key to its answer and rows: p50 ${at(answers, 0.5)} ms, p95 ${at(answers, 0.95)} ms`);
-    assert.ok(at(answers, 0.5) <= 200, `a search took ${at(answers, 0.5)} ms`);
+    assert.ok(at(answers, 0.5) <= most(200, 10_000), `a search took ${at(answers, 0.5)} ms`);
     await page.context().close();
   });
 
-  test('a topology of 500 routers', async (t) => {
+  test('a topology of 500 routers', { skip: whole ? false : 'DVR_MEASURE is not set' }, async (t) => {
     const name = (i) => `r${String(i).padStart(3, '0')}`;
     const events = [];
     for (let i = 0; i < 500; i++) events.push({ kind: 'router.set', router: name(i) });
