@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, before, beforeEach, describe, test } from 'node:test';
 import { Browser, Cluster, eventually, missing } from './cluster.mjs';
 
 const skip = missing();
@@ -16,7 +16,7 @@ describe('authorization', { skip: skip || false }, () => {
   before(async () => {
     cluster = await Cluster.start(1, false);
     browser = await Browser.start(cluster.base);
-    browser.refusals += '|401|403';
+    browser.expected[''].push(401, 403);
     await cluster.must('PUT', '/v1/links/ams1/fra1', { cost_ab: 3, cost_ba: 3 });
     await cluster.must('POST', '/routes', { destination: '10.1.0.0/16', next_hop: '192.168.1.1' });
     await cluster.must('PUT', '/kv/site%2Fname', { value: 'core one' });
@@ -31,6 +31,7 @@ describe('authorization', { skip: skip || false }, () => {
     for (const name of ['alice', 'eve', 'kim', 'nobody']) tokens[name] = readFileSync(file(name), 'utf8').trim();
     cluster.alice = alice;
   });
+  beforeEach((t) => browser?.begin(t.name));
   after(async () => {
     await browser?.stop();
     await cluster?.stop();
@@ -206,7 +207,7 @@ describe('authorization', { skip: skip || false }, () => {
 
   test('a node’s own page asks, too', async () => {
     const own = await Browser.start(cluster.api);
-    own.refusals = browser.refusals;
+    Object.assign(own, { expected: browser.expected, tests: browser.tests });
     const before = page;
     try {
       page = await own.open('/nodes');

@@ -1,7 +1,7 @@
 // Changes in a real browser, through to what data planes forward by: what is previewed, what waits for a confirmation,
 // what is rolled back.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { after, before, beforeEach, describe, test } from 'node:test';
 import { Browser, Cluster, eventually, missing } from './cluster.mjs';
 
 const skip = missing() || missing.planes();
@@ -23,6 +23,7 @@ describe('changes', { skip: skip || false }, () => {
     page = await browser.open('/');
     await page.locator('h1').waitFor();
   });
+  beforeEach((t) => browser?.begin(t.name));
   after(async () => {
     await browser?.stop();
     await cluster?.stop();

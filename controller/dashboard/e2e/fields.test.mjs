@@ -1,7 +1,7 @@
 // Every form: what the server finds wrong with a field is said at that field, when it is sent, and where what follows
 // is shown beside the form, as soon as the field is left.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { after, before, beforeEach, describe, test } from 'node:test';
 import { Browser, Cluster, missing } from './cluster.mjs';
 
 const skip = missing();
@@ -24,6 +24,7 @@ describe('fields', { skip: skip || false }, () => {
     page = await browser.open('/');
     await page.locator('h1').waitFor();
   });
+  beforeEach((t) => browser?.begin(t.name));
   after(async () => {
     await browser?.stop();
     await cluster?.stop();

@@ -1,6 +1,6 @@
 // Forms and tables when something comes between: another person, a lost answer, an address that was made up.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { after, before, beforeEach, describe, test } from 'node:test';
 import { Browser, Cluster, eventually, missing } from './cluster.mjs';
 
 const skip = missing();
@@ -13,10 +13,11 @@ describe('what comes between', { skip: skip || false }, () => {
   before(async () => {
     cluster = await Cluster.start(1, false);
     browser = await Browser.start(cluster.base);
-    browser.refusals += '|410';
+    browser.expected['of commits only those that are not retained are said to be gone'] = [410];
     page = await browser.open('/');
     await page.locator('h1').waitFor();
   });
+  beforeEach((t) => browser?.begin(t.name));
   after(async () => {
     await browser?.stop();
     await cluster?.stop();

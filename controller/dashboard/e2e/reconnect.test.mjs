@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, before, beforeEach, describe, test } from 'node:test';
 import { binary, Browser, eventually, free, missing } from './cluster.mjs';
 
 const skip = missing();
@@ -44,9 +44,11 @@ describe('a node that comes back', { skip: skip || false }, () => {
     await start();
     for (let i = 0; i < 30; i++) await call('POST', '/routes', { destination: `10.${i}.0.0/16`, next_hop: '192.168.1.1', metric: 1 });
     browser = await Browser.start(base);
+    browser.expected[''].push(503); // a node that starts
     page = await browser.open('/');
     await page.getByText('Everything is fine').waitFor();
   });
+  beforeEach((t) => browser?.begin(t.name));
   after(async () => {
     await browser?.stop();
     for (const p of [...running]) await end(p);

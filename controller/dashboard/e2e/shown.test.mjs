@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, before, beforeEach, describe, test } from 'node:test';
 import { binary, Browser, Cluster, eventually, free, missing } from './cluster.mjs';
 
 const skip = missing() || missing.planes();
@@ -32,6 +32,7 @@ describe('what is shown', { skip: skip || false }, () => {
     page = await browser.open('/');
     await page.locator('h1').waitFor();
   });
+  beforeEach((t) => browser?.begin(t.name));
   after(async () => {
     await browser?.stop();
     await Promise.all(planes.map((p) => new Promise((done) => (p.exitCode !== null ? done() : (p.once('exit', done), p.kill('SIGTERM'))))));
@@ -77,6 +78,7 @@ describe('what is shown', { skip: skip || false }, () => {
     for (const r of routers) await row.getByRole('link', { name: r, exact: true }).waitFor();
     assert.ok(!/none/.test(await row.innerText()));
     const own = await Browser.start(cluster.api);
+    Object.assign(own, { expected: browser.expected, tests: browser.tests });
     const p = await own.open('/nodes');
     for (const r of routers) await p.getByRole('row', { name: /node1/ }).getByRole('link', { name: r, exact: true }).waitFor();
     assert.deepEqual(own.faults, []);
