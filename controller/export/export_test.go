@@ -178,6 +178,7 @@ func TestDefects(t *testing.T) {
 		"a staged event changed":    {forged(5, `"k2"`, `"k9"`), ErrDamaged, "revision 6"},
 		"a line added to a stage":   {func(b [][]byte) [][]byte { b[5] = append(b[5], "{}\n"...); return b }, ErrDamaged, "revision 7"},
 		"a hash changed":            {func(b [][]byte) [][]byte { i := bytes.Index(b[3], []byte(`"prev":"`)) + 8; b[3][i] ^= 1; return b }, ErrDamaged, "revision 4"},
+		"a commit's line missing":   {func(b [][]byte) [][]byte { b[3] = b[3][:bytes.IndexByte(b[3], '\n')+1]; return b }, ErrDamaged, "revision 4: damaged: its lines are not those of a commit"},
 		"another writer":            {forged(3, `"export"`, `"node-1"`), ErrDamaged, "revision 4"},
 		"another epoch":             {forged(3, `"epoch":1`, `"epoch":2`), ErrDamaged, "revision 9, or the last line"},
 		"another log's name":        {forged(0, `6f1c`, `7f1c`), ErrDamaged, "first line"},

@@ -107,7 +107,12 @@ func (in *reader) commit(x *Export, r eventlog.Revision) error {
 		}
 		return fmt.Errorf("revision %d: %w", r, err)
 	}
-	damaged := func(err error) error { return fmt.Errorf("revision %d: %w: %w", r, ErrDamaged, err) }
+	damaged := func(err error) error {
+		if errors.Is(err, eventlog.ErrLevel) { // the first line has said that it is of no newer one
+			return fmt.Errorf("revision %d: %w: its lines are not those of a commit", r, ErrDamaged)
+		}
+		return fmt.Errorf("revision %d: %w: %w", r, ErrDamaged, err)
+	}
 	line, err := in.line()
 	if err != nil {
 		return cut(err)
