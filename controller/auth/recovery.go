@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -34,6 +35,9 @@ func WriteRecovery(dir, actor string) (token, id string, err error) {
 		return "", "", err
 	}
 	f, err := os.OpenFile(filepath.Join(dir, recoveryFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return "", "", fmt.Errorf("%w: start the node on %s, which makes that admin; or remove the file, if the token is lost", err, dir)
+	}
 	if err != nil {
 		return "", "", err
 	}

@@ -1,8 +1,10 @@
 package auth
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"dvr/eventlog"
@@ -29,8 +31,8 @@ func TestRecovery(t *testing.T) {
 	if s, err := os.Stat(filepath.Join(dir, recoveryFile)); err != nil || s.Mode().Perm() != 0o600 {
 		t.Errorf("%v %v", s, err)
 	}
-	if _, _, err := WriteRecovery(dir, "bob"); err == nil {
-		t.Error("written over")
+	if _, _, err := WriteRecovery(dir, "bob"); !errors.Is(err, os.ErrExist) || !strings.Contains(err.Error(), "start the node on "+dir) {
+		t.Errorf("written over, or not said what to do: %v", err)
 	}
 	if err := EndRecovery(dir); err != nil {
 		t.Fatal(err)
