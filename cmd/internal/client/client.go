@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -495,10 +496,26 @@ func refusal(resp *http.Response, endpoint string, doubt bool) error {
 	resp.Body.Close()
 	p := &Problem{Status: resp.StatusCode, Endpoint: endpoint, Doubt: doubt, Body: body}
 	if json.Unmarshal(body, p) != nil || p.Title+p.Detail == "" {
-		p.Detail = strings.TrimSpace(strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode) + " from " + endpoint)
+		p.Detail = strings.TrimSpace(strconv.Itoa(resp.StatusCode)+" "+http.StatusText(resp.StatusCode)+" from "+endpoint) + failing(body)
 	}
 	p.Status = resp.StatusCode
 	return p
+}
+
+// failing are the checks of /readyz that are not ok, which is no problem in the
+// form of the API's others: probes look at its code alone.
+func failing(body []byte) string {
+	var ready struct{ Checks map[string]string }
+	if json.Unmarshal(body, &ready) != nil {
+		return ""
+	}
+	said := ""
+	for _, check := range slices.Sorted(maps.Keys(ready.Checks)) {
+		if ready.Checks[check] != "ok" {
+			said += "; " + check + ": " + ready.Checks[check]
+		}
+	}
+	return said
 }
 
 // NewKey is a fresh idempotency key.
