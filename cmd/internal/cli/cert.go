@@ -170,8 +170,9 @@ func certRevoke(c *connection, dir *string) *cobra.Command {
 	var serials []string
 	cmd := &cobra.Command{
 		Use: "revoke [FILE...]", Short: "Take certificates back before they end", Args: cobra.ArbitraryArgs,
-		Long: "Add certificates to ca.crl, by file or by serial number (dvr cert show). Put the new ca.crl where CRL_FILE of\n" +
-			"every node names it: it is read by itself, and connections of these certificates are cut within seconds.\n" +
+		Long: "Add certificates to ca.crl, by file, with those that renewals have replaced by them and that have not ended, or\n" +
+			"by serial number (dvr cert show), that one alone. Put the new ca.crl where CRL_FILE of every node names it: it\n" +
+			"is read by itself, and connections of these certificates are cut within seconds.\n" +
 			"A node is also removed from its cluster: dvr cluster remove.",
 		Example: "  dvr cert revoke ./certs/dataplane/r1.crt\n  dvr cert revoke --serial 4f2c9a...",
 	}
@@ -200,7 +201,11 @@ func certRevoke(c *connection, dir *string) *cobra.Command {
 			if err := list[0].CheckSignatureFrom(a.Cert); err != nil {
 				return fmt.Errorf("%s: %w", file, authority.ErrForeign)
 			}
-			numbers = append(numbers, list[0].SerialNumber)
+			serials, err := a.Serials(list[0])
+			if err != nil {
+				return err
+			}
+			numbers = append(numbers, serials...)
 		}
 		added, err := a.Revoke(numbers...)
 		if err != nil {

@@ -3,14 +3,17 @@ package cli
 import (
 	"encoding/json"
 	"io"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"dvr/controller/certs"
+	"dvr/controller/certs/authority"
 	"dvr/controller/certs/certstest"
 )
 
@@ -85,6 +88,12 @@ func TestCertVerbs(t *testing.T) {
 	}
 	if code, _, message := executed(t, "cert", "revoke", filepath.Join(dir, "dataplane", "r1.crt"), "--serial", all[4].Serial, "--dir", dir); code != ExitOK {
 		t.Fatalf("revoke: %d, %s", code, message)
+	}
+	// With the renewed one that which it replaced, whose key is the same.
+	if a, err := authority.Open(dir); err != nil {
+		t.Error(err)
+	} else if revoked, err := a.Revoked(); err != nil || len(revoked) != 3 || !slices.ContainsFunc(revoked, func(n *big.Int) bool { return n.Text(16) == all[2].Serial }) {
+		t.Errorf("on the list: %v, %v", revoked, err)
 	}
 	if now := shownCertificates(t, "--dir", dir); !now[2].Revoked || !now[4].Revoked || now[1].Revoked {
 		t.Errorf("revoked: %+v", now)

@@ -175,7 +175,8 @@ func (a *Authority) Issue(id certs.Identity, hosts []string, lifetime time.Durat
 
 // Renew replaces the certificate in the file by one that says the same and ends
 // later. The key stays, so that certificate and key fit together at every
-// moment; for another key issue anew. Errors: ErrForeign.
+// moment; for another key issue anew. What is replaced is good until it ends, so
+// that it is revoked with its successor (Serials). Errors: ErrForeign.
 func (a *Authority) Renew(file string, lifetime time.Duration) (*x509.Certificate, error) {
 	list, err := certs.ReadCertificates(file)
 	if err != nil {
@@ -200,6 +201,9 @@ func (a *Authority) Renew(file string, lifetime time.Duration) (*x509.Certificat
 	}
 	raw, cert, err := a.sign(t, old.PublicKey, lifetime)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.keep(old); err != nil {
 		return nil, err
 	}
 	return cert, writeCert(file, raw)
