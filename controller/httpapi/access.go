@@ -155,12 +155,18 @@ func (s *Server) admit(r *http.Request, k class) error {
 	case changes:
 		need = projector.RankOperator
 	case administers, joins:
-		need, rank = projector.RankAdmin, free
+		need = projector.RankAdmin
+		if free < need && rank >= need {
+			return fmt.Errorf("%w: %s is admin within a scope, and this call needs one without", service.ErrForbidden, p.Actor)
+		}
+		if free >= need {
+			return nil
+		}
 	case unclassified:
 		return fmt.Errorf("%w: this call", service.ErrForbidden)
 	}
 	if rank < need {
-		return fmt.Errorf("%w: %s has %s here, and this call needs %s", service.ErrForbidden, p.Actor, rank, need)
+		return fmt.Errorf("%w: %s has %s, and this call needs %s", service.ErrForbidden, p.Actor, rank, need)
 	}
 	return nil
 }

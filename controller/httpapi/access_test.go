@@ -92,8 +92,8 @@ func TestWhoMayCall(t *testing.T) {
 			}
 		}
 		if k1 == administers {
-			if r := a.do(method, path.Replace(shape), "", k.as("oscar")); r.Code != 403 {
-				t.Errorf("%s as an operator: %d", call, r.Code)
+			if r := a.do(method, path.Replace(shape), "", k.as("oscar")); r.Code != 403 || !strings.Contains(r.Body, "oscar has operator, and this call needs admin") {
+				t.Errorf("%s as an operator: %d %s", call, r.Code, r.Body)
 			}
 		}
 	}
