@@ -205,8 +205,9 @@ func authRecover(c *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "recover ACTOR", Short: "Make an admin where the last one's token is lost, on a node's machine", Args: cobra.ExactArgs(1),
 		Long: "Make an admin where the last one's token is lost. It is asked of nobody: whoever can write into a node's data\n" +
-			"directory can. The node makes the admin when it is started next; the log says so.",
-		Example: "  dvr auth recover alice --data-dir /var/lib/dvr --write ~/.config/dvr/token",
+			"directory can. Run it as the user that the node runs as, which has to read what this leaves. The node makes the\n" +
+			"admin when it is started next; the log says so.",
+		Example: "  dvr auth recover alice --data-dir ./data --write ~/.config/dvr/token",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			token, id, err := auth.WriteRecovery(dir, args[0])
 			if err != nil {

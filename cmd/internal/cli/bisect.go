@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,6 +67,7 @@ type bisection struct {
 	probe   string
 	verbose bool
 	probes  int
+	said    string // by the probe that ran last
 }
 
 var errInconclusive = errors.New("the probe cannot tell")
@@ -76,13 +78,13 @@ func (b *bisection) search(ctx context.Context, good, bad uint64) (uint64, error
 		at   uint64
 		want bool
 		say  string
-	}{{good, true, "the probe fails at revision %d already: begin earlier"}, {bad, false, "the probe succeeds at revision %d still: there is nothing to find"}} {
+	}{{good, true, "the probe fails at revision %d already: begin earlier, or mend the probe; it said: %s"}, {bad, false, "the probe succeeds at revision %d still: there is nothing to find; it said: %s"}} {
 		ok, err := b.run(ctx, end.at)
 		if err != nil {
 			return 0, err
 		}
 		if ok != end.want {
-			return 0, fmt.Errorf(end.say, end.at)
+			return 0, fmt.Errorf(end.say, end.at, b.said)
 		}
 	}
 	for bad-good > 1 {
@@ -115,6 +117,7 @@ func (b *bisection) run(ctx context.Context, at uint64) (ok bool, err error) {
 	var said bytes.Buffer
 	p.Stdout, p.Stderr = &said, &said
 	err = p.Run()
+	b.said = short(cmp.Or(strings.Join(strings.Fields(said.String()), " "), "nothing"))
 	var exit *exec.ExitError
 	verdict := "good"
 	switch code := p.ProcessState.ExitCode(); {

@@ -251,6 +251,9 @@ func itemText(before, after any) string {
 		name = strings.Join(parts, "-")
 		break
 	}
+	if d := member(one, "deadline"); name == "" && d != nil {
+		name = "until " + text(d) // a confirmation has no name
+	}
 	line := kind + " " + name
 	if before != nil && after != nil {
 		return line + membersText(before, after)

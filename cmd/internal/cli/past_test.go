@@ -157,8 +157,8 @@ func TestBisect(t *testing.T) {
 		{"by the placeholder", 5000, 1234, "test {at} -lt 1234", []string{"1000", "1300"}, "revision 1234 is the first bad one", false},
 		{"neighbours", 9, 9, "test {at} -lt 9", []string{"8", "9"}, "revision 9 is the first bad one (2 probes)", false},
 		{"from a time", 9, 5, "test {at} -lt 5", []string{"2026-11-21T22:00:00Z"}, "revision 5 is the first bad one", false},
-		{"bad from the start", 9, 1, "exit 1", []string{"3"}, "fails at revision 3 already", true},
-		{"never bad", 9, 99, "exit 0", []string{"3"}, "succeeds at revision 9 still", true},
+		{"bad from the start", 9, 1, "echo no such; echo file; exit 1", []string{"3"}, "fails at revision 3 already: begin earlier, or mend the probe; it said: no such file", true},
+		{"never bad", 9, 99, "exit 0", []string{"3"}, "succeeds at revision 9 still: there is nothing to find; it said: nothing", true},
 		{"in the wrong order", 9, 5, "exit 0", []string{"7", "3"}, "comes before", true},
 		{"unavailable", 9, 5, "echo no quorum; exit 5", []string{"3"}, "the probe cannot tell at revision 3: exit status 5: no quorum", true},
 		{"no such command", 9, 5, "no-such-command-at-all", []string{"3"}, "the probe cannot tell", true},
@@ -197,6 +197,13 @@ func TestBisect(t *testing.T) {
 	b := bisection{connection: &connection{errOut: &strings.Builder{}}, probe: "exit 0"}
 	if _, err := b.run(ctx, 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestDiffNamesAConfirmation(t *testing.T) {
+	one := map[string]any{"kind": "confirmation.opened", "deadline": "2026-11-21T22:00:00.000Z"}
+	if got := itemText(nil, one); got != "confirmation.opened until 2026-11-21T22:00:00.000Z" {
+		t.Error(got)
 	}
 }
 

@@ -118,6 +118,7 @@ func itemDiff(before, after any) string {
 // named are the members that tell an item from another.
 var named = map[string][]string{
 	"route.announced": {"router", "destination", "type", "next_hop", "interface", "origin"},
+	"route.withdrawn": {"router", "destination", "type", "next_hop", "interface", "origin"},
 	"router.set":      {"router"},
 	"link.set":        {"a", "b", "name"},
 	"key.put":         {"key"},
@@ -160,11 +161,30 @@ func itemAttributes(event, other any) string {
 		if k == "kind" || slices.Contains(namesOf(event), k) {
 			continue
 		}
-		if v := text(object[k]); other == nil || v != text(member(other, k)) {
+		if k == "events" && other == nil { // of a timer or proposal: what it will do
+			parts = append(parts, k+" "+eventNames(object[k]))
+		} else if v := text(object[k]); other == nil || v != text(member(other, k)) {
 			parts = append(parts, k+" "+short(v))
 		}
 	}
 	return strings.Join(parts, " ")
+}
+
+// eventNames are what a timer's events do, such as "route.announced 10.0.0.0/8
+// 192.0.2.1": the first three and how many more there are.
+func eventNames(events any) string {
+	const most = 3
+	var names []string
+	list, _ := events.([]any)
+	for i, e := range list {
+		if i == most {
+			names = append(names, fmt.Sprintf("%d more", len(list)-most))
+			break
+		}
+		_, name, _ := strings.Cut(itemName(e), " ")
+		names = append(names, strings.TrimSpace(text(member(e, "kind"))+" "+name))
+	}
+	return strings.Join(names, ", ")
 }
 
 // short cuts a value that is too long for a line.

@@ -96,7 +96,11 @@ func overview(t *table, status any, planes []any, members census, freezes []any)
 	if etcd == "members" { // an observer has none of its own
 		etcd = "the members'"
 	}
-	t.entry("store", fmt.Sprintf("%s etcd, %s of %s", etcd, size(member(store, "bytes")), size(member(store, "quota"))))
+	full := size(member(store, "bytes"))
+	if count(member(store, "quota")) > 0 { // an external etcd before 3.6 does not tell it
+		full += " of " + size(member(store, "quota"))
+	}
+	t.entry("store", fmt.Sprintf("%s etcd, %s", etcd, full))
 	if a := member(status, "archive"); a != nil {
 		held := "nothing yet"
 		if count(member(a, "revision")) > 0 {

@@ -51,6 +51,14 @@ const goodStatus = `{"node_id":"node-1","version":"v1","raft_state":"Leader","qu
 
 const goodPlane = `{"router":"r1","node":"node-1","sink":"memory","sinks":["memory","kernel"],"connected":true,"position":{"revision":1067},"lag":0,"digest_equal":true,"deviates":false,"failed":0,"since":"T3"}`
 
+// TestStatusOfAStoreThatTellsNoQuota: etcd before 3.6 does not.
+func TestStatusOfAStoreThatTellsNoQuota(t *testing.T) {
+	told := statusOf(t, strings.Replace(goodStatus, `"embedded","bytes":3084288,"quota":8589934592`, `"external","bytes":20480,"quota":0`, 1), `{"dataplanes":[`+goodPlane+`]}`)
+	if !strings.Contains(told, "external etcd, 20 KiB\n") {
+		t.Error(told)
+	}
+}
+
 const wantStatus = `node-1 is fine: its data plane is in sync at revision 1067.
 
 NODE
