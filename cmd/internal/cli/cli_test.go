@@ -120,6 +120,12 @@ func TestTables(t *testing.T) {
 	for _, test := range []struct{ args, answer, want string }{
 		{"route add 10.1.0.0/16 192.168.1.1", `{"destination":"10.1.0.0/16","status":"route added","revision":12,"installed":["r1"]}`,
 			"10.1.0.0/16: route added at revision 12\ninstalled r1\n"},
+		{"route add 10.1.0.0/16 192.168.1.1 --not-before 1h", `{"destination":"10.1.0.0/16","status":"route added","revision":12,"timer":"at-1","timer_at":"T"}`,
+			"10.1.0.0/16: scheduled at revision 12\nIt is done at T, unless: dvr timer cancel at-1\n"},
+		{"route add 10.1.0.0/16 192.168.1.1 --expires-in 1h", `{"destination":"10.1.0.0/16","status":"route added","revision":12,"timer":"until-1","timer_at":"T"}`,
+			"10.1.0.0/16: route added at revision 12\nIt is taken back at T, unless: dvr timer cancel until-1\n"},
+		{"route add 10.1.0.0/16 192.168.1.1 --propose", `{"destination":"10.1.0.0/16","status":"route added","revision":12,"timer":"proposal-1","timer_at":"T"}`,
+			"10.1.0.0/16: proposed at revision 12\nAnother actor does it until T: dvr approve proposal-1\n"},
 		{"route list", `{"routes":[{"router":"*","destination":"10.1.0.0/16","next_hop":"192.168.1.1","metric":100,"preference":1,"weight":1,"revision":2},{"router":"r1","destination":"::/0","next_hop":"fe80::1","interface":"eth0","weight":3,"metric":0,"preference":5,"revision":3},{"router":"*","destination":"10.9.0.0/16","type":"blackhole","metric":0,"preference":1,"weight":1,"revision":4}],"next":"x"}`,
 			"DESTINATION ROUTER NEXT HOP PREF METRIC REVISION\n10.1.0.0/16 * 192.168.1.1 1 100 2\n::/0 r1 fe80::1 dev eth0 weight 3 5 0 3\n10.9.0.0/16 * blackhole 1 0 4\n(more: --cursor x; all: `dvr route export`)\n"},
 		{"route get 10.1.0.0/16", `{"destination":"10.1.0.0/16","candidates":[{"router":"*","next_hop":"192.168.1.1","metric":100,"metric_here":110,"preference":1,"weight":1,"chosen":true,"revision":2},{"router":"r1","type":"prohibit","metric":1,"metric_here":1,"preference":9,"chosen":false,"why":"preference 9 is behind 1","revision":3}]}`,

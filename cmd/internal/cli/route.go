@@ -82,8 +82,12 @@ func changed(c *connection, m *mutation, answer *client.Answer, body any) error 
 		}
 		status, timer := text(member(body, "status")), member(body, "timer")
 		proposed := strings.HasPrefix(text(timer), "proposal-")
-		if proposed {
+		scheduled := strings.HasPrefix(text(timer), "at-")
+		switch {
+		case proposed:
 			status = "proposed"
+		case scheduled:
+			status = "scheduled"
 		}
 		t.line("%s%s at revision %s", name, status, text(member(body, "revision")))
 		if member(body, "status") == "nothing to roll back" {
@@ -95,8 +99,10 @@ func changed(c *connection, m *mutation, answer *client.Answer, body any) error 
 		switch {
 		case proposed:
 			t.line("Another actor does it until %s: dvr approve %s", text(member(body, "timer_at")), text(timer))
+		case scheduled:
+			t.line("It is done at %s, unless: dvr timer cancel %s", text(member(body, "timer_at")), text(timer))
 		case timer != nil:
-			t.line("timer %s at %s", text(timer), text(member(body, "timer_at")))
+			t.line("It is taken back at %s, unless: dvr timer cancel %s", text(member(body, "timer_at")), text(timer))
 		}
 		if answer.Header.Get("DVR-Replayed") == "true" {
 			t.line("(made before, under the same key)")
