@@ -63,14 +63,14 @@ cpp: ## bin/dvr-dataplane, bin/libdvrlpm.so
 
 # The tests, and what they build themselves, are compiled as bin/dvr is, with its profile: each package once.
 test: export GOFLAGS := $(GOFLAGS) -trimpath '-pgo=$(CURDIR)/cmd/dvr/default.pgo'
-test: ## every test, Go and C++, and the fuzzers for 2 s each, 8 to 16 minutes on 2 cores
+test: ## every test, Go and C++, and the fuzzers for seconds, 8 to 16 minutes on 2 cores
 	@deploy/toolchain.sh test & tools=$$!; $(MAKE) --no-print-directory go; built=$$?; wait $$tools && exit $$built
 	@$(MAKE) --no-print-directory cpp
 	@echo "building the C++ tests (minutes the first time)"
 	@cmake --build build/release -j $(JOBS) -- --quiet
 	@ctest --test-dir build/release --output-on-failure -j $(JOBS)
 	@# The Go tests wait half of their time, for elections and processes: the fuzzers take what they leave.
-	@nice -n 19 $(MAKE) --no-print-directory fuzz-go fuzz-cpp DURATION=2s EXECS=40000x MINIMIZE=5x >build/fuzz.log 2>&1 & fuzzers=$$!; \
+	@nice -n 19 $(MAKE) --no-print-directory fuzz-go fuzz-cpp DURATION=2s EXECS=5000x MINIMIZE=5x >build/fuzz.log 2>&1 & fuzzers=$$!; \
 	echo "go test ./... (the fuzzers beside it: build/fuzz.log)"; DVR_REQUIRE_BINARIES=1 go test -vet=off -timeout 15m ./...; tests=$$?; \
 	wait $$fuzzers && echo "the fuzzers found nothing" || { tail -n 60 build/fuzz.log; echo "a fuzzer failed: build/fuzz.log"; tests=1; }; exit $$tests
 
