@@ -29,6 +29,7 @@ type Rotation struct {
 	Keep  int // at least 1
 	Maker Maker
 
+	now    Header // of the state that was backed up last; zero: none was yet
 	listed bool
 	good   []rotated // newest first
 	bad    []string  // what cannot be restored, and why
@@ -99,6 +100,7 @@ func (r *Rotation) step(now time.Time, state func() (*projector.State, error)) e
 	if err := r.write(s, now); err != nil {
 		return err
 	}
+	r.now = Describe(s)
 	if err := r.list(); err != nil {
 		return err
 	}
@@ -139,8 +141,18 @@ func (r *Rotation) list() error {
 			r.good = append(r.good, rotated{name, h})
 		}
 	}
-	// By what they hold and not by the clock, which may have been wrong.
+	// By what they hold and not by the clock, which may have been wrong. Those of a
+	// history that a restore has left come last, however far it went.
+	left := func(h Header) int {
+		if h.Epoch > r.now.Epoch || h.Epoch == r.now.Epoch && h.EpochNonce != r.now.EpochNonce {
+			return 1
+		}
+		return 0
+	}
 	slices.SortFunc(r.good, func(a, b rotated) int {
+		if c := left(a.header) - left(b.header); r.now.Epoch > 0 && c != 0 {
+			return c
+		}
 		return -cmp.Or(cmp.Compare(a.header.Epoch, b.header.Epoch), cmp.Compare(a.header.Revision, b.header.Revision), cmp.Compare(a.header.Made, b.header.Made))
 	})
 	r.listed = true

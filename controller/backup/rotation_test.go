@@ -2,6 +2,8 @@ package backup
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -116,6 +118,40 @@ func TestRotationKeepsGoodOnes(t *testing.T) {
 	}
 	if names := rotatedNames(t, r); len(names) != 3 || !slices.Contains(names, first) || !slices.Contains(names, "before-the-upgrade.backup") {
 		t.Errorf("%q", names)
+	}
+}
+
+// TestRotationAfterARestore: what a history that was left has put there, further on
+// by its numbers, does not cost the backups of the one that goes on.
+func TestRotationAfterARestore(t *testing.T) {
+	r, state, _ := rotation(t)
+	s := everything(t)
+	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i, change := range []func(*Header){
+		func(h *Header) { h.EpochNonce = strings.Repeat("ab", len(h.EpochNonce)/2) },
+		func(h *Header) { h.Epoch++ },
+		func(h *Header) { h.Epoch += 2 },
+		func(h *Header) { h.Epoch += 3 },
+	} {
+		h := Describe(s)
+		h.Made, h.Revision = madeAt.Add(time.Duration(i-100)*time.Hour).UnixMilli(), h.Revision+1000
+		change(&h)
+		f, err := os.Create(filepath.Join(r.Dir, fmt.Sprintf("%s%d%s", rotationPrefix, i, rotationSuffix)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(WriteSaved(f, h, func(out io.Writer) error { return s.Save(out) }), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 4 {
+		now := madeAt.Add(time.Duration(i) * time.Hour)
+		got, err := r.Step(now, state)
+		if err != nil || got.Newest.Made != now.UnixMilli() || got.Newest.EpochNonce != Describe(s).EpochNonce || got.Good != 3 || len(got.Bad) > 0 {
+			t.Fatalf("hour %d: %+v, %v", i, got, err)
+		}
 	}
 }
 

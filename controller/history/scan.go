@@ -95,7 +95,7 @@ func (s *Scan) Run(ctx context.Context, hi eventlog.Revision) ([]Commit, eventlo
 		}
 		list, cut, err := s.window(ctx, after, hi)
 		if errors.Is(err, errWide) {
-			window = narrowWindow
+			window, s.stage = narrowWindow, 0 // what lies between is searched first
 			continue
 		}
 		if err != nil {

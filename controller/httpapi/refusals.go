@@ -177,7 +177,8 @@ func (b *book) add(x *refusal, who string) {
 // settle ends the counting of ring[at].
 func (b *book) settle(at int) {
 	e := &b.ring[at]
-	if key := e.likeness(); b.open[key] == at {
+	key := e.likeness()
+	if was, open := b.open[key]; open && was == at {
 		delete(b.open, key)
 		if e.Count > 1 {
 			b.file.append(e)

@@ -203,7 +203,7 @@ func (a *Authority) Renew(file string, lifetime time.Duration) (*x509.Certificat
 	if err != nil {
 		return nil, err
 	}
-	if err := a.keep(old); err != nil {
+	if err := a.keep(old, cert); err != nil {
 		return nil, err
 	}
 	return cert, writeCert(file, raw)

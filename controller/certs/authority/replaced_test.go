@@ -47,13 +47,14 @@ func TestReplacedCertificatesAreRevokedWithTheirSuccessors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Renew(a.Files(node1).Cert, 3*time.Hour); err != nil {
+	renewed, err := a.Renew(a.Files(node1).Cert, 3*time.Hour)
+	if err != nil {
 		t.Fatal(err)
 	}
 	second, third := renew(3*time.Hour), renew(4*time.Hour)
 	holds("renewed twice", third, third, first, second)
-	holds("an older copy of the file", first, first, second)
-	holds("another key", other, other)
+	holds("an older copy of the file", first, first, second, third)
+	holds("another key", other, other, renewed)
 
 	now = now.Add(2 * time.Hour) // the first has ended
 	holds("later", third, third, second)
