@@ -46,9 +46,10 @@ void Undone::save() {
   messages.reserve(reports_.size());
   for (const Report& r : reports_) messages.push_back(&r.message);
   if (const Status saved = saved_.save_undone(messages); !saved.ok()) {
-    logger_.error("what was undone without a controller cannot be saved; none would hear of it "
-                  "after a restart",
-                  {{"error", saved.message()}});
+    logger_.error(
+        "what was undone without a controller cannot be saved; none would hear of it "
+        "after a restart",
+        {{"error", saved.message()}});
   }
 }
 
