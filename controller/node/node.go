@@ -341,10 +341,8 @@ func (n *Node) judge(st *projector.State, c *eventlog.Commit) error {
 	if err := n.pressure.judge(st, c); err != nil {
 		return err
 	}
-	if n.exposed() {
-		if err := judgeEnabling(c); err != nil {
-			return err
-		}
+	if err := n.judgeEnabling(c); err != nil {
+		return err
 	}
 	if c.Actor == eventlog.SystemActor {
 		return nil // what is undone was within the quota before

@@ -170,7 +170,7 @@ func certRevoke(c *connection, dir *string) *cobra.Command {
 	var serials []string
 	cmd := &cobra.Command{
 		Use: "revoke [FILE...]", Short: "Take certificates back before they end", Args: cobra.ArbitraryArgs,
-		Long: "Add certificates to ca.crl, by file, with those that renewals have replaced by them and that have not ended, or\n" +
+		Long: "Add certificates to ca.crl, by file, with those of the same key that renewals have made or replaced and that have not ended, or\n" +
 			"by serial number (dvr cert show), that one alone. Put the new ca.crl where CRL_FILE of every node names it: it\n" +
 			"is read by itself, and connections of these certificates are cut within seconds.\n" +
 			"A node is also removed from its cluster: dvr cluster remove.",
