@@ -63,8 +63,8 @@ func TestWindowIsBounded(t *testing.T) {
 	for i := 1; i <= n; i++ {
 		w.add(eventlog.Revision(i), int64(i/10), key(i), eventlog.RequestHash{})
 	}
-	if w.len() != windowMax || w.index.n != windowMax {
-		t.Fatalf("%d commits, %d indexed", w.len(), w.index.n)
+	if w.len() != windowMax || w.index.keys() != windowMax {
+		t.Fatalf("%d commits, %d indexed", w.len(), w.index.keys())
 	}
 	if len(w.chunks) > windowMax/windowChunk+2 {
 		t.Fatalf("%d chunks are kept", len(w.chunks))
@@ -78,6 +78,32 @@ func TestWindowIsBounded(t *testing.T) {
 		if seen, ok := w.find(key(i)); !ok || seen.Revision != eventlog.Revision(i) {
 			t.Errorf("commit %d: %v %+v", i, ok, seen)
 		}
+	}
+}
+
+// keys counts what is indexed.
+func (x *keyIndex) keys() (n int) {
+	for i := range x.parts {
+		n += x.parts[i].n
+	}
+	return n
+}
+
+// One commit makes one part grow at most, and a part is small, whatever the ids
+// are, as long as they are hashed.
+func TestIndexGrowsInSmallSteps(t *testing.T) {
+	var w window
+	var scratch []byte
+	grown, most := 0, 0
+	for i := 1; i <= windowMax; i++ {
+		key := windowKey(&scratch, "actor", strconv.Itoa(i))
+		w.append(eventlog.Revision(i), key, eventlog.RequestHash{}, 0)
+		if n := len(w.index.part(key).slots); n > most {
+			grown, most = grown+1, n
+		}
+	}
+	if most > 4*windowMax/indexParts*2 || grown < 5 {
+		t.Errorf("a part has %d slots after %d steps", most, grown)
 	}
 }
 
@@ -108,8 +134,8 @@ func TestIndexFindsLargeRevisions(t *testing.T) {
 				t.Fatalf("from %d: commit %d is still found", first, i)
 			}
 		}
-		if seen, ok := w.find(key(99)); !ok || seen.Revision != first+99 || w.index.n != 1 {
-			t.Errorf("from %d: %v %+v, %d indexed", first, ok, seen, w.index.n)
+		if seen, ok := w.find(key(99)); !ok || seen.Revision != first+99 || w.index.keys() != 1 {
+			t.Errorf("from %d: %v %+v, %d indexed", first, ok, seen, w.index.keys())
 		}
 	}
 }
