@@ -41,7 +41,7 @@ func Open(ctx context.Context, log eventlog.Log, options Options) (*Appender, er
 	}
 	l := &loop{
 		Appender: a, fold: fold,
-		launches: make(chan launch, 1), landed: make(chan landing, 1), told: make(chan *batch, 1),
+		launches: make(chan launch, 1), landed: make(chan landing, 1), told: make(chan *batch, heraldRoom),
 		freed: make(chan error, 1), textOf: -1,
 	}
 	l.stand(head)
