@@ -66,8 +66,13 @@ func (a *archiving) truncatable() func(context.Context, eventlog.Revision) error
 		return nil
 	}
 	return func(ctx context.Context, through eventlog.Revision) error {
-		defer a.look()
-		return a.writer.Through(ctx, through)
+		done := make(chan error, 2)
+		beside(ctx, drainDirectories, func() {
+			err := a.writer.Through(ctx, through)
+			a.look()
+			done <- err
+		}, func() { done <- ctx.Err() })
+		return <-done
 	}
 }
 

@@ -312,10 +312,10 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	n.keeper.Store(keeper)
 	n.run(func() { keeper.Run(background) })
 	if n.archive != nil {
-		n.run(func() { n.archive.run(background) })
+		n.runBeside(background, "ARCHIVE_DIR", n.archive.dir.Path(), n.archive.run)
 	}
 	if n.backups != nil {
-		n.run(func() { n.backups.run(background) })
+		n.runBeside(background, "BACKUP_DIR", n.backups.rotation.Dir, n.backups.run)
 	}
 	n.run(func() { n.watchAlarms(background) })
 	n.run(func() { n.timekeeper().Run(background) })
