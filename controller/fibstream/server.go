@@ -50,7 +50,8 @@ type Options struct {
 	ChunkBytes int
 	// FullTables is how many data planes are sent a full table at a time: 8. The
 	// others wait for their turn, so that a thousand that come at once do not keep
-	// each other, the log and the keepalive of all from the processors.
+	// each other, the log and the keepalive of all from the processors. Who waits is
+	// asked and told all else meanwhile, and is sent what changes where it has a table.
 	FullTables int
 	// Turn is when one that is slow to take its full table is no longer counted: 1 s.
 	Turn time.Duration
@@ -126,8 +127,8 @@ type Server struct {
 	registry *registry
 	measures measures
 	tables   tables
-	encoders sync.Pool     // of *encoder, while nothing is being sent
-	turns    chan struct{} // as many as full tables are being sent
+	encoders sync.Pool // of *encoder, while nothing is being sent
+	turns    *turns    // of who is sent a full table
 
 	controllers atomic.Pointer[[]string]
 	questions   atomic.Uint64 // ids of lookups and audits
@@ -146,8 +147,8 @@ func New(states Source, options Options) *Server {
 		measures: newMeasures(),
 		tables:   tables{of: map[eventlog.RouterID]*table{}},
 		closing:  make(chan struct{}),
-		turns:    make(chan struct{}, options.FullTables),
 	}
+	s.turns = newTurns(options.FullTables, options.Turn, s.measures.waiting)
 	list := slices.Clone(options.Controllers)
 	s.controllers.Store(&list)
 	s.encoders.New = func() any { return &encoder{limit: max(options.ChunkBytes, 8<<10)} }

@@ -43,6 +43,7 @@ type session struct {
 	number  uint64
 	sentAt  eventlog.Position
 	pledges pledges
+	turn    *turn // to be sent a full table; nil: none is wanted
 
 	mu sync.Mutex
 	// unsettled: the position moved by deltas that were empty and not sent. It is
@@ -215,6 +216,18 @@ func (x *session) advance(s *projector.State) (wait time.Duration, err error) {
 		}
 	}
 	x.mu.Unlock()
+	if full && credit > 0 {
+		if x.turn == nil {
+			x.turn = x.server.turns.ask(x.poke)
+		}
+		if !x.turn.mine() {
+			if !x.started {
+				return 0, nil // a message of the data plane, or its turn, wakes
+			}
+			// What changes meanwhile is sent as ever: repairing takes that, too.
+			full, repairing = false, false
+		}
+	}
 	if credit == 0 || waiting >= x.server.options.MaxInFlight || (repairing && waiting > 0) {
 		return 0, nil // a message of the data plane wakes
 	}
@@ -227,11 +240,10 @@ func (x *session) advance(s *projector.State) (wait time.Duration, err error) {
 		return wait, err
 	}
 	if full {
-		end, err := x.turn()
-		if err != nil {
-			return 0, err
-		}
-		defer end()
+		defer func() {
+			x.turn.end()
+			x.turn = nil
+		}()
 	}
 	told := x.delivery(x.sentAt, full)
 	var fib *projector.FIB
@@ -297,28 +309,6 @@ func (x *session) advance(s *projector.State) (wait time.Duration, err error) {
 		x.poke()
 	}
 	return wait, nil
-}
-
-// turn waits until this data plane may be sent a full table; end gives the turn on.
-func (x *session) turn() (end func(), err error) {
-	x.server.measures.waiting.Inc()
-	defer x.server.measures.waiting.Dec()
-	select {
-	case x.server.turns <- struct{}{}:
-	case <-x.quit:
-		return nil, x.cause()
-	case <-x.server.closing:
-		return nil, errClosing
-	case <-x.stream.Context().Done():
-		return nil, status.FromContextError(x.stream.Context().Err()).Err()
-	}
-	var once sync.Once
-	release := func() { once.Do(func() { <-x.server.turns }) }
-	timer := time.AfterFunc(x.server.options.Turn, release)
-	return func() {
-		timer.Stop()
-		release()
-	}, nil
 }
 
 // sendChunk waits for credit and sends.
@@ -440,6 +430,7 @@ func (x *session) leave() {
 	acked, lookups, audits := x.acked, x.lookups, x.audits
 	x.lookups, x.audits = nil, nil
 	x.mu.Unlock()
+	x.turn.end()
 	lookups.abandon()
 	audits.abandon()
 	if x.plane != nil {

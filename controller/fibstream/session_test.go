@@ -1,11 +1,9 @@
 package fibstream
 
 import (
-	"runtime"
 	"testing"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -331,62 +329,4 @@ func TestCloseSendsDataPlanesAway(t *testing.T) {
 	if err := <-ended; status.Code(err) != codes.Unavailable {
 		t.Fatalf("ended with %v, want UNAVAILABLE", err)
 	}
-}
-
-// One data plane that takes nothing of its full table keeps others from theirs for
-// no longer than its turn.
-func TestFullTablesTakeTurns(t *testing.T) {
-	s := newSource(t, logA, 1)
-	s.commit(t, manyRoutes(4000)...)
-	t.Run("a turn is taken", func(t *testing.T) {
-		h := start(t, s, Options{ChunkBytes: 8 << 10, FullTables: 1, Turn: time.Hour})
-		slow, other := fibtest.NewPlane("r1", "i"), fibtest.NewPlane("r2", "i")
-		stream := begin(t, h, slow)
-		h.connect(t, other, nil)
-		for h.waiting(t) != 1 {
-			if h.ctx.Err() != nil {
-				t.Fatal("nobody waits for a turn")
-			}
-			runtime.Gosched()
-		}
-		if n, _, _ := other.Counts(); n != 0 {
-			t.Fatalf("%d acks of one whose turn it is not", n)
-		}
-		stream.Cut()
-		h.synced(t, other)
-		if n := h.waiting(t); n != 0 {
-			t.Errorf("%v wait for a turn", n)
-		}
-	})
-	t.Run("a turn ends", func(t *testing.T) {
-		h := start(t, s, Options{ChunkBytes: 8 << 10, FullTables: 1, Turn: time.Millisecond})
-		slow, other := fibtest.NewPlane("r1", "i"), fibtest.NewPlane("r2", "i")
-		defer begin(t, h, slow).Cut()
-		h.connect(t, other, nil)
-		h.synced(t, other)
-	})
-}
-
-// waiting is how many data planes wait for a turn, as the metric says.
-func (h *harness) waiting(t *testing.T) float64 {
-	t.Helper()
-	var m dto.Metric
-	if err := h.server.measures.waiting.Write(&m); err != nil {
-		t.Fatal(err)
-	}
-	return m.GetGauge().GetValue()
-}
-
-// begin connects p and takes the first chunk of its table, for which it has credit, and no more.
-func begin(t *testing.T, h *harness, p *fibtest.Plane) *fibtest.Stream {
-	t.Helper()
-	p.Credit = 1
-	stream, err := p.Connect(h.ctx, h.dial(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m, err := stream.Receive(); err != nil || m.GetDelta() == nil || m.GetDelta().GetEnd() {
-		t.Fatalf("%v, %v", m, err)
-	}
-	return stream
 }
