@@ -68,7 +68,11 @@ install -d "$tree/usr/share/man/man1" "$tree/usr/share/bash-completion/completio
 "$bin/dvr" completion bash >"$tree/usr/share/bash-completion/completions/dvr"
 "$bin/dvr" completion zsh >"$tree/usr/share/zsh/vendor-completions/_dvr"
 "$bin/dvr" completion fish >"$tree/usr/share/fish/vendor_completions.d/dvr.fish"
-install -D -m 644 "$top/docs/operations.md" "$tree/usr/share/doc/dvr/operations.md"
+# As in the source, so that their links lead somewhere; without the pictures.
+for doc in README.md SECURITY.md CHANGELOG.md docs/{architecture,capacity,operations,performance,protocol,reference,reliability,security,tutorial}.md docs/decisions; do
+  install -d "$tree/usr/share/doc/dvr/$(dirname "$doc")"
+  cp -r --no-preserve=mode,ownership "$top/$doc" "$tree/usr/share/doc/dvr/$doc"
+done
 pack dvr passwd '' "distributed distance-vector router: node and command line
  Routes of Linux routers are changed over HTTP on any node of a cluster; every
  change is a commit in one log, and data planes (dvr-dataplane) install them.

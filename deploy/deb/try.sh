@@ -59,7 +59,8 @@ for line in '/usr/bin/dvr root:root 755' '/usr/bin/dvr-dataplane root:root 755' 
   '/lib/systemd/system/dvr-node.service root:root 644' '/lib/systemd/system/dvr-dataplane.service root:root 644' \
   '/usr/share/man/man1/dvr.1.gz root:root 644' '/usr/share/man/man1/dvr-route-add.1.gz root:root 644' '/usr/share/man/man8/dvr-dataplane.8.gz root:root 644' \
   '/usr/share/bash-completion/completions/dvr root:root 644' '/usr/share/zsh/vendor-completions/_dvr root:root 644' \
-  '/usr/share/fish/vendor_completions.d/dvr.fish root:root 644' '/usr/share/doc/dvr/copyright root:root 644'; do
+  '/usr/share/fish/vendor_completions.d/dvr.fish root:root 644' '/usr/share/doc/dvr/copyright root:root 644' '/usr/share/doc/dvr/README.md root:root 644' \
+  '/usr/share/doc/dvr/docs/operations.md root:root 644' '/usr/share/doc/dvr/docs/security.md root:root 644' '/usr/share/doc/dvr/docs/decisions/0021-transport-security.md root:root 644'; do
   same "${line%% *}" "${line#* }" "$(stats "${line%% *}")"
 done
 same "conffiles" "/etc/dvr/dataplane.env /etc/dvr/node.env" \
