@@ -168,6 +168,11 @@ const (
 	idleFor = time.Minute
 	// maxStreams bounds the streams of one connection.
 	maxStreams = 4096
+	// A dead peer is found within quiet and silence. gRPC looks quiet apart whether
+	// anything came, silence/quiet times in a row: a node that stood still, however
+	// long, comes late to one look, and has read by the next what had come meanwhile.
+	quiet   = 3 * time.Second
+	silence = 12 * time.Second
 )
 
 // ServerOptions are the gRPC settings that the stream needs: a dead peer is
@@ -183,7 +188,7 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.SharedWriteBuffer(true),
 		grpc.ReadBufferSize(8 << 10),
 		grpc.MaxConcurrentStreams(maxStreams),
-		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleFor, Time: 10 * time.Second, Timeout: 5 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleFor, Time: quiet, Timeout: silence}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 2 * time.Second, PermitWithoutStream: true}),
 	}
 }
