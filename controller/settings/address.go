@@ -124,6 +124,26 @@ func (s *Settings) checkTLS() error {
 	return nil
 }
 
+// checkExternal holds the way to an external etcd to what the node's own ports are
+// held to: who reads or changes it there has the log.
+func (s *Settings) checkExternal() error {
+	if s.EtcdSecure() || s.Insecure || !s.EtcdTLS.None() { // files without https:// are refused elsewhere
+		return nil
+	}
+	for _, e := range s.EtcdEndpoints {
+		host, _, err := net.SplitHostPort(e)
+		if err != nil || IsLoopback(host) {
+			continue // what is no address is said elsewhere
+		}
+		way := "or accept that everyone on the way to it controls the routes, with --insecure or INSECURE=true"
+		if !s.TLS.None() {
+			way = "this node's own ports are in TLS already"
+		}
+		return &Error{"ETCD_ENDPOINTS", s.Origin("ETCD_ENDPOINTS"), fmt.Sprintf("the way to %s would be in clear text beyond this machine: use https:// with ETCD_CA_FILE, ETCD_CERT_FILE and ETCD_KEY_FILE, or a tunnel that ends on loopback; %s", e, way)}
+	}
+	return nil
+}
+
 // complete derives what is unset and checks what belongs together.
 func (l *loading) complete() {
 	s := l.s
@@ -140,6 +160,7 @@ func (l *loading) complete() {
 		}
 		return nil
 	}, "ETCD_WRITABLE", "ETCD_ENDPOINTS")
+	l.check(s.checkExternal, "ETCD_ENDPOINTS", "CA_FILE", "CERT_FILE", "KEY_FILE", "CRL_FILE", "INSECURE")
 	l.check(s.checkAdmin, "ADMIN_ADDR")
 	// An address that no certificate covers is judged by INSECURE and the files.
 	security := []string{"CA_FILE", "CERT_FILE", "KEY_FILE", "CRL_FILE", "INSECURE"}

@@ -14,7 +14,12 @@ func TestExternalEndpoints(t *testing.T) {
 		bad  string // the setting at fault
 		says string
 	}{
-		{env: []string{"ETCD_ENDPOINTS=a:1, http://b:2"}, want: []string{"a:1", "b:2"}},
+		{env: []string{"ETCD_ENDPOINTS=a:1, http://b:2", "INSECURE=true"}, want: []string{"a:1", "b:2"}},
+		{env: []string{"ETCD_ENDPOINTS=127.0.0.1:1,localhost:2,[::1]:3"}, want: []string{"127.0.0.1:1", "localhost:2", "[::1]:3"}},
+		{env: []string{"ETCD_ENDPOINTS=127.0.0.1:1,192.0.2.1:2379"}, bad: "ETCD_ENDPOINTS", says: "192.0.2.1:2379 would be in clear text beyond this machine: use https://"},
+		{env: []string{"ETCD_ENDPOINTS=a:1"}, bad: "ETCD_ENDPOINTS", says: "INSECURE=true"},
+		{env: []string{"ETCD_ENDPOINTS=a:1", "CA_FILE=ca", "CERT_FILE=c", "KEY_FILE=k"}, bad: "ETCD_ENDPOINTS", says: "in TLS already"},
+		{env: []string{"ETCD_ENDPOINTS=https://a:1", "CA_FILE=ca", "CERT_FILE=c", "KEY_FILE=k"}, want: []string{"https://a:1"}},
 		{env: []string{"ETCD_ENDPOINTS=https://a:1,https://[::1]:2", "ETCD_CA_FILE=ca", "ETCD_CERT_FILE=c", "ETCD_KEY_FILE=k"}, want: []string{"https://a:1", "https://[::1]:2"}},
 		{env: []string{"ETCD_ENDPOINTS=https://a:1"}, want: []string{"https://a:1"}},
 		{env: []string{"ETCD_ENDPOINTS=https://a:1,b:2"}, bad: "ETCD_ENDPOINTS", says: "all endpoints"},

@@ -12,7 +12,7 @@ func TestReachable(t *testing.T) {
 	for _, c := range []struct{ name, env, refused string }{
 		{"a member on this machine", "JOIN=127.0.0.1:9091,localhost:9092,[::1]:9093,http://127.8.8.8:1", ""},
 		{"none", "", ""},
-		{"an etcd elsewhere", "ETCD_ENDPOINTS=db.example:2379", ""},
+		{"an etcd elsewhere", "ETCD_ENDPOINTS=db.example:2379 INSECURE=true", ""},
 		{"a member elsewhere", far, "RAFT_ADVERTISE"},
 		{"the API on loopback", far + own + "FIB_ADDR=192.0.2.1:9190", "API_ADVERTISE"},
 		{"all advertised, FIB derived", far + own + "API_ADDR=0.0.0.0:9090 API_ADVERTISE=r1.example:9090", ""},

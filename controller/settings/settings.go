@@ -57,7 +57,7 @@ type Settings struct {
 	LogFormat string // console or json
 	LogLevel  string // debug, info, warn, error
 	LogSample int64  // lines of one level and text in a second that are written before every 100th; 0: all
-	Insecure  bool   // listen beyond loopback without TLS and authentication
+	Insecure  bool   // listen, and reach an external etcd, beyond loopback without TLS and authentication
 
 	TLS certs.Files // none: all ports speak clear text
 

@@ -98,7 +98,7 @@ var table = []*definition{
 	text("CERT_FILE", "", "this node's certificate", func(s *Settings) *string { return &s.TLS.Cert }),
 	text("KEY_FILE", "", "its private key", func(s *Settings) *string { return &s.TLS.Key }),
 	text("CRL_FILE", "", "certificates that were revoked (DER)", func(s *Settings) *string { return &s.TLS.CRL }),
-	boolean("INSECURE", "listen beyond loopback without TLS and authentication", func(s *Settings) *bool { return &s.Insecure }),
+	boolean("INSECURE", "listen, and reach an external etcd, beyond loopback without TLS and authentication", func(s *Settings) *bool { return &s.Insecure }),
 }
 
 func text(name, value, usage string, field func(*Settings) *string) *definition {
