@@ -87,6 +87,9 @@ func (r *Rotation) step(now time.Time, state func() (*projector.State, error)) e
 	} else if err != nil {
 		return err
 	}
+	if err := durable.Sweep(r.Dir, rotationPrefix+"*"+rotationSuffix); err != nil {
+		return err
+	}
 	if err := r.list(); err != nil { // another process may have made one meanwhile
 		return err
 	}

@@ -37,6 +37,26 @@ func rotatedNames(t *testing.T, r *Rotation) []string {
 	return out
 }
 
+// TestRotationAfterAKill: what a process that was killed left half written goes
+// before the next backup, what others lay there stays.
+func TestRotationAfterAKill(t *testing.T) {
+	r, state, _ := rotation(t)
+	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{".dvr-20270115T080000Z-12.backup4711", ".mine.backup4711"} {
+		if err := os.WriteFile(filepath.Join(r.Dir, name), []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := r.Step(madeAt, state); err != nil || got.Good != 1 {
+		t.Fatal(got, err)
+	}
+	if names := rotatedNames(t, r); len(names) != 2 || names[0] != ".mine.backup4711" {
+		t.Errorf("%q", names)
+	}
+}
+
 // TestRotation: a backup an hour, the newest three, each of which can be restored.
 func TestRotation(t *testing.T) {
 	r, state, asked := rotation(t)

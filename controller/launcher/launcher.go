@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"dvr/controller/durable"
 	"dvr/controller/gate"
 )
 
@@ -147,6 +148,9 @@ func open(o Options) (_ *Launcher, err error) {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	if l.lock, err = lockDirectory(l.dir); err != nil {
+		return nil, err
+	}
+	if err = durable.Sweep(l.dir, configurationName); err != nil {
 		return nil, err
 	}
 	if l.nodes, err = os.OpenRoot(filepath.Join(l.dir, "nodes")); err != nil {

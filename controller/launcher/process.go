@@ -103,6 +103,9 @@ func (c *command) writeRecord(pid int, since time.Time) error {
 // none runs. The record tells which one it is; where a launcher died before it
 // could write one, the mark does.
 func (c *command) adopt() (process, error) {
+	if err := durable.Sweep(filepath.Dir(c.record), filepath.Base(c.record)); err != nil {
+		return nil, err
+	}
 	var r record
 	if raw, err := os.ReadFile(c.record); err == nil && json.Unmarshal(raw, &r) == nil && r.Boot == bootID() {
 		if p := c.attach(r.PID, r.Since, func(start uint64) bool { return start == r.Start }); p != nil {

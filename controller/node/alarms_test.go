@@ -281,8 +281,15 @@ func TestAlarmCertificate(t *testing.T) {
 // quorum none is made, and the old ones stay.
 func TestBackupsOfANode(t *testing.T) {
 	t.Parallel()
-	kept := filepath.Join(t.TempDir(), "backups")
-	n, _, _ := start(t, append(environment(t, t.TempDir()), "BACKUP_DIR="+kept, "BACKUP_INTERVAL=1m", "BACKUP_KEEP=1"))
+	dir, kept := t.TempDir(), filepath.Join(t.TempDir(), "backups")
+	left := filepath.Join(dir, ".dataplanes.json4711") // by a node that was killed
+	if err := os.WriteFile(left, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n, _, _ := start(t, append(environment(t, dir), "BACKUP_DIR="+kept, "BACKUP_INTERVAL=1m", "BACKUP_KEEP=1"))
+	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is still there: %v", left, err)
+	}
 	put(t, n, 1)
 	for i := range 3 {
 		if problem := n.backups.step(n.now().Add(time.Duration(i+1) * time.Hour)); problem != "" {

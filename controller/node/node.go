@@ -21,6 +21,7 @@ import (
 	"dvr/controller/certs"
 	"dvr/controller/cluster"
 	"dvr/controller/dashboard"
+	"dvr/controller/durable"
 	"dvr/controller/etcdserver"
 	"dvr/controller/fibpb"
 	"dvr/controller/fibstream"
@@ -190,6 +191,9 @@ func (n *Node) start(ctx context.Context, o Options) (err error) {
 	}
 	if n.lock, err = lockDir(s.DataDir); err != nil {
 		return err
+	}
+	if err := durable.Sweep(s.DataDir, "*.json"); err != nil {
+		n.log.Warn("what a node that was killed left is not removed", zap.Error(err))
 	}
 	if n.api, err = listen("API_ADDR", s.API.Listen); err != nil {
 		return err
