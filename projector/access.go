@@ -62,6 +62,10 @@ type Principal struct {
 // PrincipalOf is who made a commit. Without authorization it has no Via.
 func PrincipalOf(c *eventlog.Commit) Principal { return Principal{c.Actor, c.Via} }
 
+// ByToken reports whether p came with a token, and not by a certificate or an
+// identity provider.
+func (p *Principal) ByToken() bool { return p.token() != "" }
+
 // token is the id of the token that p came with; "": none.
 func (p *Principal) token() string {
 	if len(p.Via) == 1 {
@@ -230,8 +234,27 @@ func (a *Access) Widens(e *eventlog.RoleSet) bool {
 
 // adminsAfter is AdminsAfter; where no event touches it, admins are not counted.
 func (a *Access) adminsAfter(events []eventlog.Event) (enabled, touched bool, admins int) {
+	enabled, touched, changed := a.changes(events)
+	if !touched {
+		return enabled, false, 0
+	}
+	for _, admin := range changed {
+		if admin {
+			admins++
+		}
+	}
+	for actor, s := range a.roles {
+		if _, over := changed[actor]; !over && s.free == RankAdmin {
+			admins++
+		}
+	}
+	return enabled, true, admins
+}
+
+// changes is whether authorization is in force after the events, whether they are
+// about that or roles, and of whose roles they are: admin without scope or not.
+func (a *Access) changes(events []eventlog.Event) (enabled, touched bool, changed map[string]bool) {
 	enabled = a.enabled
-	changed := map[string]bool(nil) // admin without scope after the events
 	for _, e := range events {
 		switch e := e.(type) {
 		case *eventlog.AuthEnabled:
@@ -250,20 +273,63 @@ func (a *Access) adminsAfter(events []eventlog.Event) (enabled, touched bool, ad
 			}
 		}
 	}
-	if !touched {
-		return enabled, false, 0
-	}
-	for _, admin := range changed {
-		if admin {
-			admins++
+	return enabled, touched, changed
+}
+
+// LastAdminToken is the token that events revoke and that was the last one by which
+// an admin without scope came in at now (Unix milliseconds); "": there is none, or
+// authorization is off behind the events. Cost: a look an event where no token is
+// revoked, else O(tokens).
+func (a *Access) LastAdminToken(events []eventlog.Event, now int64) string {
+	tokens := map[string]*eventlog.TokenSet(nil) // that are touched, as they are after the events; nil: revoked
+	revoked := false
+	for _, e := range events {
+		switch e := e.(type) {
+		case *eventlog.TokenRemoved:
+			if tokens == nil {
+				tokens = map[string]*eventlog.TokenSet{}
+			}
+			tokens[e.ID], revoked = nil, true
+		case *eventlog.TokenSet:
+			if tokens == nil {
+				tokens = map[string]*eventlog.TokenSet{}
+			}
+			tokens[e.ID] = e
 		}
 	}
-	for actor, s := range a.roles {
-		if _, over := changed[actor]; !over && s.free == RankAdmin {
-			admins++
+	if !revoked {
+		return ""
+	}
+	enabled, _, changed := a.changes(events)
+	if !enabled {
+		return ""
+	}
+	opens := func(t *eventlog.TokenSet, admin bool) bool {
+		return admin && !t.Join && (t.Expires == 0 || now < t.Expires)
+	}
+	was := func(actor string) bool { r := a.roles[actor]; return r != nil && r.free == RankAdmin }
+	is := func(actor string) bool {
+		if admin, ok := changed[actor]; ok {
+			return admin
+		}
+		return was(actor)
+	}
+	for _, t := range tokens {
+		if t != nil && opens(t, is(t.Actor)) {
+			return ""
 		}
 	}
-	return enabled, true, admins
+	last := ""
+	for id, t := range a.tokens {
+		after, touched := tokens[id]
+		switch {
+		case !touched && opens(&t.TokenSet, is(t.Actor)):
+			return ""
+		case touched && after == nil && opens(&t.TokenSet, was(t.Actor)) && (last == "" || id < last):
+			last = id
+		}
+	}
+	return last
 }
 
 // Tokens iterates over the tokens by id.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -211,6 +212,56 @@ func TestKeepsAdmin(t *testing.T) {
 	} {
 		if got := accessWorld(t, c.before...).Access().KeepsAdmin(c.events); got != c.want {
 			t.Errorf("case %d: %v", i, got)
+		}
+	}
+}
+
+// TestLastAdminToken: which revocation would leave no admin a token to come in by.
+func TestLastAdminToken(t *testing.T) {
+	admin := func(actor string, scopes ...string) eventlog.Event {
+		return &eventlog.RoleSet{Actor: actor, Grants: []eventlog.Grant{grant("admin", scopes...)}}
+	}
+	token := func(id, actor string, expires int64) *eventlog.TokenSet {
+		return &eventlog.TokenSet{ID: id, Actor: actor, Expires: expires}
+	}
+	revoked := func(ids ...string) (out []eventlog.Event) {
+		for _, id := range ids {
+			out = append(out, &eventlog.TokenRemoved{ID: id})
+		}
+		return out
+	}
+	join := token("j", "a", 0)
+	join.Join = true
+	on, off := &eventlog.AuthEnabled{}, &eventlog.AuthDisabled{}
+	base := []eventlog.Event{admin("a"), token("k1", "a", 0), on}
+	with := func(more ...eventlog.Event) []eventlog.Event { return append(slices.Clone(base), more...) }
+	for i, c := range []struct {
+		before, events []eventlog.Event
+		want           string
+	}{
+		{base, revoked("k1"), "k1"},
+		{base, []eventlog.Event{&eventlog.KeyPut{Key: "k"}}, ""},
+		{base, []eventlog.Event{&eventlog.RoleRemoved{Actor: "a"}}, ""}, // that is about roles
+		{base[:2], revoked("k1"), ""},                                   // nobody is asked
+		{base, append(revoked("k1"), off), ""},
+		{base[:2], append(revoked("k1"), on), "k1"},
+		{with(token("k2", "a", 0)), revoked("k1"), ""},
+		{with(token("k2", "a", 0)), revoked("k2", "k1"), "k1"},
+		{with(token("k2", "b", 0)), revoked("k2"), ""},
+		{with(token("k2", "b", 0)), revoked("k1"), "k1"}, // b has no role
+		{with(token("k2", "b", 0), admin("b", "router=r1")), revoked("k1"), "k1"},
+		{with(token("k2", "b", 0), admin("b")), revoked("k1"), ""},
+		{with(token("k2", "b", 0), admin("b")), append(revoked("k1"), &eventlog.RoleRemoved{Actor: "b"}), "k1"},
+		{with(token("k2", "b", 0)), append(revoked("k1"), admin("b")), ""},
+		{with(token("k2", "a", 100)), revoked("k1"), "k1"}, // it has expired
+		{with(token("k2", "a", 101)), revoked("k1"), ""},
+		{with(join), revoked("k1"), "k1"},
+		{with(join), revoked("j"), ""},
+		{base, append(revoked("k1"), token("k2", "a", 0)), ""},
+		{[]eventlog.Event{admin("a"), admin("group:g"), on, token("k2", "b", 0)}, revoked("k2"), ""}, // none comes in by a token
+	} {
+		if got := accessWorld(t, c.before...).Access().LastAdminToken(c.events, 100); got != c.want {
+			t.Errorf("case %d: %q, want %q", i, got, c.want)
 		}
 	}
 }

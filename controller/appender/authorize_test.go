@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -127,6 +128,45 @@ func TestAuthorize(t *testing.T) {
 		if _, err := a.Append(ctx, r); !errors.As(err, &f) {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+	sameAsLog(t, a)
+}
+
+// TestLastAdminToken: the last token of an admin is revoked by force alone, which is
+// in the log, or by who needs none.
+func TestLastAdminToken(t *testing.T) {
+	a := guarded(t, newClock(), token("rt2", "root"))
+	ctx := testContext(t)
+	remove := func(with, id string) Request { return by("root", with, &eventlog.TokenRemoved{ID: id}) }
+	if _, err := a.Append(ctx, remove("rt", "rt2")); err != nil {
+		t.Fatalf("one of two: %v", err)
+	}
+	var g *GuardError
+	last := remove("rt", "rt")
+	if _, err := a.Append(ctx, last); !errors.As(err, &g) || !strings.Contains(err.Error(), "rt is the last token") || !strings.Contains(err.Error(), "--force") {
+		t.Fatalf("the last one: %v", err)
+	}
+	if _, err := a.Try(last); !errors.As(err, &g) {
+		t.Errorf("a preview: %v", err)
+	}
+	replaced := by("root", "rt", &eventlog.TokenRemoved{ID: "rt"}, token("rt3", "root"))
+	if _, err := a.Append(ctx, replaced); err != nil {
+		t.Errorf("replaced by another: %v", err)
+	}
+	certified := Request{Outside: true, Actor: "root", Principal: &projector.Principal{Actor: "root", Via: []string{"certificate"}}, Events: []eventlog.Event{&eventlog.TokenRemoved{ID: "rt3"}}}
+	if trial, err := a.Try(certified); err != nil || len(trial.Commit.Forced) != 0 {
+		t.Errorf("by who needs no token: %+v, %v", trial, err)
+	}
+	forced := remove("rt3", "rt3")
+	forced.Force, forced.Reason = true, "the identity provider does it"
+	if trial, err := a.Try(forced); err != nil || !slices.Equal(trial.Commit.Forced, []string{lastToken}) {
+		t.Errorf("by force, previewed: %+v, %v", trial, err)
+	}
+	if _, err := a.Append(ctx, forced); err != nil {
+		t.Errorf("by force: %v", err)
+	}
+	if n := a.State().Access().Tokens(); n != 0 {
+		t.Errorf("%d tokens are left", n)
 	}
 	sameAsLog(t, a)
 }

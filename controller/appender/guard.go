@@ -84,17 +84,17 @@ func (g *guard) judge(r *Request, c *eventlog.Commit, current *projector.State, 
 	if len(breaches) > 0 && !approves(current, c) {
 		return nil, &GuardError{breaches}
 	}
+	breaches = lockout(current, r, c)
 	idle, shrinks := policy.Idle(), policy.MayShrink(current, c.Events)
-	if idle && !shrinks {
+	if idle && !shrinks && len(breaches) == 0 {
 		return nil, nil
 	}
-	breaches = nil
 	if !idle {
 		var origins map[string]int
 		if policy.CountsOrigins() {
 			origins = g.census.At(frozen())
 		}
-		breaches = policy.Breaches(current, c, origins)
+		breaches = append(breaches, policy.Breaches(current, c, origins)...)
 	}
 	if shrinks {
 		more, err := g.shrinks(policy, c, frozen())
@@ -120,6 +120,23 @@ func (g *guard) judge(r *Request, c *eventlog.Commit, current *projector.State, 
 	}
 	slices.Sort(forced)
 	return forced[:min(len(forced), maxForced)], nil
+}
+
+// lastToken names the guard against revoking the last token of an admin, which
+// nobody sets.
+const lastToken = "last-admin-token"
+
+// lockout is the breach of a commit that revokes the last token by which an admin
+// comes in, made by somebody who came in by a token.
+func lockout(s *projector.State, r *Request, c *eventlog.Commit) []projector.Breach {
+	if !r.Outside || r.Principal == nil || !r.Principal.ByToken() {
+		return nil
+	}
+	id := s.Access().LastAdminToken(c.Events, c.Time)
+	if id == "" {
+		return nil
+	}
+	return []projector.Breach{{Name: lastToken, Text: fmt.Sprintf("%s is the last token of an admin without a scope, and nobody could undo it: make another first, `dvr auth token create ADMIN`", id)}}
 }
 
 // maxForced is how many names a commit takes.

@@ -72,6 +72,11 @@ func (c *connection) commitEvents(cmd *cobra.Command, reason string, events ...m
 	return c.postEvents(cmd, url.Values{}, reason, nil, events)
 }
 
+// forceEvents stores them though a guard rail stands against it; a reason is needed.
+func (c *connection) forceEvents(cmd *cobra.Command, reason string, events ...map[string]any) error {
+	return c.postEvents(cmd, url.Values{"force": {"true"}}, reason, nil, events)
+}
+
 // proposeEvents stores them as a proposal, and gives its name.
 func (c *connection) proposeEvents(cmd *cobra.Command, reason string, events ...map[string]any) (name string, err error) {
 	var stored struct{ Timer string }
@@ -278,8 +283,11 @@ func tokenList(c *connection) *cobra.Command {
 
 func tokenRevoke(c *connection) *cobra.Command {
 	var reason string
+	var force bool
 	cmd := &cobra.Command{
 		Use: "revoke ID", Short: "Make a token void at once, on every node", Args: cobra.ExactArgs(1),
+		Long: "Make a token void at once, on every node. The last token of an admin is refused to who has come by a token, since\n" +
+			"nobody could get in and make another; --force with --reason does it all the same.",
 		Example: "  dvr auth token revoke k7f3q2xw4mlne --reason 'lost laptop'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id := args[0]
@@ -293,7 +301,11 @@ func tokenRevoke(c *connection) *cobra.Command {
 			if !slices.ContainsFunc(list(body, "tokens"), func(k any) bool { return member(k, "id") == id }) {
 				return fmt.Errorf("there is no token %s", id)
 			}
-			if err := c.commitEvents(cmd, reason, map[string]any{"kind": "token.removed", "id": id}); err != nil {
+			commit := c.commitEvents
+			if force {
+				commit = c.forceEvents
+			}
+			if err := commit(cmd, reason, map[string]any{"kind": "token.removed", "id": id}); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(c.out, "token %s is revoked\n", id)
@@ -301,6 +313,7 @@ func tokenRevoke(c *connection) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, as kept in the log")
+	cmd.Flags().BoolVar(&force, "force", false, "also the last one of an admin (needs --reason)")
 	return cmd
 }
 
