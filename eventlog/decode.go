@@ -11,8 +11,8 @@ import (
 // lies in alive (up to 64 routes, 12 KiB), so retain copies of single routes.
 // Not safe for concurrent use; the zero value is ready.
 type Decoder struct {
-	// AnyTags: tags come as people write them, in any order, and are returned in the
-	// log's. What is stored is not read like that.
+	// AnyTags: tags and probes come as people write them, in any order, and are returned
+	// in the log's. What is stored is not read like that.
 	AnyTags bool
 	// Skip: of a commit of several events those whose line, without its newline, it
 	// is true for are not decoded, and are nil. Bytes are hashed all the same.
@@ -54,6 +54,19 @@ func DecodeEvent(line []byte) (Event, error) {
 func DecodeGiven(line []byte) (Event, error) {
 	d := Decoder{single: true, AnyTags: true}
 	return d.Event(line)
+}
+
+// DecodeProbes reads the probes of a router as somebody wrote them: a JSON list in
+// any order. The error is a *FieldError that names the member, as "probes[1].next_hop".
+func DecodeProbes(list []byte) ([]Probe, error) {
+	d := Decoder{single: true, AnyTags: true}
+	d.s.reset(list)
+	probes := d.probes()
+	d.s.end()
+	if d.s.err != nil {
+		return nil, d.s.err
+	}
+	return probes, nil
 }
 
 // Event is DecodeEvent with d's interned strings and arena.

@@ -1,6 +1,9 @@
 package eventlog
 
-import "net/netip"
+import (
+	"net/netip"
+	"strings"
+)
 
 // Kind names a kind of event exactly as the stored JSON does.
 type Kind string
@@ -119,6 +122,33 @@ type RouterSet struct {
 	Description string
 	Tags        []string
 	Drained     Drain
+	Probes      []Probe // sorted by CompareProbes, each next hop and interface once
+}
+
+// Limits of probes.
+const (
+	MaxProbes        = 64
+	MinProbeInterval = 100     // ms
+	MaxProbeInterval = 3600000 // ms
+)
+
+// Probe has a router's data plane ask next hops that it uses whether they are
+// there: those with the address and on the interface, where they are named. Of
+// several that hold for a next hop the one with the address counts, then the one
+// with the interface.
+type Probe struct {
+	NextHop   netip.Addr // zero: any
+	Interface string     // empty: any
+	Interval  uint32     // ms between two questions, MinProbeInterval…MaxProbeInterval
+}
+
+// CompareProbes orders probes by next hop (none first, IPv4 before IPv6), then by
+// interface.
+func CompareProbes(a, b Probe) int {
+	if c := a.NextHop.Compare(b.NextHop); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Interface, b.Interface)
 }
 
 // RouterRemoved removes a router's declaration.

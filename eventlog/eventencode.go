@@ -17,6 +17,7 @@ func AppendEvent(dst []byte, e Event) []byte {
 		dst = appendOptional(dst, `,"description":`, e.Description)
 		dst = appendStrings(dst, `,"tags":`, e.Tags)
 		dst = appendOptional(dst, `,"drained":`, string(e.Drained))
+		dst = appendProbes(dst, e.Probes)
 	case *RouterRemoved:
 		dst = appendMember(dst, `{"kind":"router.removed","router":`, string(e.Router))
 	case *LinkSet:
@@ -187,6 +188,28 @@ func appendGuardSet(dst []byte, e *GuardSet) []byte {
 	dst = appendOptionalUint(dst, `,"percent":`, uint64(e.Percent))
 	dst = appendOptionalUint(dst, `,"above":`, e.Above)
 	return appendOptionalUint(dst, `,"limit":`, e.Limit)
+}
+
+// appendProbes omits an empty list.
+func appendProbes(dst []byte, list []Probe) []byte {
+	if len(list) == 0 {
+		return dst
+	}
+	dst = append(dst, `,"probes":[`...)
+	for i, p := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, '{')
+		if p.NextHop.IsValid() {
+			dst = append(appendAddr(dst, `"next_hop":`, p.NextHop), ',')
+		}
+		if p.Interface != "" {
+			dst = append(appendMember(dst, `"interface":`, p.Interface), ',')
+		}
+		dst = append(appendUint(dst, `"interval_ms":`, uint64(p.Interval)), '}')
+	}
+	return append(dst, ']')
 }
 
 func appendRoleSet(dst []byte, e *RoleSet) []byte {

@@ -23,6 +23,17 @@ var update = flag.Bool("update", false, "write testdata/v1 anew")
 func TestGolden(t *testing.T) {
 	golden(t, "testdata/v1", fixtureCommits())
 	golden(t, "testdata/v1-access", accessCommits())
+	golden(t, "testdata/v1-probes", singly(probeSamples()))
+}
+
+// singly is a fixture log of a commit for each event.
+func singly(events []Event) [][]Commit {
+	var one []Commit
+	for i, e := range events {
+		one = append(one, Commit{ID: fmt.Sprintf("single/%d", i), Time: sampleTime + int64(i), Actor: "alice", Events: []Event{e}})
+	}
+	return [][]Commit{{{ID: "created", Time: sampleTime, Actor: SystemActor,
+		Events: []Event{&EpochStarted{Epoch: 1, LogID: "6f9619ff-8b86-4d01-b42d-00cf4fc964ff", Nonce: Nonce{1, 2, 3}, Cause: CauseCreated}}}}, one}
 }
 
 // accessCommits is the fixture log of what came with authorization.

@@ -1,6 +1,9 @@
 package eventlog
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // rare reads the members of every kind but route.announced.
 func (d *Decoder) rare(kind Kind, f *frame) Event {
@@ -179,6 +182,9 @@ func (d *Decoder) routerSet(f *frame) Event {
 		case "drained":
 			s.once(f, 3, "drained")
 			e.Drained = Drain(d.name("drained"))
+		case "probes":
+			s.once(f, 4, "probes")
+			e.Probes = d.probes()
 		default:
 			return false
 		}
@@ -186,6 +192,47 @@ func (d *Decoder) routerSet(f *frame) Event {
 	})
 	s.require(f, 0, "router")
 	return e
+}
+
+// probes reads a list of probes, which Validate wants sorted and distinct.
+func (d *Decoder) probes() []Probe {
+	list := listOf(&d.s, "probes", MaxProbes, d.probe)
+	if d.AnyTags {
+		slices.SortStableFunc(list, CompareProbes)
+	}
+	return list
+}
+
+func (d *Decoder) probe(string) (p Probe) {
+	s := &d.s
+	var f frame
+	if !s.open("") {
+		return p
+	}
+	d.each(&f, func(key []byte) bool {
+		switch string(key) {
+		case "next_hop":
+			s.once(&f, 0, "next_hop")
+			p.NextHop = d.addr("next_hop")
+			if r := nextHopReason(p.NextHop); r != "" && s.err == nil {
+				s.fail("next_hop", r) // here: sorting changes the places
+			}
+		case "interface":
+			s.once(&f, 1, "interface")
+			p.Interface = d.name("interface")
+			if r := optionalInterfaceReason(p.Interface); r != "" && s.err == nil {
+				s.fail("interface", r)
+			}
+		case "interval_ms":
+			s.once(&f, 2, "interval_ms")
+			p.Interval = uint32(s.whole("interval_ms", MinProbeInterval, MaxProbeInterval))
+		default:
+			return false
+		}
+		return true
+	})
+	s.require(&f, 2, "interval_ms")
+	return p
 }
 
 // linkID reads one member of a link's identity (bits 0 to 2); false: key is none.

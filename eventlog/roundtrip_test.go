@@ -169,6 +169,25 @@ func genEpoch(t *rapid.T) *EpochStarted {
 	return e
 }
 
+func genProbes(t *rapid.T) []Probe {
+	list := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Probe {
+		p := Probe{Interval: rapid.Uint32Range(MinProbeInterval, MaxProbeInterval).Draw(t, "interval")}
+		if rapid.Bool().Draw(t, "next hop") {
+			p.NextHop = rapid.SampledFrom([]netip.Addr{addr("192.0.2.1"), addr("192.0.2.9"), addr("2001:db8::1"), addr("fe80::1")}).Draw(t, "next_hop")
+		}
+		if rapid.Bool().Draw(t, "interface") {
+			p.Interface = rapid.SampledFrom([]string{"eth0", "eth1", "wg-core"}).Draw(t, "interface")
+		}
+		return p
+	}), 0, 6).Draw(t, "probes")
+	slices.SortFunc(list, CompareProbes)
+	list = slices.CompactFunc(list, func(a, b Probe) bool { return CompareProbes(a, b) == 0 })
+	if len(list) == 0 {
+		return nil
+	}
+	return list
+}
+
 func genKind(t *rapid.T, k Kind) Event {
 	name := func() string { return genName.Draw(t, "name") }
 	key := func() string { return rapid.StringN(1, 50, MaxKey).Draw(t, "key") }
@@ -179,7 +198,7 @@ func genKind(t *rapid.T, k Kind) Event {
 	case KindRouteWithdrawn:
 		return &RouteWithdrawn{genRouteID(t)}
 	case KindRouterSet:
-		return &RouterSet{genRouter.Draw(t, "router"), genText.Draw(t, "description"), genTags(t), rapid.SampledFrom([]Drain{"", DrainSoft, DrainHard}).Draw(t, "drained")}
+		return &RouterSet{genRouter.Draw(t, "router"), genText.Draw(t, "description"), genTags(t), rapid.SampledFrom([]Drain{"", DrainSoft, DrainHard}).Draw(t, "drained"), genProbes(t)}
 	case KindRouterRemoved:
 		return &RouterRemoved{genRouter.Draw(t, "router")}
 	case KindLinkSet:

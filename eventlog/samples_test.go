@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"net/netip"
+	"slices"
 )
 
 func pfx(s string) netip.Prefix { return netip.MustParsePrefix(s) }
@@ -106,6 +107,17 @@ func timerSamples() []Event {
 	}
 }
 
+// probeSamples are the same of what came with probes.
+func probeSamples() []Event {
+	return []Event{
+		&RouterSet{Router: "r1", Probes: []Probe{{Interval: MaxProbeInterval}}},
+		&RouterSet{Router: "r2", Description: "edge", Tags: []string{"a"}, Drained: DrainHard, Probes: []Probe{
+			{Interval: 5000}, {Interface: "eth1", Interval: 1000}, {NextHop: addr("192.0.2.1"), Interval: MinProbeInterval},
+			{NextHop: addr("192.0.2.1"), Interface: "eth0", Interval: 200}, {NextHop: addr("fe80::1"), Interface: "eth0", Interval: 60000},
+		}},
+	}
+}
+
 func allSamples() []Event {
-	return append(append(samples(), accessSamples()...), timerSamples()...)
+	return slices.Concat(samples(), accessSamples(), timerSamples(), probeSamples())
 }

@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 )
@@ -110,7 +111,43 @@ func (e *RouterSet) Validate() error {
 	r.check("description", textReason(e.Description, MaxDescription))
 	r.check("tags", tagsReason(e.Tags))
 	r.refuse(e.Drained != DrainNone && e.Drained != DrainSoft && e.Drained != DrainHard, "drained", "must be soft or hard, or absent")
+	checkProbes(&r, e.Probes)
 	return r.done()
+}
+
+func checkProbes(r *rules, list []Probe) {
+	if len(list) > MaxProbes {
+		r.check("probes", tooMany(MaxProbes))
+	}
+	for i, p := range list {
+		at := fmt.Sprintf("probes[%d]", i)
+		if p.NextHop.IsValid() {
+			r.check(at+".next_hop", nextHopReason(p.NextHop))
+		}
+		r.check(at+".interface", optionalInterfaceReason(p.Interface))
+		if p.Interval < MinProbeInterval || p.Interval > MaxProbeInterval {
+			r.check(at+".interval_ms", wholeReason(MinProbeInterval, MaxProbeInterval))
+		}
+		if i == 0 {
+			continue
+		}
+		order := CompareProbes(list[i-1], p)
+		r.refuse(order == 0, "probes", "names the same next hops twice: "+probed(p))
+		r.refuse(order > 0, "probes", "must be sorted by next hop, then by interface")
+	}
+}
+
+// probed is what a probe is for, as a reader names it.
+func probed(p Probe) string {
+	switch {
+	case p.NextHop.IsValid() && p.Interface != "":
+		return p.NextHop.String() + " on " + p.Interface
+	case p.NextHop.IsValid():
+		return p.NextHop.String()
+	case p.Interface != "":
+		return "those on " + p.Interface
+	}
+	return "those without next_hop and interface"
 }
 
 // Validate checks the router's id.
