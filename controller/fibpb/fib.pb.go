@@ -705,6 +705,7 @@ type Welcome struct {
 	EpochNonce    []byte                 `protobuf:"bytes,5,opt,name=epoch_nonce,json=epochNonce,proto3" json:"epoch_nonce,omitempty"`
 	DigestVersion uint32                 `protobuf:"varint,6,opt,name=digest_version,json=digestVersion,proto3" json:"digest_version,omitempty"`
 	Features      []string               `protobuf:"bytes,7,rep,name=features,proto3" json:"features,omitempty"`
+	Config        *Config                `protobuf:"bytes,8,opt,name=config,proto3" json:"config,omitempty"` // absent: the controller configures nothing
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -784,6 +785,13 @@ func (x *Welcome) GetDigestVersion() uint32 {
 func (x *Welcome) GetFeatures() []string {
 	if x != nil {
 		return x.Features
+	}
+	return nil
+}
+
+func (x *Welcome) GetConfig() *Config {
+	if x != nil {
+		return x.Config
 	}
 	return nil
 }
@@ -1802,7 +1810,8 @@ func (x *Unconfirmed) GetInverse() []*DeltaChunk {
 	return nil
 }
 
-// What this router watches: its links and probes.
+// What this router watches: in the welcome, and whenever it changes. It replaces the one
+// before and outlives the stream.
 type Config struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Links         []*Config_Link         `protobuf:"bytes,1,rep,name=links,proto3" json:"links,omitempty"`
@@ -2851,6 +2860,8 @@ func (x *Config_Link) GetNeighbour() [][]byte {
 	return nil
 }
 
+// Next hops in use are asked whether they are there: those with the address and on the interface,
+// where they are given. Of several probes that hold for one, an address counts before an interface.
 type Config_Probe struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Address       []byte                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
@@ -3018,7 +3029,7 @@ const file_fib_proto_rawDesc = "" +
 	"\vepoch_nonce\x18\r \x01(\fR\n" +
 	"epochNonce\x12'\n" +
 	"\x0fdigest_versions\x18\x0e \x03(\rR\x0edigestVersions\x12\x1a\n" +
-	"\bfeatures\x18\x0f \x03(\tR\bfeatures\"\xe9\x01\n" +
+	"\bfeatures\x18\x0f \x03(\tR\bfeatures\"\x95\x02\n" +
 	"\aWelcome\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12(\n" +
@@ -3027,7 +3038,8 @@ const file_fib_proto_rawDesc = "" +
 	"\vepoch_nonce\x18\x05 \x01(\fR\n" +
 	"epochNonce\x12%\n" +
 	"\x0edigest_version\x18\x06 \x01(\rR\rdigestVersion\x12\x1a\n" +
-	"\bfeatures\x18\a \x03(\tR\bfeatures\"+\n" +
+	"\bfeatures\x18\a \x03(\tR\bfeatures\x12*\n" +
+	"\x06config\x18\b \x01(\v2\x12.dvr.fib.v1.ConfigR\x06config\"+\n" +
 	"\vControllers\x12\x1c\n" +
 	"\taddresses\x18\x01 \x03(\tR\taddresses\" \n" +
 	"\x06Credit\x12\x16\n" +
@@ -3284,49 +3296,50 @@ var file_fib_proto_depIdxs = []int32{
 	24, // 15: dvr.fib.v1.ControllerMessage.audit:type_name -> dvr.fib.v1.AuditRequest
 	2,  // 16: dvr.fib.v1.Hello.position:type_name -> dvr.fib.v1.Position
 	2,  // 17: dvr.fib.v1.Welcome.head:type_name -> dvr.fib.v1.Position
-	0,  // 18: dvr.fib.v1.NextHop.type:type_name -> dvr.fib.v1.NextHop.Type
-	9,  // 19: dvr.fib.v1.Group.next_hops:type_name -> dvr.fib.v1.NextHop
-	1,  // 20: dvr.fib.v1.DeltaChunk.kind:type_name -> dvr.fib.v1.DeltaChunk.Kind
-	10, // 21: dvr.fib.v1.DeltaChunk.classes:type_name -> dvr.fib.v1.Class
-	11, // 22: dvr.fib.v1.DeltaChunk.groups:type_name -> dvr.fib.v1.Group
-	12, // 23: dvr.fib.v1.DeltaChunk.set:type_name -> dvr.fib.v1.Columns
-	12, // 24: dvr.fib.v1.DeltaChunk.removed:type_name -> dvr.fib.v1.Columns
-	2,  // 25: dvr.fib.v1.DeltaChunk.position:type_name -> dvr.fib.v1.Position
-	14, // 26: dvr.fib.v1.SinkStatus.failures:type_name -> dvr.fib.v1.Failure
-	2,  // 27: dvr.fib.v1.Ack.position:type_name -> dvr.fib.v1.Position
-	15, // 28: dvr.fib.v1.Ack.sinks:type_name -> dvr.fib.v1.SinkStatus
-	31, // 29: dvr.fib.v1.Observation.link:type_name -> dvr.fib.v1.Observation.Link
-	32, // 30: dvr.fib.v1.Observation.next_hop:type_name -> dvr.fib.v1.Observation.ObservedNextHop
-	33, // 31: dvr.fib.v1.Observation.repair:type_name -> dvr.fib.v1.Observation.Repair
-	14, // 32: dvr.fib.v1.Observation.failure:type_name -> dvr.fib.v1.Failure
-	34, // 33: dvr.fib.v1.Observation.undone:type_name -> dvr.fib.v1.Observation.Undone
-	35, // 34: dvr.fib.v1.Observation.whole:type_name -> dvr.fib.v1.Observation.Whole
-	36, // 35: dvr.fib.v1.Counters.more:type_name -> dvr.fib.v1.Counters.MoreEntry
-	13, // 36: dvr.fib.v1.Unconfirmed.inverse:type_name -> dvr.fib.v1.DeltaChunk
-	37, // 37: dvr.fib.v1.Config.links:type_name -> dvr.fib.v1.Config.Link
-	38, // 38: dvr.fib.v1.Config.probes:type_name -> dvr.fib.v1.Config.Probe
-	9,  // 39: dvr.fib.v1.LookupAnswer.next_hops:type_name -> dvr.fib.v1.NextHop
-	2,  // 40: dvr.fib.v1.LookupAnswer.position:type_name -> dvr.fib.v1.Position
-	26, // 41: dvr.fib.v1.AuditReport.sinks:type_name -> dvr.fib.v1.SinkAudit
-	39, // 42: dvr.fib.v1.SinkAudit.differences:type_name -> dvr.fib.v1.SinkAudit.Difference
-	2,  // 43: dvr.fib.v1.Stats.position:type_name -> dvr.fib.v1.Position
-	18, // 44: dvr.fib.v1.Stats.counters:type_name -> dvr.fib.v1.Counters
-	15, // 45: dvr.fib.v1.Stats.sinks:type_name -> dvr.fib.v1.SinkStatus
-	3,  // 46: dvr.fib.v1.Fib.Subscribe:input_type -> dvr.fib.v1.DataPlaneMessage
-	27, // 47: dvr.fib.v1.DataPlane.GetStats:input_type -> dvr.fib.v1.StatsRequest
-	29, // 48: dvr.fib.v1.DataPlane.HealthCheck:input_type -> dvr.fib.v1.HealthRequest
-	22, // 49: dvr.fib.v1.DataPlane.Lookup:input_type -> dvr.fib.v1.LookupRequest
-	24, // 50: dvr.fib.v1.DataPlane.Audit:input_type -> dvr.fib.v1.AuditRequest
-	4,  // 51: dvr.fib.v1.Fib.Subscribe:output_type -> dvr.fib.v1.ControllerMessage
-	28, // 52: dvr.fib.v1.DataPlane.GetStats:output_type -> dvr.fib.v1.Stats
-	30, // 53: dvr.fib.v1.DataPlane.HealthCheck:output_type -> dvr.fib.v1.Health
-	23, // 54: dvr.fib.v1.DataPlane.Lookup:output_type -> dvr.fib.v1.LookupAnswer
-	25, // 55: dvr.fib.v1.DataPlane.Audit:output_type -> dvr.fib.v1.AuditReport
-	51, // [51:56] is the sub-list for method output_type
-	46, // [46:51] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	20, // 18: dvr.fib.v1.Welcome.config:type_name -> dvr.fib.v1.Config
+	0,  // 19: dvr.fib.v1.NextHop.type:type_name -> dvr.fib.v1.NextHop.Type
+	9,  // 20: dvr.fib.v1.Group.next_hops:type_name -> dvr.fib.v1.NextHop
+	1,  // 21: dvr.fib.v1.DeltaChunk.kind:type_name -> dvr.fib.v1.DeltaChunk.Kind
+	10, // 22: dvr.fib.v1.DeltaChunk.classes:type_name -> dvr.fib.v1.Class
+	11, // 23: dvr.fib.v1.DeltaChunk.groups:type_name -> dvr.fib.v1.Group
+	12, // 24: dvr.fib.v1.DeltaChunk.set:type_name -> dvr.fib.v1.Columns
+	12, // 25: dvr.fib.v1.DeltaChunk.removed:type_name -> dvr.fib.v1.Columns
+	2,  // 26: dvr.fib.v1.DeltaChunk.position:type_name -> dvr.fib.v1.Position
+	14, // 27: dvr.fib.v1.SinkStatus.failures:type_name -> dvr.fib.v1.Failure
+	2,  // 28: dvr.fib.v1.Ack.position:type_name -> dvr.fib.v1.Position
+	15, // 29: dvr.fib.v1.Ack.sinks:type_name -> dvr.fib.v1.SinkStatus
+	31, // 30: dvr.fib.v1.Observation.link:type_name -> dvr.fib.v1.Observation.Link
+	32, // 31: dvr.fib.v1.Observation.next_hop:type_name -> dvr.fib.v1.Observation.ObservedNextHop
+	33, // 32: dvr.fib.v1.Observation.repair:type_name -> dvr.fib.v1.Observation.Repair
+	14, // 33: dvr.fib.v1.Observation.failure:type_name -> dvr.fib.v1.Failure
+	34, // 34: dvr.fib.v1.Observation.undone:type_name -> dvr.fib.v1.Observation.Undone
+	35, // 35: dvr.fib.v1.Observation.whole:type_name -> dvr.fib.v1.Observation.Whole
+	36, // 36: dvr.fib.v1.Counters.more:type_name -> dvr.fib.v1.Counters.MoreEntry
+	13, // 37: dvr.fib.v1.Unconfirmed.inverse:type_name -> dvr.fib.v1.DeltaChunk
+	37, // 38: dvr.fib.v1.Config.links:type_name -> dvr.fib.v1.Config.Link
+	38, // 39: dvr.fib.v1.Config.probes:type_name -> dvr.fib.v1.Config.Probe
+	9,  // 40: dvr.fib.v1.LookupAnswer.next_hops:type_name -> dvr.fib.v1.NextHop
+	2,  // 41: dvr.fib.v1.LookupAnswer.position:type_name -> dvr.fib.v1.Position
+	26, // 42: dvr.fib.v1.AuditReport.sinks:type_name -> dvr.fib.v1.SinkAudit
+	39, // 43: dvr.fib.v1.SinkAudit.differences:type_name -> dvr.fib.v1.SinkAudit.Difference
+	2,  // 44: dvr.fib.v1.Stats.position:type_name -> dvr.fib.v1.Position
+	18, // 45: dvr.fib.v1.Stats.counters:type_name -> dvr.fib.v1.Counters
+	15, // 46: dvr.fib.v1.Stats.sinks:type_name -> dvr.fib.v1.SinkStatus
+	3,  // 47: dvr.fib.v1.Fib.Subscribe:input_type -> dvr.fib.v1.DataPlaneMessage
+	27, // 48: dvr.fib.v1.DataPlane.GetStats:input_type -> dvr.fib.v1.StatsRequest
+	29, // 49: dvr.fib.v1.DataPlane.HealthCheck:input_type -> dvr.fib.v1.HealthRequest
+	22, // 50: dvr.fib.v1.DataPlane.Lookup:input_type -> dvr.fib.v1.LookupRequest
+	24, // 51: dvr.fib.v1.DataPlane.Audit:input_type -> dvr.fib.v1.AuditRequest
+	4,  // 52: dvr.fib.v1.Fib.Subscribe:output_type -> dvr.fib.v1.ControllerMessage
+	28, // 53: dvr.fib.v1.DataPlane.GetStats:output_type -> dvr.fib.v1.Stats
+	30, // 54: dvr.fib.v1.DataPlane.HealthCheck:output_type -> dvr.fib.v1.Health
+	23, // 55: dvr.fib.v1.DataPlane.Lookup:output_type -> dvr.fib.v1.LookupAnswer
+	25, // 56: dvr.fib.v1.DataPlane.Audit:output_type -> dvr.fib.v1.AuditReport
+	52, // [52:57] is the sub-list for method output_type
+	47, // [47:52] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_fib_proto_init() }

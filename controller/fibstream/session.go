@@ -43,7 +43,8 @@ type session struct {
 	number  uint64
 	sentAt  eventlog.Position
 	pledges pledges
-	turn    *turn // to be sent a full table; nil: none is wanted
+	turn    *turn            // to be sent a full table; nil: none is wanted
+	probes  []eventlog.Probe // as the data plane was told
 
 	mu sync.Mutex
 	// unsettled: the position moved by deltas that were empty and not sent. It is
@@ -152,6 +153,7 @@ func (x *session) greet(h *fibpb.Hello) error {
 	welcome := &fibpb.Welcome{
 		Protocol: protocol, Node: x.server.options.Node, Head: position(at),
 		Controllers: *x.server.controllers.Load(), EpochNonce: head.Nonce[:], DigestVersion: digestVersion,
+		Config: x.config(state),
 	}
 	if err := x.stream.Send(&fibpb.ControllerMessage{Kind: &fibpb.ControllerMessage_Welcome{Welcome: welcome}}); err != nil {
 		return err
@@ -179,7 +181,11 @@ func (x *session) run(failed <-chan error) error {
 		if err := x.sendControls(); err != nil {
 			return err
 		}
-		wait, err := x.advance(x.server.states.State())
+		state := x.server.states.State()
+		if err := x.configure(state); err != nil {
+			return err
+		}
+		wait, err := x.advance(state)
 		if err != nil {
 			return err
 		}

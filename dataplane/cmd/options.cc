@@ -151,8 +151,8 @@ Parsed parse_options(std::vector<std::string> arguments) {
       ->envname("DVR_TUNE_KERNEL");
   app.add_option(
          "--probe", options.probe,
-         "Ask every next hop in use whether it is there, every so many seconds; 0: what does "
-         "not answer is only noticed by the traffic to it")
+         "Ask every next hop in use that the router's probes say nothing of whether it is there, "
+         "every so many seconds; 0: what does not answer is only noticed by the traffic to it")
       ->envname("DVR_PROBE")
       ->type_name("SECONDS")
       ->capture_default_str()

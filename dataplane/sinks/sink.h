@@ -14,6 +14,7 @@
 
 #include "lib/digest.h"
 #include "lib/fib.h"
+#include "sinks/probes.h"
 
 namespace dvr {
 
@@ -64,6 +65,12 @@ class Sink : public FibListener {
   // sink ends; where too many ask, at once. False: there is nothing to compare. Any thread.
   virtual bool audit(std::function<void(SinkAudit)> done) {
     (void)done;
+    return false;
+  }
+  // From now on next hops that groups use are asked as the probes say; one that does not answer
+  // leaves its groups until it does. False: this sink asks nobody. Any thread.
+  virtual bool probe(const Probes& probes) {
+    (void)probes;
     return false;
   }
 };

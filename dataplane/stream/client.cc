@@ -31,6 +31,7 @@ Client::Client(ClientOptions options, Fib& fib, std::vector<Sink*> sinks, StateD
   const TimePoint now = clock_.now();
   next_dial_ = cut_since_ = next_count_ = now;
   stepping_ = fib_.summary().pending > 0;
+  session_.restore();
   board_.set_connection(false, "", clock_.unix_millis());
   tell_sinks();
   publish("no controller was reached yet");

@@ -74,6 +74,32 @@ Status from_message(const pb::Group& from, std::vector<NextHop>* to) {
   return {};
 }
 
+Status from_message(const pb::Config& from, Probes* to) {
+  const auto bad = [](int at, const std::string& what) {
+    return Status{Code::kInvalid, "probes[" + std::to_string(at) + "]." + what};
+  };
+  if (static_cast<std::size_t>(from.probes_size()) > Probes::kMost) {
+    return {Code::kInvalid, "probes has more than " + std::to_string(Probes::kMost) + " elements"};
+  }
+  std::vector<Probe> rules;
+  rules.reserve(static_cast<std::size_t>(from.probes_size()));
+  for (int i = 0; i < from.probes_size(); ++i) {
+    const pb::Config::Probe& p = from.probes(i);
+    Probe& rule = rules.emplace_back();
+    if (!p.address().empty()) {
+      const auto address = address_from_bytes(p.address());
+      if (!address) return bad(i, "address has " + std::to_string(p.address().size()) + " bytes");
+      rule.address = *address;
+    }
+    if (p.interface().size() > kMaxInterface) return bad(i, "interface is too long");
+    if (p.interval_ms() == 0) return bad(i, "interval_ms is 0");
+    rule.interface = p.interface();
+    rule.every = std::chrono::milliseconds(p.interval_ms());
+  }
+  *to = Probes(std::move(rules));
+  return {};
+}
+
 void answer(const Fib& fib, const pb::LookupRequest& request, pb::LookupAnswer* answer) {
   answer->set_id(request.id());
   to_message(fib.summary().position, answer->mutable_position());

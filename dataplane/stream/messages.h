@@ -10,6 +10,7 @@
 #include "fib.pb.h"
 #include "lib/fib.h"
 #include "lib/status.h"
+#include "sinks/probes.h"
 #include "sinks/sink.h"
 
 namespace dvr::stream {
@@ -27,6 +28,9 @@ Position from_message(const pb::Position& from);
 
 // Reads a group's hops. Errors: kInvalid with the hop and the member at fault.
 Status from_message(const pb::Group& from, std::vector<NextHop>* to);
+
+// Reads a configuration's probes. Errors: kInvalid with the probe and the member at fault.
+Status from_message(const pb::Config& from, Probes* to);
 
 // The longest match of a request, with the position it is of. A malformed
 // address, another VRF and a withdrawn class (whose packets are dropped until its

@@ -12,6 +12,7 @@ namespace io = ::google::protobuf::io;
 namespace util = ::google::protobuf::util;
 
 constexpr const char* kControllers = "controllers";
+constexpr const char* kConfig = "config";
 constexpr const char* kUnconfirmed = "unconfirmed";
 constexpr const char* kUndone = "undone";
 
@@ -61,6 +62,19 @@ Status Saved::save_controllers(const std::vector<std::string>& addresses) {
   pb::Controllers message;
   message.mutable_addresses()->Assign(addresses.begin(), addresses.end());
   return directory_->save_blob_later(kControllers, message.SerializeAsString());
+}
+
+pb::Config Saved::load_config() const {
+  pb::Config message;
+  if (directory_ == nullptr) return {};
+  const auto blob = directory_->load_blob(kConfig);
+  if (!blob || !message.ParseFromString(*blob)) return {};
+  return message;
+}
+
+Status Saved::save_config(const pb::Config& config) {
+  if (directory_ == nullptr) return {};
+  return directory_->save_blob_later(kConfig, config.SerializeAsString());
 }
 
 std::vector<pb::Unconfirmed> Saved::load_unconfirmed() const {

@@ -1,6 +1,6 @@
 // Saved: what the stream keeps over restarts beside the FIB: the controllers'
-// addresses, the inverses of unconfirmed commits, and what was undone without a
-// controller, as blobs of the state directory.
+// addresses, what they configured, the inverses of unconfirmed commits, and what was undone without
+// a controller, as blobs of the state directory.
 //
 // A blob that is absent, damaged or not understood counts as empty: each can be
 // had again from a controller or is but news, and a data plane that refused to start over it
@@ -25,6 +25,9 @@ class Saved {
 
   [[nodiscard]] std::vector<std::string> load_controllers() const;
   Status save_controllers(const std::vector<std::string>& addresses);
+
+  [[nodiscard]] dvr::fib::v1::Config load_config() const;
+  Status save_config(const dvr::fib::v1::Config& config);
 
   // deadline_ms of each is this machine's wall clock's.
   [[nodiscard]] std::vector<dvr::fib::v1::Unconfirmed> load_unconfirmed() const;

@@ -93,8 +93,7 @@ Session::Outcome Session::handle(const pb::ControllerMessage& message) {
       outcome.audit = message.audit().id();
       break;
     case pb::ControllerMessage::kConfig:
-      // Links and probes are watched by a later version; the controller offers
-      // them to every data plane.
+      outcome.status = configure(message.config());
       break;
     case pb::ControllerMessage::KIND_NOT_SET:
       // A newer controller's message: protocol 1 is extended compatibly.
@@ -102,6 +101,39 @@ Session::Outcome Session::handle(const pb::ControllerMessage& message) {
       break;
   }
   return outcome;
+}
+
+void Session::restore() {
+  Probes probes;
+  // What cannot be read is no reason not to forward: a controller tells it again.
+  if (from_message(saved_.load_config(), &probes).ok()) probe(probes);
+}
+
+Status Session::configure(const pb::Config& config) {
+  Probes probes;
+  if (Status status = from_message(config, &probes); !status.ok()) return status;
+  if (probes == probes_) return {};
+  if (const Status status = saved_.save_config(config); !status.ok()) {
+    logger_.error("the configuration cannot be saved", {{"error", status.message()}});
+  }
+  probe(probes);
+  return {};
+}
+
+void Session::probe(const Probes& probes) {
+  if (probes == probes_) return;
+  probes_ = probes;
+  bool asked = false;
+  for (Sink* sink : sink_list_) asked = sink->probe(probes_) || asked;
+  if (probes_.empty()) {
+    logger_.info("next hops are not probed any more by the router's configuration");
+  } else if (asked) {
+    logger_.info("next hops are probed by the router's configuration",
+                 {{"probes", probes_.size()}});
+  } else {
+    logger_.warn("next hops are not probed: that needs --sink kernel or xdp",
+                 {{"probes", probes_.size()}});
+  }
 }
 
 bool Session::closed() {
@@ -130,6 +162,9 @@ Status Session::welcome(const pb::Welcome& welcome) {
                               ", the routes held here are of the later epoch " +
                               std::to_string(held.epoch) +
                               ": it was left behind by a recovery and must rejoin its cluster"};
+  }
+  if (welcome.has_config()) {
+    if (Status status = configure(welcome.config()); !status.ok()) return status;
   }
   welcomed_ = true;
   options_.takeover = false;  // taken over; keeping it would let two instances fight for ever

@@ -1,8 +1,8 @@
 // Session: this data plane's side of the FIB protocol on one stream (decision 2).
 //
 // It says Hello, judges the Welcome, applies deltas, acknowledges them, returns
-// credit and answers lookups. It owns no time, no connection and no thread: the
-// Client feeds it what the transport delivers and closes the stream when it
+// credit, hands the configuration to the sinks and answers lookups. It owns no time, no connection
+// and no thread: the Client feeds it what the transport delivers and closes the stream when it
 // reports an error. The table outlives every stream: nothing that a controller
 // does wrong takes a route away.
 //
@@ -67,6 +67,9 @@ class Session {
   // The stream is over. Returns whether a delta was cut.
   bool closed();
 
+  // Hands what a controller configured before this process began to the sinks.
+  void restore();
+
   // Sends an observation; false when there is no welcomed stream, or one that does not read.
   bool observe(const pb::Observation& observation);
   // Sends counters, unless the stream is congested.
@@ -95,6 +98,8 @@ class Session {
  private:
   Status welcome(const pb::Welcome& welcome);
   Status delta(const pb::DeltaChunk& chunk, Outcome& outcome);
+  Status configure(const pb::Config& config);
+  void probe(const Probes& probes);
   void acknowledge();
   void learn(const google::protobuf::RepeatedPtrField<std::string>& addresses);
   void report(std::vector<pb::SinkStatus>* to) const;
@@ -118,6 +123,7 @@ class Session {
   std::string node_;
   std::uint64_t granted_ = 0;   // chunks that the controller may still send
   std::uint64_t consumed_ = 0;  // chunks applied whose credit was not returned
+  Probes probes_;               // as configured last
   std::vector<pb::SinkStatus> sent_;
   pb::DataPlaneMessage out_;  // reused: an ack allocates little
 

@@ -42,7 +42,11 @@ Keeper::Keeper(const KernelOptions& options, KernelObserver& observer)
       listener_(place_, port_.port(), options.listen_bytes),
       dump_(place_),
       mirror_(place_, has_wide_weights(), port_),
-      neighbours_(options.probe_every),
+      neighbours_([this](const Neighbour& n) {
+        const auto at = interfaces_.find(n.interface);
+        const auto every = probes_.every(n.address, at == interfaces_.end() ? "" : at->second.name);
+        return every.value_or(options_.probe_every);
+      }),
       wakeup_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       audit_pause_(kAuditPause),
       pause_(kFirstRetry) {
@@ -98,6 +102,25 @@ bool Keeper::audit(std::function<void(SinkAudit)> done) {
   return true;
 }
 
+void Keeper::probe(const Probes& probes) {
+  {
+    const std::lock_guard lock(mutex_);
+    new_probes_ = probes;
+    reprobing_.store(true, std::memory_order_release);
+  }
+  wake();
+}
+
+// Takes over who is to be asked how often.
+void Keeper::schedule(Clock::time_point now) {
+  if (reprobing_.exchange(false, std::memory_order_acquire)) {
+    const std::lock_guard lock(mutex_);
+    names_changed_ = names_changed_ || probes_ != new_probes_;
+    probes_ = new_probes_;
+  }
+  if (std::exchange(names_changed_, false)) neighbours_.reschedule(now);
+}
+
 bool Keeper::read_links() {
   const auto links = port_.links();
   if (!links) return false;
@@ -133,6 +156,7 @@ void Keeper::take_link(const LinkFact& link, Clock::time_point now) {
   if (!first && (i.name != link.name || link.gone)) observer_.link(i.name, false);
   if ((first || i.up != link.usable || i.name != link.name) && !link.gone)
     observer_.link(link.name, link.usable);
+  names_changed_ = names_changed_ || i.name != link.name;
   i.name = link.name;
   i.up = link.usable;
   if (link.gone) interfaces_.erase(at);
@@ -146,6 +170,7 @@ void Keeper::read_neighbours(Clock::time_point now) {
 
 // Tells next hops that answer from those that do not.
 void Keeper::watch(Clock::time_point now) {
+  schedule(now);
   if (std::exchange(groups_changed_, false) && neighbours_.use(mirror_.neighbours(), now))
     read_neighbours(now);
   std::vector<LinkFact> well;
@@ -153,7 +178,10 @@ void Keeper::watch(Clock::time_point now) {
     if (i.waits && now >= i.hold.usable(i.since)) well.push_back(*i.waits);
   }
   for (const LinkFact& link : well) take_link(link, now);
-  for (const Neighbour& n : neighbours_.due(now)) port_.probe(n);
+  for (const Neighbour& n : neighbours_.due(now)) {
+    port_.probe(n);
+    ++probed_;
+  }
   const auto changes = neighbours_.changes(now);
   if (changes.empty()) return;
   mirror_.set_alive(changes);
@@ -448,7 +476,8 @@ SinkCounters Keeper::count() const {
           {"kernel_audits", audits_},
           {"kernel_audits_incomplete", unsound_},
           {"kernel_news", news_},
-          {"kernel_news_lost", overruns_}};
+          {"kernel_news_lost", overruns_},
+          {"kernel_probes", probed_}};
 }
 
 // Publishes the state. Not in the midst of repairs: they are told when done.

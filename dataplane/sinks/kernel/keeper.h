@@ -52,6 +52,7 @@ class Keeper {
   // Any thread; see Sink.
   [[nodiscard]] SinkCounters counters() const;
   bool audit(std::function<void(SinkAudit)> done);
+  void probe(const Probes& probes);
 
  private:
   bool read_links();  // false: the kernel did not tell them
@@ -63,6 +64,7 @@ class Keeper {
   void read_neighbours(Clock::time_point now);
   void look_at_nexthops(Clock::time_point now);
   void watch(Clock::time_point now);
+  void schedule(Clock::time_point now);
   bool apply();
   void apply(const Batch& batch);
   void audit_step(Clock::time_point now);
@@ -98,6 +100,8 @@ class Keeper {
   };
   std::map<std::uint32_t, Interface> interfaces_;  // by index
   bool groups_changed_ = true;                     // other next hops may be in use
+  bool names_changed_ = false;                     // of interfaces
+  Probes probes_;
 
   bool overrun_ = false;        // anything may have happened
   bool links_changed_ = false;  // or addresses: what failed may be possible now
@@ -118,12 +122,15 @@ class Keeper {
   unsigned vain_ = 0;               // audits for them that were not sound
   std::optional<bool> answerable_;  // whether all was compared; they wait for the repairs
   std::uint64_t audits_ = 0, unsound_ = 0, overruns_ = 0, news_ = 0, retries_ = 0;
+  std::uint64_t probed_ = 0;
   std::atomic<bool> asking_{false};
+  std::atomic<bool> reprobing_{false};  // new_probes_ wait to be taken
 
   mutable std::mutex mutex_;
   SinkReport report_;
   SinkCounters counters_;
   std::vector<Asker> asked_;  // waits for an audit to begin
+  Probes new_probes_;
   bool ended_ = false;
 };
 

@@ -135,6 +135,11 @@ bool KernelSink::audit(std::function<void(SinkAudit)> done) {
   return impl_->keeper.audit(std::move(done));
 }
 
+bool KernelSink::probe(const Probes& probes) {
+  impl_->keeper.probe(probes);
+  return true;
+}
+
 void KernelSink::group_changed(std::uint32_t id, const ClassId& class_id,
                                std::span<const NextHop> hops) {
   const auto index = static_cast<std::uint32_t>(impl_->pending.groups.size());

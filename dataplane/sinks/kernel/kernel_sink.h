@@ -33,8 +33,8 @@ struct KernelOptions {
   std::uint32_t metric = 70;  // of every route: lower ones win over ours
   std::chrono::milliseconds audit_every{60000};
   std::size_t listen_bytes = std::size_t{32} << 20;
-  // Between two probes of each next hop in use, by the kernel's ARP and neighbour discovery; 0: it
-  // is only heard what the traffic finds out.
+  // Between two probes of each next hop in use that probe() says nothing of, by the kernel's ARP
+  // and neighbour discovery; 0: it is only heard what the traffic finds out.
   std::chrono::milliseconds probe_every{0};
   // Waits this long at most for the kernel before it looks for what to do.
   std::chrono::milliseconds tick{1000};
@@ -82,6 +82,9 @@ class KernelSink final : public Sink {
   [[nodiscard]] SinkCounters counters() const override;
   // Cost: a read of all routes, 2 µs each, on the sink's thread and beside its other work.
   bool audit(std::function<void(SinkAudit)> done) override;
+  // Before KernelOptions::probe_every, which holds for whom no probe holds. Asked are those whom
+  // ARP or neighbour discovery finds.
+  bool probe(const Probes& probes) override;
 
   void group_changed(std::uint32_t id, const ClassId& class_id,
                      std::span<const NextHop> hops) override;

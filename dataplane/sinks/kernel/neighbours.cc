@@ -19,9 +19,19 @@ bool Neighbours::use(const std::set<Neighbour>& used, TimePoint now) {
     const auto [at, first] = all_.try_emplace(n);
     if (!first) continue;
     at->second.used = came = true;
+    at->second.every = every_(n);
     at->second.ask = at->second.left = now;
   }
   return came;
+}
+
+void Neighbours::reschedule(TimePoint now) {
+  for (auto& [n, s] : all_) {
+    const auto every = every_(n);
+    if (every == s.every) continue;
+    s.every = every;
+    if (!s.dead) s.ask = now;
+  }
 }
 
 void Neighbours::fail(Entry& entry, TimePoint now) {
@@ -71,7 +81,7 @@ std::vector<Neighbour> Neighbours::due(TimePoint now) {
   std::vector<Neighbour> due;
   for (auto& [n, s] : all_) {
     if (!asks(s) || now < s.ask) continue;
-    s.ask = now + (s.dead ? kAgain : every_);
+    s.ask = now + (s.dead ? kAgain : s.every);
     if (!down_.contains(n.interface)) due.push_back(n);
   }
   return due;
@@ -84,7 +94,7 @@ std::vector<std::pair<Neighbour, bool>> Neighbours::changes(TimePoint now) {
       s.dead = false;
       s.answers.reset();
       s.settles.reset();
-      s.ask = now + every_;
+      s.ask = now + s.every;
     }
     if (s.told == !s.dead) continue;
     s.told = !s.dead;

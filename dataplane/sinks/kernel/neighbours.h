@@ -13,6 +13,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -37,8 +38,13 @@ class Neighbours {
   // before its own address has passed duplicate detection, so the first may go unsent.
   static constexpr std::chrono::milliseconds kSettle{3500};
 
-  // every: between two probes of what is used and alive; 0: none.
-  explicit Neighbours(std::chrono::milliseconds every) : every_(every) {}
+  // Between two probes of one that is used and alive; 0: none.
+  using Every = std::function<std::chrono::milliseconds(const Neighbour&)>;
+
+  explicit Neighbours(Every every) : every_(std::move(every)) {}
+
+  // What `every` says has changed. Who is asked more or less often than before is asked at once.
+  void reschedule(TimePoint now);
 
   // The next hops that groups want now; true: some are new, and the kernel may know of them.
   bool use(const std::set<Neighbour>& used, TimePoint now);
@@ -58,7 +64,8 @@ class Neighbours {
     bool used = false;
     bool dead = false;
     bool fixed = false;
-    bool told = true;                  // alive, as changes() said last
+    bool told = true;  // alive, as changes() said last
+    std::chrono::milliseconds every{0};
     std::optional<TimePoint> answers;  // dead, but well since then
     std::optional<TimePoint> settles;  // dead with its interface, which is up: alive then
     TimePoint ask;                     // next
@@ -70,10 +77,10 @@ class Neighbours {
   void fail(Entry& entry, TimePoint now);
   void recover(State& state, TimePoint now);
   [[nodiscard]] bool asks(const State& s) const {
-    return s.dead || (s.used && !s.fixed && every_.count() > 0);
+    return s.dead || (s.used && !s.fixed && s.every.count() > 0);
   }
 
-  const std::chrono::milliseconds every_;
+  const Every every_;
   std::map<Neighbour, State> all_;
   std::set<std::uint32_t> down_;  // interfaces
 };

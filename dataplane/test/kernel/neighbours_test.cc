@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <string>
 
 #include "lib/prefix.h"
@@ -34,7 +35,9 @@ class NeighboursTest : public ::testing::Test {
   }
 
   const Neighbour a = at(2, "10.0.0.2"), b = at(3, "10.0.1.2"), c = at(2, "fd00::2");
-  Neighbours all{milliseconds(0)};
+  milliseconds interval{0};  // of whom own does not name
+  std::map<Neighbour, milliseconds> own;
+  Neighbours all{[this](const Neighbour& n) { return own.contains(n) ? own.at(n) : interval; }};
   Neighbours::TimePoint now{std::chrono::hours(1)};
 };
 
@@ -189,7 +192,8 @@ TEST_F(NeighboursTest, AnInterfaceThatIsToldLate) {
 }
 
 TEST_F(NeighboursTest, ProbesAskWhatIsUsed) {
-  Neighbours probing{milliseconds(5000)};
+  interval = milliseconds(5000);
+  Neighbours& probing = all;
   probing.use({a, b}, now);
   EXPECT_EQ(probing.due(now).size(), 2u);
   EXPECT_EQ(probing.next(), now + milliseconds(5000));
@@ -201,6 +205,52 @@ TEST_F(NeighboursTest, ProbesAskWhatIsUsed) {
   probing.use({b}, now);
   pass(60000);
   EXPECT_EQ(probing.due(now).size(), 0u);
+}
+
+TEST_F(NeighboursTest, ProbesBeginAndEndWhileItRuns) {
+  all.use({a, b, c}, now);
+  EXPECT_EQ(due(), "");
+  EXPECT_EQ(all.next(), std::nullopt);
+  pass(100);
+  own = {{a, milliseconds(1000)}};
+  interval = milliseconds(3000);
+  all.reschedule(now);
+  EXPECT_EQ(due(), "10.0.0.2 fd00::2 10.0.1.2 ") << "at once";
+  EXPECT_EQ(due(), "");
+  pass(1000);
+  EXPECT_EQ(due(), "10.0.0.2 ");
+  // What does not change for one goes on as it was.
+  own[b] = milliseconds(200);
+  all.reschedule(now);
+  EXPECT_EQ(due(), "10.0.1.2 ");
+  EXPECT_EQ(all.next(), now + milliseconds(200));
+  pass(1000);
+  EXPECT_EQ(due(), "10.0.0.2 10.0.1.2 ");
+  // What has died of it is asked on, and comes back as ever; then nobody is asked.
+  fails(a);
+  EXPECT_EQ(changes(), "10.0.0.2 down ");
+  own.clear();
+  interval = milliseconds(0);
+  all.reschedule(now);
+  pass(1000);
+  EXPECT_EQ(due(), "10.0.0.2 ");
+  answers(a);
+  pass(100);
+  EXPECT_EQ(changes(), "10.0.0.2 up ");
+  pass(60000);
+  EXPECT_EQ(due(), "");
+  EXPECT_EQ(all.next(), std::nullopt);
+}
+
+TEST_F(NeighboursTest, WhoIsDeadKeepsItsTurnWhenProbesChange) {
+  all.use({a}, now);
+  fails(a);
+  EXPECT_EQ(changes(), "10.0.0.2 down ");
+  pass(400);
+  interval = milliseconds(100);
+  all.reschedule(now);
+  EXPECT_EQ(due(), "");
+  EXPECT_EQ(all.next(), now + milliseconds(600));
 }
 
 TEST_F(NeighboursTest, MemoryIsBounded) {

@@ -388,6 +388,41 @@ TEST_F(KernelSinkTest, ANextHopThatDoesNotAnswerLeavesItsGroupUntilItDoes) {
   EXPECT_TRUE(eventually([&] { return r.sink->report().deviates; }));
 }
 
+TEST_F(KernelSinkTest, ProbesBeginAndEndWhileItRuns) {
+  for (const char* n : {"0", "1"}) {
+    must(std::string("sysctl -qw net.ipv4.neigh.w") + n + ".retrans_time_ms=20");
+  }
+  Router r;
+  r.controller.begin(DeltaKind::kFull)
+      .group(1, {"10.0.0.2%w0", "10.0.1.2%w1"})
+      .set("192.0.2.0/24", 1)
+      .end();
+  ASSERT_TRUE(eventually([&] { return r.right(); })) << routes();
+  const auto asked = [&] {
+    for (const auto& [name, value] : r.sink->counters()) {
+      if (name == "kernel_probes") return value;
+    }
+    return std::uint64_t{0};
+  };
+  EXPECT_EQ(asked(), 0u);
+  EXPECT_FALSE(has(run("ip neigh show"), "10.0.")) << "nobody asks";
+  // Those on w0 alone.
+  ASSERT_TRUE(r.sink->probe(Probes({{{}, "w0", milliseconds(100)}})));
+  EXPECT_TRUE(eventually([&] { return r.sink->report().deviates; }));
+  EXPECT_FALSE(has(run("ip route show 192.0.2.0/24"), "10.0.0.2"));
+  EXPECT_FALSE(has(run("ip neigh show"), "10.0.1.2"));
+  EXPECT_TRUE(eventually([&] {
+    const auto states = r.observed.states();
+    return states.contains("10.0.0.2%w0") && !states.at("10.0.0.2%w0");
+  }));
+  EXPECT_TRUE(eventually([&] { return asked() > 0; }));
+  // Who was found dead is asked on without a probe, and is used when it is there.
+  ASSERT_TRUE(r.sink->probe({}));
+  must("ip neigh replace 10.0.0.2 lladdr 02:00:00:00:00:01 nud permanent dev w0");
+  EXPECT_TRUE(eventually([&] { return r.right() && !r.sink->report().deviates; })) << routes();
+  EXPECT_TRUE(eventually([&] { return r.observed.states()["10.0.0.2%w0"]; }));
+}
+
 TEST_F(KernelSinkTest, NextHopsAreFoundWhereTheirNetworkMovesTo) {
   Router r;
   r.controller.begin(DeltaKind::kFull).group(1, {"10.0.0.2"}).set("192.0.2.0/24", 1).end();

@@ -12,7 +12,7 @@
 
 namespace dvr::stream {
 
-class AuditedSink final : public Sink {
+class AuditedSink : public Sink {
  public:
   [[nodiscard]] std::string name() const override { return "kernel"; }
   [[nodiscard]] SinkReport report() const override { return {}; }
