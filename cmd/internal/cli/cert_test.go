@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"crypto/x509"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	"net/http"
@@ -11,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"dvr/controller/certs"
 	"dvr/controller/certs/authority"
@@ -103,6 +107,30 @@ func TestCertVerbs(t *testing.T) {
 	}
 }
 
+// TestDistrust: what this side cannot make a server show in a test, and what is not
+// about certificates at all.
+func TestDistrust(t *testing.T) {
+	bare, showing := &connection{}, &connection{files: certs.Files{CA: "ca.crt", Cert: "absent.crt", Key: "absent.key", CRL: "ca.crl"}}
+	for what, x := range map[string]struct {
+		c    *connection
+		err  error
+		want string
+	}{
+		"nothing of TLS":    {showing, errors.New("connection refused"), ""},
+		"another host":      {showing, fmt.Errorf("a: %w", x509.HostnameError{Certificate: &x509.Certificate{}, Host: "h"}), "not for the host that was called"},
+		"revoked":           {showing, fmt.Errorf("a: %w", certs.ErrRevoked), "--crl (ca.crl)"},
+		"no node":           {showing, fmt.Errorf("a: %w", certs.ErrKind), "it is no node's"},
+		"nameless":          {showing, fmt.Errorf("a: %w", certs.ErrNoIdentity), "it is no node's"},
+		"something else":    {showing, errors.New("tls: no supported versions"), "dvr cert show ca.crt"},
+		"none shown":        {bare, errors.New("remote error: tls: certificate required"), "none was shown: --cert"},
+		"unreadable by now": {showing, errors.New("remote error: tls: bad certificate"), "The node refused the certificate in --cert (absent.crt): The node's log"},
+	} {
+		if got := x.c.distrust(x.err); x.want == "" && got != "" || !strings.Contains(got, x.want) {
+			t.Errorf("%s: %q", what, got)
+		}
+	}
+}
+
 // TestCallsInTLS: host:port means https with --cacert, the node learns who
 // calls, and what is wrong is said with what helps.
 func TestCallsInTLS(t *testing.T) {
@@ -125,18 +153,40 @@ func TestCallsInTLS(t *testing.T) {
 	node, stranger := serving(ca.Load(certs.Node, "n1")), serving(other.Load(certs.Node, "n1"))
 	alice := ca.Make(certs.Operator, "alice")
 	plane := ca.Make(certs.DataPlane, "r1")
+	past := ca.At(time.Now().Add(-48 * time.Hour))
+	late, ended := past.Make(certs.Operator, "late"), serving(past.Load(certs.Node, "n9"))
+	foreign := other.Make(certs.Operator, "eve")
+	both := filepath.Join(t.TempDir(), "both.crt")
+	var authorities []byte
+	for _, name := range []string{alice.CA, foreign.CA} {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		authorities = append(authorities, raw...)
+	}
+	if err := os.WriteFile(both, authorities, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	clear := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(clear.Close)
 	for name, c := range map[string]struct {
 		args []string
 		code int
 		want string
 	}{
 		"good":                  {[]string{"--endpoint", node, "--cacert", alice.CA, "--cert", alice.Cert, "--key", alice.Key}, ExitOK, `"alice"`},
-		"another authority":     {[]string{"--endpoint", stranger, "--cacert", alice.CA, "--cert", alice.Cert, "--key", alice.Key}, ExitUnavailable, "--cacert"},
-		"a data plane's":        {[]string{"--endpoint", node, "--cacert", plane.CA, "--cert", plane.Cert, "--key", plane.Key}, ExitUnavailable, "kind operator"},
+		"another authority":     {[]string{"--endpoint", stranger, "--cacert", alice.CA, "--cert", alice.Cert, "--key", alice.Key}, ExitUnavailable, "This command refused the node's certificate: it was not issued by the authority in --cacert (" + alice.CA},
+		"a data plane's":        {[]string{"--endpoint", node, "--cacert", plane.CA, "--cert", plane.Cert, "--key", plane.Key}, ExitUnavailable, "The node refused the certificate in --cert (" + plane.Cert + "): it is of dvr://dataplane/r1, and the API is for those of kind operator"},
+		"of another authority":  {[]string{"--endpoint", node, "--cacert", both, "--cert", foreign.Cert, "--key", foreign.Key}, ExitUnavailable, "The node refused the certificate in --cert (" + foreign.Cert + "): its authority is none that the node trusts"},
+		"not of one's own":      {[]string{"--endpoint", node, "--cacert", alice.CA, "--cert", foreign.Cert, "--key", foreign.Key}, ExitUsage, "was not issued by an authority"},
+		"one that has ended":    {[]string{"--endpoint", node, "--cacert", alice.CA, "--cert", late.Cert, "--key", late.Key}, ExitUnavailable, "it has ended ("},
+		"a node's has ended":    {[]string{"--endpoint", ended, "--cacert", alice.CA, "--cert", alice.Cert, "--key", alice.Key}, ExitUnavailable, "This command refused the node's certificate: it has ended"},
+		"a node in clear text":  {[]string{"--endpoint", "https://" + strings.TrimPrefix(clear.URL, "http://"), "--cacert", alice.CA}, ExitUnavailable, "speaks clear text"},
 		"no key":                {[]string{"--endpoint", node, "--cacert", alice.CA, "--cert", alice.Cert}, ExitUsage, "come together"},
 		"no authority":          {[]string{"--endpoint", node, "--cert", alice.Cert, "--key", alice.Key}, ExitUsage, "whom to trust"},
 		"absent":                {[]string{"--endpoint", node, "--cacert", "/nowhere"}, ExitUsage, "/nowhere"},
-		"https without cacert":  {[]string{"--endpoint", "https://" + node}, ExitUnavailable, "x509"},
+		"https without cacert":  {[]string{"--endpoint", "https://" + node}, ExitUnavailable, "--cacert FILE"},
 		"a certificate missing": {[]string{"--endpoint", node, "--cacert", alice.CA}, ExitDenied, "403"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -155,9 +155,8 @@ func (c *connection) advise(err error) error {
 	if errors.Is(err, client.ErrOtherService) {
 		return err
 	}
-	if text := err.Error(); strings.Contains(text, "tls:") || strings.Contains(text, "x509:") || errors.Is(err, certs.ErrNoIdentity) || errors.Is(err, certs.ErrKind) {
-		return fmt.Errorf("%w\nThe nodes must be those of the authority in --cacert, and the certificate in --cert one of kind operator that\n"+
-			"they trust and that has not ended: dvr cert show %s", err, strings.TrimSpace(c.files.CA+" "+c.files.Cert))
+	if advice := c.distrust(err); advice != "" {
+		return fmt.Errorf("%w\n%s", err, advice)
 	}
 	return fmt.Errorf("%w\nIs a node running at %s? If it is elsewhere, say where: --endpoint HOST:PORT, or for all\n"+
 		"commands: export DVR_ENDPOINTS=HOST:PORT[,HOST:PORT...]", err, strings.Join(c.endpoints, ", "))
