@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -225,10 +226,13 @@ func storedList(c *connection, path, plural string) *cobra.Command {
 func approveCommand(c *connection) *cobra.Command {
 	var wait, require, key, reason string
 	cmd := &cobra.Command{
-		Use: "approve NAME", Short: "Do what another actor proposed (--propose)", Args: cobra.ExactArgs(1),
-		Long:    "Do what another actor proposed. dvr timer list shows the proposals with what they hold; dvr timer cancel NAME rejects one.",
-		Example: "  dvr approve proposal-0f3c9a1b2d4e5f607182\n  dvr approve proposal-0f3c9a1b2d4e5f607182 --wait installed",
+		Use: "approve [NAME]", Short: "Do what another actor proposed (--propose); without NAME, list what waits", Args: cobra.MaximumNArgs(1),
+		Long:    "Do what another actor proposed; without NAME list the proposals that wait. dvr timer cancel NAME rejects one.",
+		Example: "  dvr approve\n  dvr approve proposal-0f3c9a1b2d4e5f607182\n  dvr approve proposal-0f3c9a1b2d4e5f607182 --wait installed",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return c.proposals(cmd)
+			}
 			m := mutation{wait: wait, require: require, key: key, reason: reason}
 			return c.change(cmd, &m, http.MethodPost, "/v1/timers/"+url.PathEscape(args[0])+"/approve", nil, nil)
 		},
@@ -239,6 +243,23 @@ func approveCommand(c *connection) *cobra.Command {
 	f.StringVar(&key, "idempotency-key", "", "repeat a change safely under the same key")
 	f.StringVar(&reason, "reason", "", "why, as kept in the log")
 	return cmd
+}
+
+// proposals lists the timers that wait for a second actor.
+func (c *connection) proposals(cmd *cobra.Command) error {
+	var body map[string]any
+	if _, err := c.call(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/timers"}, &body); err != nil {
+		return err
+	}
+	waiting := slices.DeleteFunc(list(body, "timers"), func(t any) bool { return text(member(member(t, "event"), "proposer")) == "-" })
+	body["timers"] = append([]any{}, waiting...) // a list, also of none
+	return c.printObject(body, func(t *table, body any) {
+		t.head("NAME", "BY", "LAPSES", "WHAT", "REVISION")
+		for _, p := range list(body, "timers") {
+			e := member(p, "event")
+			t.row(member(e, "name"), member(e, "proposer"), member(e, "at"), eventNames(member(e, "events")), member(p, "revision"))
+		}
+	})
 }
 
 func guardCommand(c *connection) *cobra.Command {

@@ -23,6 +23,7 @@ func TestChangeRequests(t *testing.T) {
 		{"commit " + events + " --confirm-within 60s", `POST /v1/commits?confirm_within=60s&timeout=5s {"events":[{"kind":"key.deleted","key":"k"},{"kind":"router.removed","router":"r1"}]}`},
 		{"confirm 7", `POST /v1/commits/7/confirm?timeout=5s`},
 		{"confirm", `GET /v1/confirmations`},
+		{"approve", `GET /v1/timers`},
 		{"rollback 7 8 --dry-run", `POST /v1/rollback?dry_run=true&timeout=5s {"commits":[7,8]}`},
 		{"rollback --to 7 --force --reason now", `POST /v1/rollback?force=true&reason=now&timeout=5s {"to":7}`},
 		{"rollback --actor bob --since 2h", `POST /v1/rollback?timeout=5s {"actor":"bob","since":"2h"}`},
