@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,7 +55,7 @@ func backupCommand(c *connection, shared []string) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&local, "local", false, "take what the node has, though it has no quorum and may be behind")
 	verify := backupVerify(c)
-	withoutShared(verify, slices.DeleteFunc(slices.Clone(shared), func(name string) bool { return name == "output" }))
+	withoutShared(verify, butOutput(shared))
 	cmd.AddCommand(verify)
 	return cmd
 }
@@ -159,7 +158,7 @@ func (c *connection) backedUp(name string, b *backup.Backup, first string) error
 // restoreLimit bounds a restore: etcd starts alone, nobody is waited for.
 const restoreLimit = 15 * time.Minute
 
-func restoreCommand(out, errOut io.Writer) *cobra.Command {
+func restoreCommand(c *connection) *cobra.Command {
 	var dir, reason string
 	var epoch uint64
 	cmd := &cobra.Command{
@@ -172,6 +171,9 @@ func restoreCommand(out, errOut io.Writer) *cobra.Command {
 			"behind their own.",
 		Example: "  dvr restore dvr.backup --data-dir ./data/node1\n  NODE_ID=node-1 DATA_DIR=./data/node1 dvr node",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.checkOutput(); err != nil {
+				return err
+			}
 			if dir == "" {
 				return usageError{errors.New("--data-dir is empty")}
 			}
@@ -181,17 +183,12 @@ func restoreCommand(out, errOut io.Writer) *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), restoreLimit)
 			defer cancel()
-			r, err := node.Restore(ctx, dir, b, node.RestoreOptions{Epoch: epoch, Reason: reason, Now: time.Now(), Logger: recoverLog(errOut)})
+			r, err := node.Restore(ctx, dir, b, node.RestoreOptions{Epoch: epoch, Reason: reason, Now: time.Now(), Logger: recoverLog(c.errOut)})
 			if err != nil {
 				return err
 			}
-			raw, err := json.MarshalIndent(r, "", "  ")
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(out, "%s\n", raw)
-			fmt.Fprintf(errOut, "%s holds revision %d of log %s in epoch %d now. Start a node on it; the others JOIN it with an empty DATA_DIR.\n", dir, r.From, r.LogID, r.Epoch)
-			return nil
+			c.notice("%s holds revision %d of log %s in epoch %d now. Start a node on it; the others JOIN it with an empty DATA_DIR.", dir, r.From, r.LogID, r.Epoch)
+			return c.printObject(r, restoredTable)
 		},
 	}
 	byDefault := "./data"
@@ -204,4 +201,13 @@ func restoreCommand(out, errOut io.Writer) *cobra.Command {
 	cmd.Flags().StringVar(&reason, "reason", "", "why, as kept in the log")
 	cmd.Flags().Uint64Var(&epoch, "epoch", 0, "epoch to open (default: the backup's plus one)")
 	return cmd
+}
+
+func restoredTable(t *table, body any) {
+	t.row("log", member(body, "log_id"))
+	t.row("of the backup's revision", member(body, "from"))
+	t.row("state digest there", member(body, "digest"))
+	t.row("routes", grouped(member(body, "routes")))
+	t.row("epoch", member(body, "epoch"))
+	t.row("revision", member(body, "revision"))
 }

@@ -33,7 +33,7 @@ func certCommand(c *connection, shared []string) *cobra.Command {
 	var dir string
 	cmd.PersistentFlags().StringVar(&dir, "dir", "./certs", "directory of the authority and of what it issued")
 	for _, verb := range []*cobra.Command{certInit(c, &dir), certIssue(c, &dir), certRenew(c, &dir), certRevoke(c, &dir), certShow(c, &dir)} {
-		withoutShared(verb, slices.DeleteFunc(slices.Clone(shared), func(name string) bool { return name == "output" }))
+		withoutShared(verb, butOutput(shared))
 		cmd.AddCommand(verb)
 	}
 	return cmd

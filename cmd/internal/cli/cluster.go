@@ -49,8 +49,8 @@ func clusterCommand(c *connection, shared []string) *cobra.Command {
 			return c.act(cmd, http.MethodPost, "/v1/cluster/leader", map[string]string{"node_id": args[0]})
 		},
 	}
-	recover := recoverCommand(c.out, c.errOut)
-	withoutShared(recover, shared)
+	recover := recoverCommand(c)
+	withoutShared(recover, butOutput(shared))
 	cmd.AddCommand(show, status, c.addMember(), remove, promote, transfer, recover)
 	return cmd
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +21,7 @@ func configCommand(c *connection, shared []string) *cobra.Command {
 	}
 	for _, verb := range []*cobra.Command{configCheck(c), configShow(c)} {
 		settings.Flags(verb.Flags())
-		withoutShared(verb, slices.DeleteFunc(slices.Clone(shared), func(name string) bool { return name == "output" }))
+		withoutShared(verb, butOutput(shared))
 		cmd.AddCommand(verb)
 	}
 	return cmd

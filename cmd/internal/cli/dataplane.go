@@ -157,7 +157,7 @@ func (c *connection) direct(ctx context.Context, at string, fill func(*table, an
 }
 
 // printObject prints what was put together here as if a node had answered it.
-func (c *connection) printObject(object map[string]any, fill func(*table, any)) error {
+func (c *connection) printObject(object any, fill func(*table, any)) error {
 	raw, err := json.Marshal(object)
 	if err != nil {
 		return err

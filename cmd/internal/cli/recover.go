@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,7 +24,7 @@ const recoverQuota = 64 << 30
 const recoverLimit = 5 * time.Minute
 
 // recoverCommand works on the data directory of a stopped node.
-func recoverCommand(out, errOut io.Writer) *cobra.Command {
+func recoverCommand(c *connection) *cobra.Command {
 	var dir, reason string
 	var yes bool
 	cmd := &cobra.Command{
@@ -37,6 +36,9 @@ func recoverCommand(out, errOut io.Writer) *cobra.Command {
 			"with the highest revision. The lost members must never run again on their data. Afterwards start\n" +
 			"this node as before; data planes notice the new epoch and reconcile; let new nodes join with JOIN.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.checkOutput(); err != nil {
+				return err
+			}
 			if dir == "" {
 				return usageError{errors.New("--data-dir is empty")}
 			}
@@ -45,17 +47,12 @@ func recoverCommand(out, errOut io.Writer) *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), recoverLimit)
 			defer cancel()
-			r, err := node.Recover(ctx, dir, reason, recoverQuota, recoverLog(errOut))
+			r, err := node.Recover(ctx, dir, reason, recoverQuota, recoverLog(c.errOut))
 			if err != nil {
 				return err
 			}
-			raw, err := json.MarshalIndent(r, "", "  ")
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(out, "%s\n", raw)
-			fmt.Fprintln(errOut, recovered(r))
-			return nil
+			c.notice("%s", recovered(r))
+			return c.printObject(r, recoveredTable)
 		},
 	}
 	byDefault := "./data"
@@ -68,6 +65,15 @@ func recoverCommand(out, errOut io.Writer) *cobra.Command {
 	cmd.Flags().StringVar(&reason, "reason", "", "why, as kept in the log")
 	cmd.Flags().BoolVar(&yes, "yes", false, "the other voters are lost for ever")
 	return cmd
+}
+
+func recoveredTable(t *table, body any) {
+	t.row("node", member(body, "node_id"))
+	t.row("cluster", member(body, "cluster_id"))
+	t.row("log", member(body, "log_id"))
+	t.row("epoch", member(body, "epoch"))
+	t.row("revision", member(body, "revision"))
+	t.row("members that are gone", member(body, "dropped"))
 }
 
 // recovered says what is to be done next.

@@ -52,11 +52,11 @@ func Root(s Streams) *cobra.Command {
 	sim := simCommand(s.In, s.Out)
 	withoutShared(sim, shared)
 	doctor := doctorCommand(c)
-	withoutShared(doctor, slices.DeleteFunc(slices.Clone(shared), func(name string) bool { return name == "output" }))
+	withoutShared(doctor, butOutput(shared))
 	demo := demoCommand(s.Out)
 	withoutShared(demo, shared)
-	restore := restoreCommand(s.Out, s.Err)
-	withoutShared(restore, shared)
+	restore := restoreCommand(c)
+	withoutShared(restore, butOutput(shared))
 	root.AddCommand(node, configCommand(c, shared), launch, demo, doctor, sim, backupCommand(c, shared), restore, certCommand(c, shared), routeCommand(c), routerCommand(c), linkCommand(c), topologyCommand(c), vectorCommand(c), logCommand(c), kvCommand(c),
 		routeLookup(c), explainCommand(c), diffCommand(c), blameCommand(c), bisectCommand(c), watchCommand(c),
 		commitCommand(c), confirmCommand(c), approveCommand(c), rollbackCommand(c), guardCommand(c), freezeCommand(c), timerCommand(c),
@@ -132,6 +132,12 @@ func howTo(cmd *cobra.Command, err error) error {
 		line = cmd.CommandPath() + " COMMAND"
 	}
 	return fmt.Errorf("%w\nUsage: %s\n       %s --help", err, line, cmd.CommandPath())
+}
+
+// butOutput are the shared flags that a command has no use for which calls nobody
+// and has an answer.
+func butOutput(shared []string) []string {
+	return slices.DeleteFunc(slices.Clone(shared), func(name string) bool { return name == "output" })
 }
 
 // withoutShared hides the flags of clients from a command that calls nobody,

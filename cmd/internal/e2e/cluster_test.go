@@ -427,7 +427,7 @@ func TestRecoverAfterALostMajority(t *testing.T) {
 	if out, code := run(t, "cluster", "recover", "--data-dir", data); code != 2 || !strings.Contains(out, "--yes") {
 		t.Errorf("without --yes: exit %d: %s", code, out)
 	}
-	out, code := run(t, "cluster", "recover", "--data-dir", data, "--yes", "--reason", "fire")
+	out, code := run(t, "cluster", "recover", "--data-dir", data, "--yes", "--reason", "fire", "-o", "json")
 	if code != 0 || !strings.Contains(out, `"epoch": 2`) {
 		t.Fatalf("exit %d: %s", code, out)
 	}
