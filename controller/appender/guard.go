@@ -275,7 +275,8 @@ func (a *Appender) Try(r Request) (*Trial, error) {
 	return t, nil
 }
 
-// deadline is when a request's confirmation is to have come; 0: it asks for none.
+// deadline is when a request's confirmation would have to come were it made now; 0:
+// it asks for none. The loop sets what counts: see due.
 func (a *Appender) deadline(r *Request, s *projector.State) int64 {
 	if r.ConfirmWithin <= 0 {
 		return 0
@@ -289,6 +290,31 @@ func (p *Pending) confirm() {
 	if p.deadline > 0 && len(p.commit.Events) > 0 {
 		p.commit.Events = append(slices.Clip(p.commit.Events), &eventlog.ConfirmationOpened{Deadline: p.deadline})
 	}
+}
+
+// confirmBy moves the deadline of a commit that confirm has completed.
+func (p *Pending) confirmBy(at int64) {
+	p.deadline = at
+	p.commit.Events[len(p.commit.Events)-1] = &eventlog.ConfirmationOpened{Deadline: at}
+}
+
+// due makes the time for the confirmation count from the commit's own, which it
+// has from the loop. What is staged has it already, with an allowance, and is refused
+// where that was not enough.
+func (p *Pending) due() error {
+	c := &p.commit
+	if p.deadline == 0 || len(c.Events) == 0 {
+		return nil
+	}
+	at := c.Time + p.request.ConfirmWithin.Milliseconds()
+	switch {
+	case p.stage == nil && p.deadline != at:
+		p.confirmBy(at)
+		p.form.encode(c) // as long as it was
+	case p.stage != nil && p.deadline < at:
+		return fmt.Errorf("%w: the change took so long to store that less than %s would be left to confirm it: ask again", eventlog.ErrUnavailable, p.request.ConfirmWithin)
+	}
+	return nil
 }
 
 // errRoom: with what it passes by force the commit does not fit the batch.

@@ -325,6 +325,9 @@ func (l *loop) judge(p *Pending, tip eventlog.Head, at int64) (forced []string, 
 		return nil, err
 	}
 	c.Revision, c.Epoch, c.Time = tip.Revision+1, tip.Epoch, max(at, l.nowMS)
+	if err := p.due(); err != nil {
+		return nil, err
+	}
 	if err := authorize(current, &p.request, c, c.Time); err != nil {
 		return nil, err
 	}

@@ -11,6 +11,10 @@ import (
 // unstageWithin bounds the removal of a stage that was staged for nothing.
 const unstageWithin = 2 * time.Second
 
+// stageAllowance is for staging a commit and queueing it, beyond the time that is
+// asked for its confirmation; where staging takes longer, it is done once more.
+const stageAllowance = 2 * time.Second
+
 // inquire asks the loop what it would do with p now: an answer from the
 // idempotency window, a refusal, or neither (proceed). So what is known to be
 // stored already, or not to be storable, is not staged first.
@@ -28,12 +32,27 @@ func (a *Appender) inquire(ctx context.Context, p *Pending) (res Result, proceed
 // staged for nothing can remove it: see unstage.
 func (a *Appender) stage(ctx context.Context, p *Pending) error {
 	c := &p.commit
-	id := NewID(a.options.Now())
-	// The confirmation of a staged commit travels in the parts with the rest.
-	s, err := a.log.Stage(ctx, id, c.Events)
-	if err != nil {
+	var s *eventlog.CommitStaged
+	allowance := stageAllowance
+	for {
+		// The confirmation of a staged commit travels in the parts with the rest: its
+		// time is to be left when all of them are stored.
+		began := a.options.Now()
+		if p.deadline > 0 {
+			p.confirmBy(a.deadline(&p.request, a.State()) + allowance.Milliseconds())
+		}
+		id := NewID(began)
+		var err error
+		if s, err = a.log.Stage(ctx, id, c.Events); err != nil {
+			a.unstage(ctx, id)
+			return fmt.Errorf("stage: %w", err)
+		}
+		took := a.options.Now().Sub(began)
+		if p.deadline == 0 || took <= allowance/2 {
+			break
+		}
 		a.unstage(ctx, id)
-		return fmt.Errorf("stage: %w", err)
+		allowance = 4 * took
 	}
 	stored := *c
 	stored.Events = []eventlog.Event{s}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"dvr/eventlog"
+	"dvr/eventlog/memlog"
 	"dvr/projector"
 )
 
@@ -185,5 +187,33 @@ func TestLargeCommitsChangeAnItemOnce(t *testing.T) {
 	}
 	if s := a.Statistics(); s.Queued != 0 || a.State().Position().Revision != 1 {
 		t.Errorf("%+v at %d", s, a.State().Position().Revision)
+	}
+}
+
+// TestConfirmationCountsFromTheCommit: however long a commit waits or is staged, the
+// time to confirm it is what was asked for; where it is not, it is refused.
+func TestConfirmationCountsFromTheCommit(t *testing.T) {
+	c := newClock()
+	log := &counting{Log: newLog(), begun: func() { c.advance(10 * time.Second) }}
+	a := open(t, log, Options{Now: c.Now})
+	const within = 2 * time.Second
+	res := appendOK(t, a, confirmable("1", within, largeEvents(eventlog.MaxCommitEvents+1)...))
+	pending, ok := a.State().Confirmation(res.Revision)
+	if left := time.Duration(pending.Deadline-res.Time) * time.Millisecond; !ok || left < within || left > time.Minute || log.staged != 2 {
+		t.Errorf("%v are left to confirm it, staged %d times", left, log.staged)
+	}
+	if n := log.Log.(*memlog.Log).Stages(); n != 1 {
+		t.Errorf("%d stages are stored", n)
+	}
+	p := &Pending{request: confirmable("2", within, route(1)), deadline: 1}
+	p.commit = commitOf(&p.request)
+	p.confirm()
+	p.commit.Time = 5000
+	if err := p.due(); err != nil || p.deadline != 7000 || p.commit.Events[1].(*eventlog.ConfirmationOpened).Deadline != 7000 {
+		t.Errorf("%v, %d", err, p.deadline)
+	}
+	p.stage, p.deadline = &eventlog.CommitStaged{}, 6999
+	if err := p.due(); !errors.Is(err, eventlog.ErrUnavailable) || !strings.Contains(err.Error(), "less than 2s would be left") {
+		t.Errorf("%v", err)
 	}
 }
