@@ -72,13 +72,13 @@ func TestAllow(t *testing.T) {
 		timer(&eventlog.GuardRemoved{Name: "g"}),
 		// What an admin scheduled, or has to confirm, is an admin's to end.
 		&eventlog.TimerCancelled{Name: "at-9"}, &eventlog.TimerFired{Name: "at-9"}, &eventlog.TimerSet{Name: "at-9", At: 1 << 40, Events: []eventlog.Event{accessRoute("r1", "10.1.0.0/16")}},
-		&eventlog.ConfirmationConfirmed{Revision: 3},
+		&eventlog.ConfirmationConfirmed{Revision: 3}, &eventlog.ConfirmationUndone{Revision: 3},
 	}
-	systems := []eventlog.Event{&eventlog.LevelRaised{Level: 9}, &eventlog.ClockStepped{}, &eventlog.EpochStarted{}, &eventlog.ConfirmationUndone{Revision: 2}, &eventlog.TimerFailed{Name: "at-1"}}
+	systems := []eventlog.Event{&eventlog.LevelRaised{Level: 9}, &eventlog.ClockStepped{}, &eventlog.EpochStarted{}, &eventlog.ConfirmationUndone{Revision: 9}, &eventlog.TimerFailed{Name: "at-1"}}
 	everything := []eventlog.Event{
 		accessRoute("r1", "10.1.0.0/16"), accessRoute("*", "0.0.0.0/0"), withdrawn(accessRoute("r2", "11.0.0.0/8")), &eventlog.RouterSet{Router: "r9"}, &eventlog.RouterRemoved{Router: "r1"},
 		&eventlog.LinkSet{LinkID: link}, &eventlog.LinkRemoved{LinkID: link}, &eventlog.LinkObserved{LinkID: link, Router: "r1"}, &eventlog.KeyPut{Key: "k"}, &eventlog.KeyDeleted{Key: "k"},
-		&eventlog.FreezeSet{Name: "f"}, &eventlog.FreezeRemoved{Name: "f"}, timer(accessRoute("r1", "0.0.0.0/0")), &eventlog.TimerCancelled{Name: "at-1"}, &eventlog.ConfirmationConfirmed{Revision: 2},
+		&eventlog.FreezeSet{Name: "f"}, &eventlog.FreezeRemoved{Name: "f"}, timer(accessRoute("r1", "0.0.0.0/0")), &eventlog.TimerCancelled{Name: "at-1"}, &eventlog.ConfirmationConfirmed{Revision: 2}, &eventlog.ConfirmationUndone{Revision: 2},
 	}
 	for name, c := range map[string]struct {
 		grants  []eventlog.Grant
@@ -99,12 +99,12 @@ func TestAllow(t *testing.T) {
 			[]eventlog.Event{accessRoute("r1", "0.0.0.0/0"), accessRoute("r1", "8.0.0.0/5"), accessRoute("r1", "11.0.0.0/8"), accessRoute("r1", "2001:db9::/32"), accessRoute("r1", "::/0"),
 				withdrawn(accessRoute("r2", "11.0.0.0/8")), &eventlog.RouterSet{Router: "r1"}, &eventlog.LinkSet{LinkID: link}, &eventlog.KeyPut{Key: "k"}, &eventlog.FreezeSet{Name: "f"},
 				timer(accessRoute("r1", "10.3.0.0/16"), accessRoute("r1", "11.0.0.0/8")), &eventlog.TimerSet{Name: "at-2", Stage: &eventlog.CommitStaged{}},
-				&eventlog.TimerCancelled{Name: "absent"}, &eventlog.ConfirmationConfirmed{Revision: 2}, &eventlog.ConfirmationConfirmed{Revision: 7}}, RankOperator},
+				&eventlog.TimerCancelled{Name: "absent"}, &eventlog.ConfirmationConfirmed{Revision: 2}, &eventlog.ConfirmationUndone{Revision: 2}, &eventlog.ConfirmationConfirmed{Revision: 7}}, RankOperator},
 		"router": {[]eventlog.Grant{grant("operator", "router=r1")},
 			[]eventlog.Event{accessRoute("r1", "0.0.0.0/0"), &eventlog.RouterSet{Router: "r1"}},
 			[]eventlog.Event{accessRoute("*", "10.0.0.0/8"), accessRoute("r2", "10.0.0.0/8"), &eventlog.RouterSet{Router: "r2"}, &eventlog.LinkSet{LinkID: link}, &eventlog.LinkRemoved{LinkID: link}, &eventlog.KeyPut{Key: "k"}}, RankOperator},
 		"both ends": {[]eventlog.Grant{grant("operator", "router=r1", "router=r2")},
-			[]eventlog.Event{&eventlog.LinkSet{LinkID: link}, &eventlog.LinkRemoved{LinkID: link}, &eventlog.LinkObserved{LinkID: link}, &eventlog.ConfirmationConfirmed{Revision: 2}},
+			[]eventlog.Event{&eventlog.LinkSet{LinkID: link}, &eventlog.LinkRemoved{LinkID: link}, &eventlog.LinkObserved{LinkID: link}, &eventlog.ConfirmationConfirmed{Revision: 2}, &eventlog.ConfirmationUndone{Revision: 2}},
 			[]eventlog.Event{&eventlog.LinkSet{LinkID: eventlog.LinkID{A: "r1", B: "r3"}}}, RankOperator},
 		"prefix and router": {[]eventlog.Grant{grant("operator", "prefix=10.0.0.0/8", "router=r1")},
 			[]eventlog.Event{accessRoute("r1", "10.0.0.0/8")},

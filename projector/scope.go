@@ -60,7 +60,7 @@ func needs(s *State, e eventlog.Event) Rank {
 	case *eventlog.GuardSet, *eventlog.GuardRemoved, *eventlog.RoleSet, *eventlog.RoleRemoved,
 		*eventlog.TokenSet, *eventlog.TokenRemoved, *eventlog.AuthEnabled, *eventlog.AuthDisabled:
 		return RankAdmin
-	case *eventlog.EpochStarted, *eventlog.LevelRaised, *eventlog.ClockStepped, *eventlog.ConfirmationUndone, *eventlog.TimerFailed:
+	case *eventlog.EpochStarted, *eventlog.LevelRaised, *eventlog.ClockStepped, *eventlog.TimerFailed:
 		return RankAdmin + 1
 	case *eventlog.TimerSet:
 		return max(needsAll(s, e.Events), needsTimer(s, e.Name))
@@ -72,6 +72,12 @@ func needs(s *State, e eventlog.Event) Rank {
 		if c, ok := s.Confirmation(e.Revision); ok {
 			return needsAll(s, c.Inverse)
 		}
+	case *eventlog.ConfirmationUndone: // by a rollback, before its time
+		c, ok := s.Confirmation(e.Revision)
+		if !ok {
+			return RankAdmin + 1
+		}
+		return needsAll(s, c.Inverse)
 	}
 	return RankOperator
 }
@@ -106,6 +112,9 @@ func (a *Access) admits(s *State, p *Principal, e eventlog.Event) bool {
 	case *eventlog.ConfirmationOpened:
 		return true
 	case *eventlog.ConfirmationConfirmed:
+		c, ok := s.Confirmation(e.Revision)
+		return ok && a.admitsAll(s, p, c.Inverse)
+	case *eventlog.ConfirmationUndone:
 		c, ok := s.Confirmation(e.Revision)
 		return ok && a.admitsAll(s, p, c.Inverse)
 	}

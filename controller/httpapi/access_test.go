@@ -257,6 +257,12 @@ func TestScopeOverHTTP(t *testing.T) {
 	}
 	a.must("PUT", "/routes/10.1.0.0/16?confirm_within=1h", `{"next_hop":"192.0.2.2"}`, ned)
 	a.must("POST", fmt.Sprintf("/v1/commits/%d/confirm", a.revision()), "", ned)
+	a.must("PUT", "/routes/10.1.0.0/16?confirm_within=1h", `{"next_hop":"192.0.2.3"}`, ned)
+	a.must("POST", "/v1/rollback", fmt.Sprintf(`{"commits":[%d]}`, a.revision()), ned)
+	a.must("POST", "/v1/commits?confirm_within=1h", `{"events":[{"kind":"route.announced","destination":"10.8.0.0/16","next_hop":"192.0.2.1"},{"kind":"key.put","key":"k","value":"v"}]}`, root)
+	if r := a.do("POST", "/v1/rollback", fmt.Sprintf(`{"commits":[%d]}`, a.revision()), ned); r.Code != 403 {
+		t.Errorf("what root did: %d %s", r.Code, r.Body)
+	}
 	a.must("DELETE", "/routes/10.1.0.0/16", "", ned)
 }
 
