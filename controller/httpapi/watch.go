@@ -400,7 +400,7 @@ type message struct {
 // messages are those of a commit that the watch is about, always the same.
 func (p *watchPump) messages(c *history.Commit) []message {
 	var out []message
-	if p.query.Commits {
+	if p.query.Commits && p.query.Concerns(c.Events) {
 		out = append(out, message{kind: "commits"})
 	}
 	for _, kind := range [...]string{"routes", "topology", "kv"} {

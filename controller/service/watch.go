@@ -55,6 +55,16 @@ func (q *WatchQuery) Admits(e eventlog.Event) (kind string, ok bool) {
 	return "", false
 }
 
+// Concerns reports whether a commit is one of those watched as a whole: where a
+// router or a range is named, one that has to do with it.
+func (q *WatchQuery) Concerns(events []eventlog.Event) bool {
+	if q.Router == "" && !q.Within.IsValid() {
+		return true
+	}
+	about := WatchQuery{Routes: true, Topology: q.Router != "", Router: q.Router, Within: q.Within}
+	return slices.ContainsFunc(events, func(e eventlog.Event) bool { _, ok := about.Admits(e); return ok })
+}
+
 func (q *WatchQuery) at(r eventlog.RouterID) bool { return q.Router == "" || q.Router == r }
 
 // route: the router's own routes and every router's concern it.
