@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -207,6 +208,9 @@ func expected(t reflect.Type) string {
 	}
 	if t == reflect.TypeFor[linkCost]() {
 		return fmt.Sprintf("must be a whole number from 1 to %d", eventlog.MaxLinkCost)
+	}
+	if t == reflect.TypeFor[time.Time]() {
+		return "must be a time such as 2026-11-22T03:00:00Z"
 	}
 	switch t.Kind() {
 	case reflect.String:
