@@ -35,7 +35,7 @@ func (e *exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // run executes the verbs of this package against e.
-func run(t *testing.T, e *exchange, args ...string) (stdout string, err error) {
+func run(t *testing.T, e http.Handler, args ...string) (stdout string, err error) {
 	t.Helper()
 	s := httptest.NewServer(e)
 	t.Cleanup(s.Close)

@@ -9,10 +9,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"dvr/cmd/internal/client"
 	"dvr/controller/durable"
@@ -26,18 +28,18 @@ var errRefusedLines = errors.New("some lines were refused")
 
 // importing is what an import is of.
 type importing struct {
-	path, verb, short, long string
-	replace, scope          string // the help of these flags
+	path, short, long string
+	replace, scope    string // the help of these flags
 }
 
 func routeImport(c *connection) *cobra.Command {
 	return importCommand(c, &importing{
-		path: "/v1/routes/import", verb: "route", short: "Import routes, one JSON object a line (.gz and .zst as they are)",
+		path: "/v1/routes/import", short: "Import routes, one JSON object a line (.gz and .zst as they are)",
 		long: "Import routes from NDJSON: one route object a line, as `dvr route export` writes them.\n" +
 			"The routes are committed in order, 1,000 at a time: an import is not one change (but with --atomic or\n" +
 			"--replace). Lines that are refused are\n" +
 			"named and left out, the others are committed (exit code 2); an import that is cut off has committed what came\n" +
-			"before, and is resumed by repeating it under the same --idempotency-key. A file is sent to the next --endpoint\n" +
+			"before, and is resumed by repeating it as it was under the same --idempotency-key. A file is sent to the next --endpoint\n" +
 			"by itself when one fails.",
 		replace: "the lines are the desired state: withdraw the routes of the scope that are not in them (one commit)",
 		scope:   "with --replace: tag:NAME, router:NAME or origin:NAME (default: every route)",
@@ -46,7 +48,7 @@ func routeImport(c *connection) *cobra.Command {
 
 func topologyImport(c *connection) *cobra.Command {
 	return importCommand(c, &importing{
-		path: "/v1/topology/import", verb: "topology", short: "Import routers and links, one JSON object a line (.gz and .zst as they are)",
+		path: "/v1/topology/import", short: "Import routers and links, one JSON object a line (.gz and .zst as they are)",
 		long: "Import routers and links from NDJSON: one event a line, as `dvr topology export` writes them. With --replace the\n" +
 			"lines are the desired topology, and only the difference is committed: see it first with --dry-run.",
 		replace: "the lines are the desired topology: remove the routers and links of the scope that are not in them (one commit)",
@@ -101,7 +103,7 @@ func importCommand(c *connection, of *importing) *cobra.Command {
 					c.refusedLines(p)
 				}
 				if errors.Is(err, client.ErrUnreachable) {
-					return fmt.Errorf("%w\nResume with: dvr %s import --idempotency-key %s %s", err, of.verb, m.key, args[0])
+					return fmt.Errorf("%w\nResume with: %s", err, repetition(cmd, args, m.key))
 				}
 				return err
 			}
@@ -124,6 +126,47 @@ func importCommand(c *connection, of *importing) *cobra.Command {
 	cmd.Flags().StringVar(&scope, "scope", "", of.scope)
 	m.bind(cmd)
 	return cmd
+}
+
+// repetition is the command line again, as a shell takes it, under the key of what
+// was begun. With other flags it would be another request: a part of one commit
+// left out, or what undoes itself for good. A token is not shown.
+func repetition(cmd *cobra.Command, args []string, key string) string {
+	words := []string{cmd.CommandPath(), "--idempotency-key", shellWord(key)}
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if several, ok := f.Value.(pflag.SliceValue); ok {
+			values = several.GetSlice()
+		}
+		for _, v := range values {
+			switch {
+			case f.Name == "idempotency-key":
+			case f.Name == "token":
+				words = append(words, "--token", "TOKEN")
+			case f.NoOptDefVal == "":
+				words = append(words, "--"+f.Name, shellWord(v))
+			case f.NoOptDefVal == v:
+				words = append(words, "--"+f.Name)
+			default:
+				words = append(words, "--"+f.Name+"="+shellWord(v))
+			}
+		}
+	})
+	for _, a := range args {
+		words = append(words, shellWord(a))
+	}
+	return strings.Join(words, " ")
+}
+
+// shellWord is a text as one word of a shell's line.
+func shellWord(text string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("%+,-./:=@_", r)
+	}
+	if text != "" && strings.TrimFunc(text, plain) == "" {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 // refusals prints the refused lines that an import names, and how many there are.
