@@ -80,30 +80,18 @@ func changed(c *connection, m *mutation, answer *client.Answer, body any) error 
 		if name = strings.TrimSpace(name); name != "" {
 			name += ": "
 		}
-		status, timer := text(member(body, "status")), member(body, "timer")
-		proposed := strings.HasPrefix(text(timer), "proposal-")
-		scheduled := strings.HasPrefix(text(timer), "at-")
+		status, timer := text(member(body, "status")), text(member(body, "timer"))
 		switch {
-		case proposed:
+		case strings.HasPrefix(timer, "proposal-"):
 			status = "proposed"
-		case scheduled:
+		case strings.HasPrefix(timer, "at-"):
 			status = "scheduled"
 		}
 		t.line("%s%s at revision %s", name, status, text(member(body, "revision")))
 		if member(body, "status") == "nothing to roll back" {
 			t.line("No commit matches that is not taken back already: `dvr log list` has them all.")
 		}
-		if by := member(body, "confirm_by"); by != nil {
-			t.line("It undoes itself unless confirmed by %s: dvr confirm %s", text(by), text(member(body, "revision")))
-		}
-		switch {
-		case proposed:
-			t.line("Another actor does it until %s: dvr approve %s", text(member(body, "timer_at")), text(timer))
-		case scheduled:
-			t.line("It is done at %s, unless: dvr timer cancel %s", text(member(body, "timer_at")), text(timer))
-		case timer != nil:
-			t.line("It is taken back at %s, unless: dvr timer cancel %s", text(member(body, "timer_at")), text(timer))
-		}
+		pledges(t, body, member(body, "revision"))
 		if answer.Header.Get("DVR-Replayed") == "true" {
 			t.line("(made before, under the same key)")
 		}
@@ -119,6 +107,24 @@ func changed(c *connection, m *mutation, answer *client.Answer, body any) error 
 		return err
 	}
 	return m.installed(c, answer.Status, body)
+}
+
+// pledges tells what is still to come of a change, which a commit made where one
+// did: that it undoes itself, is done later or by another, or is taken back.
+func pledges(t *table, body, commit any) {
+	if by := member(body, "confirm_by"); by != nil {
+		t.line("It undoes itself unless confirmed by %s: dvr confirm %s", text(by), text(commit))
+	}
+	timer := member(body, "timer")
+	switch name := text(timer); {
+	case timer == nil:
+	case strings.HasPrefix(name, "proposal-"):
+		t.line("Another actor does it until %s: dvr approve %s", text(member(body, "timer_at")), name)
+	case strings.HasPrefix(name, "at-"):
+		t.line("It is done at %s, unless: dvr timer cancel %s", text(member(body, "timer_at")), name)
+	default:
+		t.line("It is taken back at %s, unless: dvr timer cancel %s", text(member(body, "timer_at")), name)
+	}
 }
 
 func routeAdd(c *connection) *cobra.Command {

@@ -110,8 +110,12 @@ func importCommand(c *connection, of *importing) *cobra.Command {
 			refused := list(body, "refused")
 			if err := c.print(answer.Body, body, func(t *table, body any) {
 				t.row("accepted", grouped(member(body, "accepted"))+progress.pace(count(member(body, "accepted"))))
+				if changes := member(body, "changes"); replace && changes != nil {
+					t.row("changes", grouped(changes)+", what was withdrawn or removed among them")
+				}
 				t.row("revisions", text(member(body, "first_revision"))+" to "+text(member(body, "last_revision")))
 				refusals(t, body)
+				pledges(t, body, member(body, "last_revision"))
 			}); err != nil {
 				return err
 			}

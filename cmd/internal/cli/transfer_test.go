@@ -46,3 +46,30 @@ func TestAnImportIsResumedAsItWas(t *testing.T) {
 		}
 	}
 }
+
+// TestAnImportTellsWhatIsToCome: that it undoes itself, and how it is kept; and
+// how much it changed beside its lines.
+func TestAnImportTellsWhatIsToCome(t *testing.T) {
+	for _, test := range []struct{ args, answer, want string }{
+		{
+			"route import - --replace --scope tag:x --confirm-within 60s",
+			`{"accepted":100,"refused":[],"changes":119900,"first_revision":70,"last_revision":70,"revision":71,"confirm_by":"T"}`,
+			"accepted 100\nchanges 119,900, what was withdrawn or removed among them\nrevisions 70 to 70\nIt undoes itself unless confirmed by T: dvr confirm 70\n",
+		},
+		{
+			"topology import - --atomic --propose",
+			`{"accepted":2,"refused":[],"changes":2,"first_revision":7,"last_revision":7,"revision":7,"timer":"proposal-1","timer_at":"T"}`,
+			"accepted 2\nrevisions 7 to 7\nAnother actor does it until T: dvr approve proposal-1\n",
+		},
+		{
+			"route import - --atomic --expires-in 1h",
+			`{"accepted":2,"refused":[],"changes":2,"first_revision":7,"last_revision":7,"revision":7,"timer":"until-1","timer_at":"T"}`,
+			"accepted 2\nrevisions 7 to 7\nIt is taken back at T, unless: dvr timer cancel until-1\n",
+		},
+	} {
+		got, err := run(t, &exchange{code: 200, answer: test.answer}, strings.Fields(test.args)...)
+		if got = squeeze(got); err != nil || got != test.want {
+			t.Errorf("%s: %v\n got %q\nwant %q", test.args, err, got, test.want)
+		}
+	}
+}
