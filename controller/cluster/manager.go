@@ -41,6 +41,15 @@ type Node struct {
 	FIB      string `json:"fib"`
 	Client   string `json:"client"`
 	Level    uint32 `json:"level,omitempty"` // the highest that it registered to support; 0: not known
+	// Alarms are what somebody has to care for there, as it told the others.
+	Alarms []Alarm `json:"alarms,omitempty"`
+}
+
+// Alarm is something at a node that somebody has to care for, and how.
+type Alarm struct {
+	Name   string `json:"alarm"`
+	Detail string `json:"detail"`
+	Do     string `json:"do"`
 }
 
 // View is the cluster as a node sees it.
@@ -59,7 +68,8 @@ type Options struct {
 	Server    *etcdserver.Server // nil of an observer
 	ClusterID string             // of an observer
 	LogID     func() string
-	Level     func() uint32 // of the log; nil: whoever joins is not asked for its own
+	Level     func() uint32             // of the log; nil: whoever joins is not asked for its own
+	Alarms    func() map[string][]Alarm // of the nodes, by id; nil: not known
 	Logger    *zap.Logger
 	TLS       *certs.Credentials // of the nodes' Raft addresses and APIs; nil: clear text
 	Now       func() time.Time   // nil: time.Now
@@ -207,6 +217,12 @@ func (m *Manager) view(ctx context.Context, r *roster, fresh bool) View {
 	}
 	for i, ok := range m.probe.ask(ctx, questions, fresh) {
 		v.Members[i].Online = ok
+	}
+	if m.o.Alarms != nil {
+		raised := m.o.Alarms()
+		for i := range v.Members {
+			v.Members[i].Alarms = raised[v.Members[i].NodeID]
+		}
 	}
 	slices.SortFunc(v.Members, func(a, b Node) int { return strings.Compare(a.NodeID, b.NodeID) })
 	return v

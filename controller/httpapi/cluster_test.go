@@ -43,12 +43,12 @@ func (f *fakeCluster) MoveLeader(_ context.Context, node string) error {
 func TestMembersShape(t *testing.T) {
 	a := newAPI(t)
 	a.nodes.view = cluster.View{ClusterID: "00000000000000c1", Members: []cluster.Node{
-		{NodeID: "node-1", MemberID: "00000000000000d1", Role: cluster.RoleVoter, Leader: true, Online: true, API: "127.0.0.1:9091", Raft: "127.0.0.1:8301", FIB: "127.0.0.1:9191", Client: "127.0.0.1:2380"},
+		{NodeID: "node-1", MemberID: "00000000000000d1", Role: cluster.RoleVoter, Leader: true, Online: true, API: "127.0.0.1:9091", Raft: "127.0.0.1:8301", FIB: "127.0.0.1:9191", Client: "127.0.0.1:2380", Alarms: []Alarm{{Name: AlarmDiskFull, Detail: "3 MiB are free", Do: "free some"}}},
 		{NodeID: "node-9", Role: cluster.RoleObserver, API: "127.0.0.1:9099"},
 	}}
 	r := a.must("GET", "/v1/cluster/members", "")
 	const want = `{"cluster_id":"00000000000000c1","members":[` +
-		`{"node_id":"node-1","member_id":"00000000000000d1","role":"voter","leader":true,"online":true,"api":"127.0.0.1:9091","raft":"127.0.0.1:8301","fib":"127.0.0.1:9191","client":"127.0.0.1:2380"},` +
+		`{"node_id":"node-1","member_id":"00000000000000d1","role":"voter","leader":true,"online":true,"api":"127.0.0.1:9091","raft":"127.0.0.1:8301","fib":"127.0.0.1:9191","client":"127.0.0.1:2380","alarms":[{"alarm":"disk_full","detail":"3 MiB are free","do":"free some"}]},` +
 		`{"node_id":"node-9","role":"observer","leader":false,"online":false,"api":"127.0.0.1:9099","raft":"","fib":"","client":""}],"revision":1}` + "\n"
 	if r.Body != want || r.Header.Get("DVR-Stale") != "" {
 		t.Errorf("got  %s\nwant %s", r.Body, want)

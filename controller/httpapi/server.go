@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"dvr/controller/auth"
+	"dvr/controller/cluster"
 	"dvr/controller/gate"
 	"dvr/controller/service"
 	"dvr/controller/tracing"
@@ -62,12 +63,8 @@ type Security struct {
 	Alarm string
 }
 
-// Alarm is something that somebody has to care for, and how.
-type Alarm struct {
-	Name   string // one of alarmNames
-	Detail string
-	Do     string
-}
+// Alarm is something that somebody has to care for, and how; its name is one of alarmNames.
+type Alarm = cluster.Alarm
 
 // The alarms that there are.
 const (

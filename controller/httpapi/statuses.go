@@ -151,7 +151,7 @@ func (s *Server) sampleNodes(ctx context.Context) (*sample, error) {
 	out := &sample{items: map[string]string{}}
 	if s.cluster == nil { // an external etcd: this node alone is known here
 		n := s.node.Status()
-		raw, err := json.Marshal(map[string]any{"node_id": n.NodeID, "state": n.RaftState, "quorum": n.Quorum, "leader": n.Leader})
+		raw, err := json.Marshal(map[string]any{"node_id": n.NodeID, "state": n.RaftState, "quorum": n.Quorum, "leader": n.Leader, "alarms": n.Alarms})
 		out.names, out.items[n.NodeID] = []string{n.NodeID}, string(raw)
 		return out, err
 	}

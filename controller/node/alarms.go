@@ -15,6 +15,7 @@ import (
 
 	"dvr/controller/etcdserver"
 	"dvr/controller/httpapi"
+	"dvr/controller/peer"
 )
 
 // When alarms are raised; docs/operations.md has the table.
@@ -65,6 +66,7 @@ type alarms struct {
 	steppedAt time.Time     // by the clock, before the step
 	steppedIn time.Duration // running
 	told      atomic.Pointer[[]httpapi.Alarm]
+	directory atomic.Pointer[peer.Directory] // where the other nodes tell theirs; nil: not yet
 }
 
 // list is what is in force. Cost: an atomic load.
@@ -73,6 +75,20 @@ func (a *alarms) list() []httpapi.Alarm {
 		return *p
 	}
 	return nil
+}
+
+// everywhere are the alarms of all nodes that are there, by id: this node's as
+// they are, the others' as they told them.
+func (a *alarms) everywhere(self string) map[string][]httpapi.Alarm {
+	out := map[string][]httpapi.Alarm{}
+	if d := a.directory.Load(); d != nil {
+		present, _ := d.Nodes()
+		for _, n := range present {
+			out[n.ID] = n.Alarms
+		}
+	}
+	out[self] = a.list()
+	return out
 }
 
 // judge finds the alarms.

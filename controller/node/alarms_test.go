@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"dvr/controller/backup"
 	"dvr/controller/certs"
 	"dvr/controller/certs/certstest"
+	"dvr/controller/cluster"
 	"dvr/controller/httpapi"
 )
 
@@ -230,6 +232,43 @@ func TestAlarmsOfANode(t *testing.T) {
 	n.alarms.judge(s)
 	if got := alarmsOf(t, n); got != "clock" {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestAlarmsAreKnownEverywhere: what one member, or an observer, has to be cared for
+// all show, with what to do, and no more when it is over.
+func TestAlarmsAreKnownEverywhere(t *testing.T) {
+	t.Parallel()
+	seats := newSeats(t, 2)
+	form(t, seats...)
+	observer := newSeat(t, "watcher")
+	if err := observer.run(within(t, patience), t, "JOIN="+seats[1].api(), "OBSERVER=true"); err != nil {
+		t.Fatal(err)
+	}
+	list := []httpapi.Alarm{{Name: httpapi.AlarmDiskSlow, Detail: "21 of 30 flushes", Do: "see to the disk"}}
+	for _, at := range []*seat{seats[1], observer} {
+		for _, asked := range []*seat{seats[0], seats[1], observer} {
+			shown := func() (string, bool) {
+				_, body := led(t, asked.node, "GET", "/v1/cluster/members", "")
+				var v struct{ Members []cluster.Node }
+				if err := json.Unmarshal([]byte(body), &v); err != nil {
+					t.Fatal(err, body)
+				}
+				out := ""
+				for _, m := range v.Members {
+					for _, a := range m.Alarms {
+						out += m.NodeID + " " + a.Detail + " " + a.Do
+					}
+				}
+				return out, strings.Contains(body, `"alarms"`)
+			}
+			eventually(t, "the alarm of "+at.id+" at "+asked.id, func() bool {
+				at.node.raise(list) // which the node's own look ends
+				got, _ := shown()
+				return got == at.id+" 21 of 30 flushes see to the disk"
+			})
+			eventually(t, "its end", func() bool { at.node.raise(nil); _, any := shown(); return !any })
+		}
 	}
 }
 

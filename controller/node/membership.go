@@ -107,7 +107,7 @@ func (n *Node) startEtcd(ctx context.Context, config *cluster.Config, plan *clus
 	}
 	n.cluster = cluster.NewManager(cluster.Options{
 		NodeID: s.NodeID, Addresses: n.addresses(), Client: n.client, Server: e, TLS: n.tls,
-		LogID: n.logID, Level: n.levels.inForce, Logger: n.log.Named("cluster"),
+		LogID: n.logID, Level: n.levels.inForce, Alarms: func() map[string][]cluster.Alarm { return n.alarms.everywhere(s.NodeID) }, Logger: n.log.Named("cluster"),
 	})
 	if plan.First {
 		n.tellFirst(plan)
@@ -170,7 +170,7 @@ func (n *Node) openObserver(plan *cluster.Plan) error {
 	n.client = c
 	n.cluster = cluster.NewManager(cluster.Options{
 		NodeID: s.NodeID, Addresses: n.addresses(), Client: c, ClusterID: plan.Identity.ClusterID, TLS: n.tls,
-		LogID: n.logID, Level: n.levels.inForce, Logger: n.log.Named("cluster"),
+		LogID: n.logID, Level: n.levels.inForce, Alarms: func() map[string][]cluster.Alarm { return n.alarms.everywhere(s.NodeID) }, Logger: n.log.Named("cluster"),
 	})
 	if plan.First {
 		n.log.Info("observing a cluster, without a vote", zap.String("cluster_id", plan.Identity.ClusterID), zap.Strings("members", plan.Identity.Members))

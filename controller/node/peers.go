@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"dvr/controller/cluster"
 	"dvr/controller/etcdserver"
 	"dvr/controller/peer"
 	"dvr/controller/service"
@@ -30,6 +31,7 @@ type peers struct {
 // newPeers makes the exchange; attach completes it.
 func newPeers(n *Node) *peers {
 	p := &peers{n: n, directory: peer.NewDirectory(n.client, n.settings.NodeID)}
+	n.alarms.directory.Store(p.directory)
 	o := peer.Options{
 		Node: n.settings.NodeID, Announce: p.directory.Announce, Now: n.now, TLS: n.tls, Admit: n.admitPeer(), Trace: n.trace,
 		OnLink: func(node string, err error) {
@@ -84,7 +86,7 @@ func (p *peers) run(ctx context.Context) {
 	}
 	p.self = self
 	p.tell()
-	n.run(func() { p.tellPlanes(ctx) })
+	n.run(func() { p.tellNews(ctx) })
 	n.run(func() { p.directory.Keep(ctx, announce) })
 	n.run(func() {
 		for {
@@ -124,7 +126,7 @@ func (p *peers) tell() {
 	p.telling.Lock()
 	defer p.telling.Unlock()
 	self := p.self
-	self.Below, self.DataPlanes = p.below.Load(), p.planes()
+	self.Below, self.DataPlanes, self.Alarms = p.below.Load(), p.planes(), p.n.alarms.list()
 	if err := p.directory.Set(self); err != nil {
 		p.n.log.Error("this node cannot be announced to the others", zap.Error(err))
 	}
@@ -146,19 +148,26 @@ func (p *peers) planes() []string {
 	return out[:min(len(out), maxTold)]
 }
 
-// tellPlanes keeps the entry's data planes right, a second late, until ctx ends.
-func (p *peers) tellPlanes(ctx context.Context) {
+// figuresEvery is how old the figures of an alarm in the directory may be.
+const figuresEvery = time.Minute
+
+// tellNews keeps the entry's data planes and alarms right, a second late, until ctx
+// ends. What an alarm says changes with every look: that alone is told rarely.
+func (p *peers) tellNews(ctx context.Context) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
-	last := p.planes()
+	planes, alarms, told := p.planes(), p.n.alarms.list(), time.Duration(0)
 	for {
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			return
 		}
-		if now := p.planes(); !slices.Equal(now, last) {
-			last = now
+		nowPlanes, nowAlarms, running := p.planes(), p.n.alarms.list(), time.Since(p.n.started)
+		others := !slices.EqualFunc(nowAlarms, alarms, func(a, b cluster.Alarm) bool { return a.Name == b.Name })
+		figures := !slices.Equal(nowAlarms, alarms) && running-told >= figuresEvery
+		if others || figures || !slices.Equal(nowPlanes, planes) {
+			planes, alarms, told = nowPlanes, nowAlarms, running
 			p.tell()
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"dvr/controller/certs"
+	"dvr/controller/cluster"
 	"dvr/controller/fibstream"
 	"dvr/controller/peerpb"
 	"dvr/controller/service"
@@ -58,6 +59,8 @@ type Node struct {
 	DataPlanes []string `json:"dataplanes,omitempty"` // routers connected there
 	Level      uint32   `json:"level,omitempty"`      // the highest that it supports; 0: not known
 	Below      bool     `json:"below,omitempty"`      // the log is above that level: the node does not append
+	// Alarms are what somebody has to care for at the node.
+	Alarms []cluster.Alarm `json:"alarms,omitempty"`
 }
 
 // Exchange is what one node has with the others. All methods are safe for

@@ -55,7 +55,7 @@ type testNode struct {
 	listener net.Listener
 }
 
-type cluster struct {
+type testCluster struct {
 	t      testing.TB
 	log    *memlog.Log
 	throne *throne
@@ -64,15 +64,15 @@ type cluster struct {
 }
 
 // newCluster starts n nodes, n1, n2, …, that are linked; n1 leads.
-func newCluster(t testing.TB, n int) *cluster {
+func newCluster(t testing.TB, n int) *testCluster {
 	t.Helper()
 	return newSkewedCluster(t, n, nil)
 }
 
 // newSkewedCluster is newCluster with clocks that are off.
-func newSkewedCluster(t testing.TB, n int, skew map[string]time.Duration) *cluster {
+func newSkewedCluster(t testing.TB, n int, skew map[string]time.Duration) *testCluster {
 	t.Helper()
-	c := &cluster{t: t, log: memlog.New(testLog), throne: &throne{}, nodes: map[string]*testNode{}, skew: skew}
+	c := &testCluster{t: t, log: memlog.New(testLog), throne: &throne{}, nodes: map[string]*testNode{}, skew: skew}
 	for i := range n {
 		c.start(fmt.Sprintf("n%d", i+1), c.throne)
 	}
@@ -81,7 +81,7 @@ func newSkewedCluster(t testing.TB, n int, skew map[string]time.Duration) *clust
 	return c
 }
 
-func (c *cluster) start(id string, lead Leadership) *testNode {
+func (c *testCluster) start(id string, lead Leadership) *testNode {
 	c.t.Helper()
 	n := &testNode{id: id}
 	var err error
@@ -118,7 +118,7 @@ func (n *testNode) stop(t testing.TB) {
 func (n *testNode) cut() { n.grpc.Stop() }
 
 // introduce tells every node of all.
-func (c *cluster) introduce() {
+func (c *testCluster) introduce() {
 	c.t.Helper()
 	var list []Node
 	for _, n := range c.nodes {
@@ -131,7 +131,7 @@ func (c *cluster) introduce() {
 	}
 }
 
-func (c *cluster) node(id string) *testNode { return c.nodes[id] }
+func (c *testCluster) node(id string) *testNode { return c.nodes[id] }
 
 func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
@@ -155,7 +155,7 @@ func mutation(id string) *service.Mutation {
 }
 
 // commits reads the whole log: id by revision.
-func (c *cluster) commits() map[string][]eventlog.Revision {
+func (c *testCluster) commits() map[string][]eventlog.Revision {
 	c.t.Helper()
 	out := map[string][]eventlog.Revision{}
 	if err := c.log.Read(context.Background(), 0, func(b *eventlog.Batch) error {

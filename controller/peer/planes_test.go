@@ -53,7 +53,7 @@ func (n *testNode) connect(t *testing.T, router, instance string) (*fibtest.Plan
 }
 
 // linked waits until every node is linked to every other.
-func (c *cluster) linked() {
+func (c *testCluster) linked() {
 	c.t.Helper()
 	eventually(c.t, "links", func() bool {
 		for _, n := range c.nodes {
@@ -260,7 +260,7 @@ func TestOneStreamARouter(t *testing.T) {
 // TestTwoInstancesMeet: where two nodes took an instance each while they did not
 // hear of each other, the one that was there first stays.
 func TestTwoInstancesMeet(t *testing.T) {
-	c := &cluster{t: t, log: newCluster(t, 0).log, throne: &throne{}, nodes: map[string]*testNode{}}
+	c := &testCluster{t: t, log: newCluster(t, 0).log, throne: &throne{}, nodes: map[string]*testNode{}}
 	c.start("n1", c.throne)
 	c.start("n2", c.throne)
 	c.throne.seat("n1")

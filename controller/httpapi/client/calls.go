@@ -3357,16 +3357,17 @@ type Match struct {
 
 // Member is an object of the API.
 type Member struct {
-	NodeID   string `json:"node_id"`
-	MemberID string `json:"member_id,omitempty"`
-	Role     string `json:"role"`
-	Leader   bool   `json:"leader"`
-	Online   bool   `json:"online"`
-	API      string `json:"api"`
-	Raft     string `json:"raft"`
-	FIB      string `json:"fib"`
-	Client   string `json:"client"`
-	Level    int64  `json:"level,omitempty"` // The highest that it supports.
+	NodeID   string  `json:"node_id"`
+	MemberID string  `json:"member_id,omitempty"`
+	Role     string  `json:"role"`
+	Leader   bool    `json:"leader"`
+	Online   bool    `json:"online"`
+	API      string  `json:"api"`
+	Raft     string  `json:"raft"`
+	FIB      string  `json:"fib"`
+	Client   string  `json:"client"`
+	Level    int64   `json:"level,omitempty"`  // The highest that it supports.
+	Alarms   []Alarm `json:"alarms,omitempty"` // What somebody has to care for there, as it told the others; missing where there is nothing.
 }
 
 // NameChanged is an object of the API.
