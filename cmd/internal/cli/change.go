@@ -152,6 +152,9 @@ func rollbackCommand(c *connection) *cobra.Command {
 			} else if since != "" {
 				o["since"] = since
 			}
+			if len(o) == 0 {
+				return usageError{errors.New("what is to be taken back? name COMMITs, --to a revision, or --since when, with --actor, --tag, --router or --within")}
+			}
 			err := c.change(cmd, &m, http.MethodPost, "/v1/rollback", nil, o)
 			c.conflicts(err)
 			return err

@@ -150,7 +150,11 @@ type census struct {
 	voters, online, learners, observers int // online: voters that answer
 	leader                              string
 	away                                []string // members that do not answer
+	alarms                              []told   // of members, in their order
 }
+
+// told is what a member told of itself: an alarm, with what to do.
+type told struct{ node, alarm string }
 
 func censusOf(body any) census {
 	c := census{leader: "none"}
@@ -169,6 +173,9 @@ func censusOf(body any) census {
 		}
 		if !answers {
 			c.away = append(c.away, text(member(m, "node_id")))
+		}
+		for _, a := range list(m, "alarms") {
+			c.alarms = append(c.alarms, told{text(member(m, "node_id")), fmt.Sprintf("%s: %s", text(member(a, "detail")), text(member(a, "do")))})
 		}
 		if member(m, "leader") == true {
 			c.leader = text(member(m, "node_id"))

@@ -165,6 +165,8 @@ func planeState(d any) string {
 		return "failing"
 	case member(d, "deviates") == true:
 		return "deviates"
+	case count(member(member(d, "position"), "revision")) == 0:
+		return "connecting" // it has acknowledged nothing yet: there is nothing to compare
 	case count(member(d, "lag")) > 0:
 		return "behind"
 	case member(d, "digest_equal") != true:
@@ -216,6 +218,11 @@ func troublesOf(status any, planes []any, members census) []string {
 			say("%s: %s", text(member(a, "detail")), text(member(a, "do")))
 		}
 	}
+	for _, a := range members.alarms {
+		if a.node != text(member(status, "node_id")) { // its own are fresher
+			say("%s: %s", a.node, a.alarm)
+		}
+	}
 	if member(status, "alarms") == nil { // a node of before
 		if problem := member(member(status, "archive"), "problem"); problem != nil {
 			say("the archive: %s", text(problem))
@@ -234,6 +241,8 @@ func troublesOf(status any, planes []any, members census) []string {
 			say("the data plane of %s could not install %s (its log names them)", router, strings.Replace(plural(member(d, "failed"), "prefix"), "prefixs", "prefixes", 1))
 		case "deviates":
 			say("the data plane of %s deviates from what it was sent: it sees a next hop or link down", router)
+		case "connecting":
+			say("the data plane of %s has just connected, and not acknowledged anything yet", router)
 		case "behind":
 			say("the data plane of %s is %s behind", router, plural(member(d, "lag"), "revision"))
 		case "differs":

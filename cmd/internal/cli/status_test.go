@@ -138,6 +138,7 @@ func TestStatusNamesWhatIsNotFine(t *testing.T) {
 		{"insecure", swap(goodStatus, `"dataplanes":1`, `"security":{"transport":"insecure"}`), goodPlane, "it is INSECURE", ""},
 		{"a certificate ends", swap(goodStatus, `"dataplanes":1`, `"security":{"transport":"tls","expires":"T","alarm":"renew it"}`), goodPlane, "renew it", ""},
 		{"fault", swap(goodStatus, `"dataplanes":1`, `"fault":"hole at 7"`), goodPlane, "what is shown is old: hole at 7", ""},
+		{"a data plane that has acknowledged nothing", goodStatus, strings.Replace(strings.Replace(goodPlane, `{"revision":1067}`, `{"revision":0}`, 1), `"digest_equal":true`, `"digest_equal":false`, 1), "the data plane of r1 has just connected", "connecting"},
 		{"full", swap(goodStatus, `"bytes":3084288`, `"bytes":6871947673`), goodPlane, "the store is 79 % full", "6.4 GiB of 8 GiB"},
 		{"archive", swap(goodStatus, `"dataplanes":1`, `"archive":{"directory":"/var/a","first_revision":1,"revision":900,"problem":"no space left"}`), goodPlane, "the archive: no space left", "revisions 1 to 900 in /var/a"},
 		{"no archive", swap(goodStatus, `"dataplanes":1`, `"archive":{"directory":"/var/a","first_revision":0,"revision":0,"problem":"not there"}`), goodPlane, "the archive: not there", "nothing yet in /var/a"},
@@ -208,6 +209,17 @@ func TestStatusTellsAlarms(t *testing.T) {
 	}
 	got := troublesOf(status(`{"alarm":"disk_full","detail":"3 MiB are free","do":"free some"},{"alarm":"certificate","detail":"c","do":"d"}`), nil, census{})
 	if len(got) != 1 || got[0] != "3 MiB are free: free some" {
+		t.Errorf("%q", got)
+	}
+	// Those of other nodes are known by what these told; its own are told once.
+	members, err := decode([]byte(`{"members":[{"node_id":"a","role":"voter","online":true,"alarms":[{"alarm":"keys_full","detail":"old","do":"old"}]},
+		{"node_id":"b","role":"observer","online":true,"alarms":[{"alarm":"disk_slow","detail":"9 of 20 took long","do":"dvr doctor"}]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := status("")
+	asked["node_id"] = "a"
+	if got := troublesOf(asked, nil, censusOf(members)); len(got) != 1 || got[0] != "b: 9 of 20 took long: dvr doctor" {
 		t.Errorf("%q", got)
 	}
 }

@@ -75,6 +75,8 @@ func TestTopSaysWhatIsWrong(t *testing.T) {
 	o := sampleOverall(t)
 	for _, test := range []struct{ message, after, want string }{
 		{`nodes {"node_id":"node2","role":"voter","online":false}`, `nodes {"node_id":"node2","role":"voter","online":true}`, "1 of 2 nodes away"},
+		{`nodes {"node_id":"node2","role":"voter","online":true,"alarms":[{"alarm":"disk_full","detail":"d","do":"x"}]}`, `nodes {"node_id":"node2","role":"voter","online":true}`, "alarm at node2: disk_full"},
+		{`dataplanes {"router":"new","connected":true,"digest_equal":false,"position":{"revision":0}}`, `dataplanes {"router":"new","gone":true}`, "1 of 3 data planes not in sync"},
 		{`dataplanes {"router":"fra","connected":false,"digest_equal":true,"position":{"revision":1066}}`, `dataplanes {"router":"fra","gone":true}`, "1 of 2 data planes not in sync"},
 		{`dataplanes {"router":"ams","connected":true,"digest_equal":true,"failed":3,"position":{"revision":1066}}`, `dataplanes {"router":"ams","gone":true}`, "1 of 1 data planes not in sync"},
 		{`dataplanes {"router":"x","connected":true,"digest_equal":false,"position":{"revision":1066}}`, `dataplanes {"router":"x","connected":true,"digest_equal":true,"position":{"revision":1066}}`, "1 of 1 data planes"},

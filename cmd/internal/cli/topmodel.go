@@ -37,7 +37,10 @@ type nodeTold struct {
 	Online bool   `json:"online"`
 	API    string `json:"api"`
 	State  string `json:"state"` // with an external etcd
-	Gone   bool   `json:"gone"`
+	Alarms []struct {
+		Name string `json:"alarm"`
+	} `json:"alarms"`
+	Gone bool `json:"gone"`
 }
 
 type planeTold struct {
@@ -227,6 +230,8 @@ func (p planeTold) state(newest uint64) string {
 		return "failing"
 	case p.Deviates:
 		return "deviates"
+	case p.Position.Revision == 0:
+		return "connecting" // it has acknowledged nothing yet
 	case newest > p.Position.Revision+behindMost:
 		return "behind"
 	case !p.Equal:

@@ -87,6 +87,11 @@ func (o *overall) troubles() (out []string) {
 	if away > 0 {
 		out = append(out, fmt.Sprintf("%d of %d nodes away", away, len(o.nodes)))
 	}
+	for _, n := range o.nodeList() {
+		for _, a := range n.Alarms {
+			out = append(out, fmt.Sprintf("alarm at %s: %s (dvr status says what to do)", n.Node, a.Name))
+		}
+	}
 	bad := 0
 	for _, p := range o.planes {
 		if p.state(o.revision) != "in sync" {
