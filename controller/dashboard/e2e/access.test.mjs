@@ -16,12 +16,11 @@ describe('authorization', { skip: skip || false }, () => {
   before(async () => {
     cluster = await Cluster.start(1, false);
     browser = await Browser.start(cluster.base);
-    browser.expected[''].push(401, 403);
     await cluster.must('PUT', '/v1/links/ams1/fra1', { cost_ab: 3, cost_ba: 3 });
     await cluster.must('POST', '/routes', { destination: '10.1.0.0/16', next_hop: '192.168.1.1' });
     await cluster.must('PUT', '/kv/site%2Fname', { value: 'core one' });
     page = await browser.open('/');
-    await page.getByText('Everything is fine').waitFor();
+    await browser.fine(page);
     const file = (name) => join(cluster.dir, `${name}.token`);
     cluster.dvr('auth', 'init', 'alice', '--write', file('alice'));
     const alice = ['--token-file', file('alice')];
@@ -59,6 +58,7 @@ describe('authorization', { skip: skip || false }, () => {
   }
 
   test('a page that is open when the cluster begins to ask is asked, and says that it knows nothing', async () => {
+    browser.expects(401);
     await dialog().getByText('This cluster asks who you are.').waitFor();
     await page.getByRole('status').getByText('Not signed in').waitFor();
     assert.deepEqual(await browser.violations(page), []);
@@ -76,6 +76,7 @@ describe('authorization', { skip: skip || false }, () => {
   });
 
   test('a wrong token is explained at its field, and is not kept', async () => {
+    browser.expects(401, 403);
     for (const [token, why] of [['dvr_aaaaaaaaaaaaa_nonsense', /does not know this token/], [`${tokens.eve.slice(0, -1)}${tokens.eve.endsWith('a') ? 'e' : 'a'}`, /does not know this token/], [`${tokens.eve.slice(0, -8)}…`, /has ASCII characters only/], [tokens.nobody, /has no role/]]) {
       await dialog().getByLabel('Token').fill(token);
       await button('Sign in', dialog()).click();
@@ -86,13 +87,14 @@ describe('authorization', { skip: skip || false }, () => {
   });
 
   test('a viewer sees everything, and of each action why it is not for viewers', async () => {
+    browser.expects(401);
     await signIn('eve');
     const [token, ...elsewhere] = await kept();
     assert.equal(token, tokens.eve);
     for (const place of elsewhere) assert.ok(!place.includes(tokens.eve), `the token is in ${place}`);
     await page.getByText('Signed in as eve, viewer').waitFor();
     await browser.go(page, '/');
-    await page.getByText('Everything is fine').waitFor();
+    await browser.fine(page);
     await page.getByText('authorization on').or(page.getByText(/of alice/)).first().waitFor();
     assert.ok(!/sha256/.test(await page.getByRole('main').innerText()), 'an event has no words');
     const operator = /^eve has the role viewer; .* needs the role operator\.$/;
@@ -132,6 +134,7 @@ describe('authorization', { skip: skip || false }, () => {
   });
 
   test('a role that is given counts at once', async () => {
+    browser.expects(403);
     await browser.go(page, '/routes');
     await refused('Add a route', /viewer/);
     cluster.dvr('auth', 'role', 'grant', 'eve', 'operator', ...cluster.alice);
@@ -140,12 +143,14 @@ describe('authorization', { skip: skip || false }, () => {
   });
 
   test('a token that is revoked is asked for again, with the reason', async () => {
+    browser.expects(401);
     cluster.dvr('auth', 'token', 'revoke', tokens.eve.split('_')[1], ...cluster.alice);
     await dialog().getByText(/revoked|not known|unknown|no such token/i).waitFor();
     await signIn('kim');
   });
 
   test('an operator of some keys changes these, as who it is', async () => {
+    browser.expects(401);
     await browser.go(page, '/routes');
     await refused('Add a route', /^kim has the role operator; .* its scope does not reach so far\.$/);
     await browser.go(page, '/kv');
@@ -164,6 +169,7 @@ describe('authorization', { skip: skip || false }, () => {
   });
 
   test('who signs out in one tab is still signed in in another, which goes on hearing', async () => {
+    browser.expects(401);
     await browser.go(page, '/');
     const other = await page.context().newPage();
     await other.goto(`${cluster.base}/#/`);
@@ -184,6 +190,7 @@ describe('authorization', { skip: skip || false }, () => {
   });
 
   test('the API reference asks for the token of the tab, and shows none', async () => {
+    browser.expects(401);
     await page.goto(`${cluster.base}/docs`);
     await page.getByText('is asked for by this cluster').waitFor();
     const call = page.locator('#getStatus');
@@ -206,8 +213,8 @@ describe('authorization', { skip: skip || false }, () => {
   });
 
   test('a node’s own page asks, too', async () => {
-    const own = await Browser.start(cluster.api);
-    Object.assign(own, { expected: browser.expected, tests: browser.tests });
+    browser.expects(401);
+    const own = await browser.another(cluster.api);
     const before = page;
     try {
       page = await own.open('/nodes');

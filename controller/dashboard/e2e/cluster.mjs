@@ -59,8 +59,10 @@ export async function eventually(what, check, patience = most) {
 }
 
 export class Cluster {
-  static async start(nodes, planes) {
+  /** start takes environment variables, too. */
+  static async start(nodes, planes, env = {}) {
     const c = new Cluster();
+    c.env = { ...process.env, ...env };
     c.dir = mkdtempSync(join(tmpdir(), 'dvr-dashboard-'));
     // Between the look and the use of a port somebody else may take it.
     while (!(await c.begin(nodes, planes))) if (!/in use/.test(c.log)) throw new Error(c.log);
@@ -80,7 +82,7 @@ export class Cluster {
     this.api = `http://127.0.0.1:${api}`;
     const args = ['launch', '--nodes', nodes, '--data-dir', join(this.dir, String(port)), '--listen', `:${port}`, '--api-base', api, '--api-step', 1, '--raft-base', raft];
     this.log = '';
-    this.process = spawn(binary, [...args.map(String), ...(planes ? ['--data-planes'] : [])], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.process = spawn(binary, [...args.map(String), ...(planes ? ['--data-planes'] : [])], { env: this.env, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const s of [this.process.stdout, this.process.stderr]) s.on('data', (d) => (this.log += d));
     return eventually('a healthy cluster', async () => {
       if (this.process.exitCode !== null) return 'ended';
@@ -129,8 +131,7 @@ export class Browser {
     const b = new Browser();
     b.base = base;
     b.faults = [];
-    // The statuses that a test brings about, by its name; under '' those of every test. Chromium complains of them.
-    b.expected = { '': [400, 404, 409, 412] };
+    b.expected = {}; // what a test brings about of which Chromium complains, by the test's name: statuses, and Chromium's names of errors
     b.tests = ['', '']; // the one that runs, and the one before, of which the last words may come late
     b.chromium = await chromium.launch({
       executablePath: executable,
@@ -142,6 +143,14 @@ export class Browser {
   /** begin says which test begins. */
   begin(name) {
     this.tests = [name, this.tests[0]];
+  }
+  /** expects says what the test that runs brings about of which Chromium complains: statuses, and names of errors. All else is a fault. */
+  expects(...what) {
+    (this.expected[this.tests[0]] ??= []).push(...what);
+  }
+  /** another is a browser of its own, of the same test. */
+  async another(base, options) {
+    return Object.assign(await Browser.start(base, options), { expected: this.expected, tests: this.tests });
   }
   /** open makes a page of a person of its own; what it complains of is kept in faults. */
   async open(path = '/', options = {}) {
@@ -157,9 +166,9 @@ export class Browser {
     page.on('request', (r) => foreign(r.url()) && this.faults.push(`a request to ${r.url()}`));
     page.on('pageerror', (e) => this.faults.push(`${e.stack}`));
     page.on('console', (m) => {
-      if (!['error', 'warning'].includes(m.type()) || /ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED/.test(m.text())) return;
-      const status = Number(m.text().match(/status of (\d+)/)?.[1]);
-      if (!['', ...this.tests].some((name) => this.expected[name]?.includes(status))) this.faults.push(`${m.type()} in “${this.tests[0]}” at ${page.url()}: ${m.text()} ${m.location().url}`);
+      if (!['error', 'warning'].includes(m.type())) return;
+      const what = Number(m.text().match(/status of (\d+)/)?.[1]) || m.text().match(/net::(ERR_\w+)/)?.[1];
+      if (!this.tests.some((name) => this.expected[name]?.includes(what))) this.faults.push(`${m.type()} in “${this.tests[0]}” at ${page.url()}: ${m.text()} ${m.location().url}`);
     });
     await page.goto(`${this.base}/#${path}`);
     return page;
@@ -172,6 +181,14 @@ export class Browser {
     if (page.url() === url) await page.reload();
     else await page.goto(url);
     await page.locator('html:not([data-left]) h1').waitFor();
+  }
+  /** fine waits until the overview finds nothing wrong, but for what a busy machine does to disks and clocks. */
+  async fine(page) {
+    const verdict = page.getByRole('region', { name: 'Verdict' });
+    await eventually('that everything is fine', async () => {
+      const found = await verdict.getByRole('listitem').allInnerTexts();
+      return /Everything is fine/.test(await verdict.innerText()) || (found.length > 0 && found.every((f) => /^\S+: the (disk is slow|clock is not right)/.test(f)));
+    });
   }
   /** violations are what axe finds, in words. */
   async violations(page) {

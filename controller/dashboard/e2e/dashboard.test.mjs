@@ -13,9 +13,6 @@ describe('dashboard', { skip: skip || false }, () => {
   before(async () => {
     cluster = await Cluster.start(3, false);
     browser = await Browser.start(cluster.base);
-    // While nodes are away the launcher answers for them, and nodes without a leader refuse.
-    for (const name of ['nodes: the leader stopped and started, a node added and decommissioned, its log', 'the leader is killed while the page is open: one is elected, and the page goes on', 'says that it hears nothing, and comes back', 'a node serves the page too: members are removed, promoted and made to lead; what needs a launcher says so'])
-      browser.expected[name] = [502, 503];
     for (const r of ['fra1', 'ams1', 'lon1']) await cluster.must('PUT', `/v1/routers/${r}`, { description: `core ${r}` });
     await cluster.must('PUT', '/v1/links/fra1/ams1', { cost_ab: 3, cost_ba: 3, interface_a: 'eth0', interface_b: 'eth0' });
     await cluster.must('PUT', '/v1/links/ams1/lon1', { cost_ab: 4, cost_ba: 4, interface_a: 'eth0', interface_b: 'eth0' });
@@ -35,7 +32,7 @@ describe('dashboard', { skip: skip || false }, () => {
   const button = (name, within = page) => within.getByRole('button', { name, exact: true });
 
   test('answers whether all is well', async () => {
-    await page.getByText('Everything is fine').waitFor();
+    await browser.fine(page);
     await page.getByText('3 of 3').waitFor();
     await page.getByText('<script>window.pwned = 1</script>').waitFor();
     assert.equal(await page.evaluate('window.pwned'), undefined);
@@ -67,6 +64,7 @@ describe('dashboard', { skip: skip || false }, () => {
   });
 
   test('routes: add, the server’s errors at the field, change, withdraw', async () => {
+    browser.expects(400);
     await browser.go(page, '/routes');
     await page.getByText('2 routes').waitFor();
     assert.ok((await page.getByRole('table', { name: 'Routes' }).boundingBox()).height < 150, 'two routes fill the page');
@@ -100,6 +98,7 @@ describe('dashboard', { skip: skip || false }, () => {
   });
 
   test('two people edit one route: the second is told, and sees both', async () => {
+    browser.expects(412);
     const other = await browser.open('/routes?destination=10.1.0.0/16');
     await browser.go(page, '/routes?destination=10.1.0.0/16');
     for (const [p, metric] of [[page, '111'], [other, '222']]) {
@@ -121,6 +120,7 @@ describe('dashboard', { skip: skip || false }, () => {
   });
 
   test('routes: an address, a prefix, a next hop, nothing', async () => {
+    browser.expects(400);
     await browser.go(page, '/routes');
     await page.getByLabel('Prefix or address').fill('10.1.2.3');
     await page.keyboard.press('Enter');
@@ -147,6 +147,7 @@ describe('dashboard', { skip: skip || false }, () => {
   });
 
   test('a route that one router has is explained as that router sees it, or another', async () => {
+    browser.expects(404);
     await browser.go(page, '/routes?next_hop=192.168.2.1');
     await page.getByRole('link', { name: '10.2.0.0/16' }).click();
     await dialog().getByText('chosen', { exact: true }).waitFor();
@@ -164,6 +165,7 @@ describe('dashboard', { skip: skip || false }, () => {
   });
 
   test('forms say at the field what the server says, of fields that are empty, too', async () => {
+    browser.expects(400);
     const at = async (form, label, why) => {
       const field = form.getByLabel(label, { exact: true });
       await field.and(page.locator('[aria-invalid=true]')).waitFor();
@@ -233,6 +235,7 @@ describe('dashboard', { skip: skip || false }, () => {
   });
 
   test('keys: add, refuse to add twice, conflict, history, delete', async () => {
+    browser.expects(412);
     await browser.go(page, '/kv');
     await button('Add a key').click();
     await dialog().getByLabel('Key').fill('a/b c');
@@ -288,7 +291,23 @@ describe('dashboard', { skip: skip || false }, () => {
     await page.getByText('at revision 6').waitFor({ state: 'detached' });
   });
 
+  test('an address that names a time is that of the revision of then, and one that names none is said to be', async () => {
+    browser.expects(400);
+    const { time } = await cluster.must('GET', '/v1/commits/6');
+    await browser.go(page, `/routes?at=${encodeURIComponent(time)}`);
+    await page.getByRole('main').getByText('at revision 6').waitFor();
+    assert.match(page.url(), /at=6$/);
+    for (const wrong of ['abc', '0', '-5', '1.5']) {
+      await browser.go(page, `/kv?at=${wrong}`);
+      await page.getByRole('main').getByRole('alert').waitFor();
+      assert.equal(await page.getByRole('link', { name: 'site/name' }).count(), 0, 'the present is shown');
+    }
+    await button('Show what is now').click();
+    await page.getByRole('link', { name: 'site/name' }).waitFor();
+  });
+
   test('topology: a path, a cost, a link down and up', async () => {
+    browser.expects(400);
     await browser.go(page, '/topology?router=fra1&address=10.2.0.9');
     const way = page.getByRole('region', { name: 'Path' });
     await way.getByText('leaves to 192.168.2.1').waitFor();
@@ -309,6 +328,7 @@ describe('dashboard', { skip: skip || false }, () => {
   });
 
   test('topology: a router and a link are added, a router drained and not any more, a link removed', async () => {
+    browser.expects(412);
     await browser.go(page, '/topology');
     await button('Router').click();
     await dialog().getByLabel('Router').fill('par1');
@@ -362,7 +382,7 @@ describe('dashboard', { skip: skip || false }, () => {
     const found = [];
     const look = async ([look, options]) => {
       const p = await browser.open('/', options);
-      await p.getByText('Everything is fine').waitFor();
+      await browser.fine(p);
       for (const [name, path] of Object.entries({ overview: '/', nodes: '/nodes', routes: '/routes', route: '/routes?destination=10.1.0.0/16', 'route-form': '/routes?add=yes', topology: '/topology?router=fra1&address=10.2.0.9', history: '/history', commit: '/history?revision=6', planes: '/planes', kv: '/kv', key: '/kv?key=site/name', past: '/routes?at=7' })) {
         await browser.go(p, path);
         await p.locator('h1').waitFor();
@@ -407,10 +427,57 @@ describe('dashboard', { skip: skip || false }, () => {
     await page.getByRole('combobox', { name: 'Command' }).fill('transit');
     await page.getByRole('option', { name: /Routes with the tag transit/ }).click();
     await page.getByText('1 route match').waitFor();
+    await page.keyboard.press('Control+k');
+    await page.getByRole('combobox', { name: 'Command' }).fill('lon1');
+    await page.getByRole('option', { name: /Router lon1/ }).click();
+    await page.getByRole('heading', { name: 'Topology' }).waitFor();
+    assert.match(page.url(), /router=lon1/);
+    await page.keyboard.press('Control+k');
+    await page.getByRole('combobox', { name: 'Command' }).fill('1,002');
+    await page.getByRole('option', { name: /Commit 1,002/ }).waitFor();
+    await page.keyboard.press('Escape');
+    await browser.go(page, '/routes');
     await page.getByRole('heading', { name: 'Routes' }).click();
     await page.keyboard.press('g');
     await page.keyboard.press('h');
     await page.getByRole('heading', { name: 'History' }).waitFor();
+  });
+
+  test('an address of no page says so, and leads to the pages', async () => {
+    await browser.go(page, '/nosuchpage?at=2');
+    await page.getByRole('heading', { name: 'There is no such page' }).waitFor();
+    await page.getByRole('main').getByText('/nosuchpage').waitFor();
+    assert.deepEqual(await browser.violations(page), []);
+    await browser.shoot(page, 'no-such-page');
+    await page.getByRole('main').getByRole('link', { name: 'Key-value' }).click();
+    await page.getByRole('heading', { name: 'Key-value' }).waitFor();
+    assert.match(page.url(), /at=2/);
+    await browser.go(page, '/routes?destination=1.2.3.0/24');
+    await dialog().getByText('There is no route to 1.2.3.0/24').waitFor();
+  });
+
+  test('a route of one router is seen from there by whoever comes from the last changes', async () => {
+    await browser.go(page, '/routes?destination=10.2.0.0/16');
+    await dialog().getByText('chosen', { exact: true }).waitFor();
+    assert.equal(await dialog().getByLabel('As seen from').inputValue(), 'lon1');
+    await cluster.must('POST', '/routes', { destination: '10.88.0.0/16', next_hop: '192.168.2.1', router: 'lon1' });
+    await browser.go(page, '/');
+    await page.getByRole('region', { name: 'Last changes' }).getByRole('link', { name: '10.88.0.0/16' }).click();
+    await dialog().getByText('chosen', { exact: true }).waitFor();
+    assert.match(page.url(), /from=lon1/);
+  });
+
+  test('nothing is said to be fine before the status was read', async () => {
+    browser.expects('ERR_FAILED');
+    const p = await browser.open('/nodes');
+    await p.route(/\/v1\/status/, (route) => route.abort());
+    await browser.go(p, '/');
+    await p.getByRole('region', { name: 'Verdict' }).getByText('Asking the cluster').waitFor();
+    await p.getByRole('status').getByText('Live').waitFor();
+    assert.equal(await p.getByText('Everything is fine').count(), 0);
+    await p.unroute(/\/v1\/status/);
+    await browser.fine(p);
+    await p.context().close();
   });
 
   test('the API reference is in the menu and in the palette, and back is where one was', async () => {
@@ -451,6 +518,7 @@ describe('dashboard', { skip: skip || false }, () => {
   });
 
   test('nodes: the leader stopped and started, a node added and decommissioned, its log', async () => {
+    browser.expects(400, 502, 503);
     await browser.go(page, '/nodes');
     const leads = page.getByRole('row', { name: /^node\d .*leader/ }).first();
     await leads.waitFor();
@@ -494,6 +562,7 @@ describe('dashboard', { skip: skip || false }, () => {
   });
 
   test('the leader is killed while the page is open: one is elected, and the page goes on', async () => {
+    browser.expects(502, 503);
     await browser.go(page, '/nodes');
     const { id, pid } = Object.values(await cluster.nodes()).find((n) => n.is_leader);
     process.kill(pid, 'SIGKILL');
@@ -510,6 +579,7 @@ describe('dashboard', { skip: skip || false }, () => {
   });
 
   test('says that it hears nothing, and comes back', async () => {
+    browser.expects(502, 503);
     for (const id of Object.keys(await cluster.nodes())) await fetch(`${cluster.base}/api/control/stop/${id}`, { method: 'POST' });
     await page.getByRole('status').getByText('No node is online').waitFor();
     await page.getByText(/No quorum: 0 of 3/).waitFor();
@@ -523,12 +593,12 @@ describe('dashboard', { skip: skip || false }, () => {
     for (const id of Object.keys(await cluster.nodes())) await fetch(`${cluster.base}/api/control/start/${id}`, { method: 'POST' });
     await page.getByRole('status').getByText('Live').waitFor();
     await browser.go(page, '/');
-    await page.getByText('Everything is fine').waitFor();
+    await browser.fine(page);
   });
 
   test('a node serves the page too: members are removed, promoted and made to lead; what needs a launcher says so', async () => {
-    const own = await Browser.start(cluster.api);
-    Object.assign(own, { expected: browser.expected, tests: browser.tests });
+    browser.expects(409, 503);
+    const own = await browser.another(cluster.api);
     const before = page;
     try {
       page = await own.open('/nodes');
@@ -573,7 +643,7 @@ describe('dashboard', { skip: skip || false }, () => {
       await own.shoot(phone, 'nodes-without-launcher-phone');
       await phone.context().close();
       await own.go(page, '/');
-      await page.getByText('Everything is fine').waitFor();
+      await browser.fine(page);
       assert.deepEqual(own.faults, []);
     } finally {
       page = before;
@@ -585,7 +655,7 @@ describe('dashboard', { skip: skip || false }, () => {
     const context = page.context();
     const tabs = await Promise.all(Array.from({ length: 7 }, () => context.newPage()));
     for (const t of tabs) await t.goto(`${cluster.base}/#/`);
-    for (const t of tabs) await t.getByText('Everything is fine').waitFor();
+    for (const t of tabs) await browser.fine(t);
     const { revision } = await cluster.must('PUT', '/kv/tabs', { value: 'all' });
     for (const t of tabs) await t.getByRole('link', { name: String(revision), exact: true }).waitFor();
     for (const t of tabs) await t.close();
@@ -626,7 +696,7 @@ describe('dashboard', { skip: skip || false }, () => {
 
   test('last changes are shown over a slow link, though there are others all the time', async () => {
     const p = await browser.open('/');
-    await p.getByText('Everything is fine').waitFor();
+    await browser.fine(p);
     // Slower than what the stream tells.
     await p.route(/\/v1\/commits\?/, (route) => void setTimeout(() => route.continue().catch(() => {}), 1500));
     const { revision } = await cluster.must('GET', '/v1/status');

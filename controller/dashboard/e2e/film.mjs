@@ -145,6 +145,7 @@ const shown = await demo();
 let browser, camera;
 try {
   browser = await Browser.start(shown.base);
+  browser.expects(502, 503, 'ERR_INCOMPLETE_CHUNKED_ENCODING'); // while the leader stops
   const look = { colorScheme: 'light', reducedMotion: 'reduce', locale: 'en-GB' };
   const still = await browser.open('/', { ...look, viewport: { width: 1360, height: 784 } });
   const page = await browser.open('/', { ...look, viewport: { width: 1300, height: 740 + STRIP } });
@@ -153,6 +154,7 @@ try {
   await page.getByText('Everything is fine').waitFor();
   await wait(60); // until the charts have something to show
   await people(shown.base);
+  await still.getByText('Everything is fine').waitFor();
   await still.screenshot({ path: join(docs, 'dashboard.png') });
   await still.context().close();
   camera = await Camera.on(page);

@@ -44,9 +44,8 @@ describe('a node that comes back', { skip: skip || false }, () => {
     await start();
     for (let i = 0; i < 30; i++) await call('POST', '/routes', { destination: `10.${i}.0.0/16`, next_hop: '192.168.1.1', metric: 1 });
     browser = await Browser.start(base);
-    browser.expected[''].push(503); // a node that starts
     page = await browser.open('/');
-    await page.getByText('Everything is fine').waitFor();
+    await browser.fine(page);
   });
   beforeEach((t) => browser?.begin(t.name));
   after(async () => {
@@ -56,6 +55,7 @@ describe('a node that comes back', { skip: skip || false }, () => {
   });
 
   test('a data plane that is gone meanwhile is gone from the page', { skip: missing.planes() || false }, async () => {
+    browser.expects(503, 'ERR_CONNECTION_REFUSED', 'ERR_INCOMPLETE_CHUNKED_ENCODING');
     const plane = run(join(dirname(binary), 'dvr-dataplane'), ['--router', 'r1', '--state-dir', join(dir, 'plane'), '--controller', fib, '--listen', '127.0.0.1:0'], {});
     await figures().getByText('1 of 1', { exact: true }).nth(1).waitFor(); // the first is of nodes
     await Promise.all([end(plane), end(node)]);
@@ -68,6 +68,7 @@ describe('a node that comes back', { skip: skip || false }, () => {
   });
 
   test('another cluster at its address is shown alone', async () => {
+    browser.expects(503, 'ERR_CONNECTION_REFUSED', 'ERR_INCOMPLETE_CHUNKED_ENCODING');
     const { revision } = await call('GET', '/v1/status');
     const was = page.getByRole('link', { name: String(revision), exact: true });
     await was.waitFor();
@@ -79,7 +80,7 @@ describe('a node that comes back', { skip: skip || false }, () => {
     await page.getByRole('status').getByText(`revision ${now.revision}`, { exact: false }).waitFor();
     await page.getByRole('link', { name: String(now.revision), exact: true }).waitFor();
     await was.waitFor({ state: 'detached' });
-    await page.getByText('Everything is fine').waitFor();
+    await browser.fine(page);
     assert.match(await figures().innerText(), /Routes\s+0\s/);
   });
 

@@ -2,7 +2,7 @@
 // more of them than colours, and all of it on a phone.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
@@ -19,12 +19,14 @@ describe('what is shown', { skip: skip || false }, () => {
   let states;
 
   before(async () => {
-    cluster = await Cluster.start(1, false);
+    states = mkdtempSync(join(tmpdir(), 'dvr-planes-'));
+    const backups = join(states, 'backups');
+    writeFileSync(backups, ''); // where a directory is to be
+    cluster = await Cluster.start(1, false, { DVR_BACKUP_DIR: backups });
     browser = await Browser.start(cluster.base);
     const events = [];
     for (const r of routers.slice(1)) events.push({ kind: 'link.set', a: 'a1', b: r, cost_ab: 1, cost_ba: 1, interface_a: `to-${r}`, interface_b: 'to-a1', address_a: ['10.255.0.1'], address_b: ['10.255.0.2'] });
     await cluster.must('POST', '/v1/commits', { events });
-    states = mkdtempSync(join(tmpdir(), 'dvr-planes-'));
     const fib = `127.0.0.1:${Number(new URL(cluster.api).port) + 100}`;
     const port = await free(routers.length);
     planes = routers.map((r, i) => spawn(join(dirname(binary), 'dvr-dataplane'), ['--router', r, '--controller', fib, '--state-dir', join(states, r), '--listen', `127.0.0.1:${port + i}`, '--sink', 'memory'], { stdio: 'ignore' }));
@@ -38,6 +40,26 @@ describe('what is shown', { skip: skip || false }, () => {
     await Promise.all(planes.map((p) => new Promise((done) => (p.exitCode !== null ? done() : (p.once('exit', done), p.kill('SIGTERM'))))));
     await cluster?.stop();
     if (states) rmSync(states, { recursive: true, force: true });
+  });
+
+  test('an alarm of a node is why not everything is fine, with what to do, and is told beside the nodes', async () => {
+    const verdict = page.getByRole('region', { name: 'Verdict' });
+    const told = verdict.getByRole('listitem').filter({ hasText: 'node1: backups are not as they should be' });
+    await told.getByText('What to do: mend BACKUP_DIR').waitFor();
+    await verdict.getByText(/things? needs? attention/).waitFor();
+    assert.equal(await verdict.getByText('Everything is fine').count(), 0);
+    const { alarms } = await cluster.must('GET', '/v1/status');
+    for (const { detail, do: remedy } of alarms.filter((a) => a.alarm === 'backup')) assert.ok((await told.innerText()).includes(remedy), detail);
+    await browser.shoot(page, 'overview-alarm');
+    assert.deepEqual(await browser.violations(page), []);
+    await told.getByRole('link').click();
+    const own = await browser.another(cluster.api);
+    const p = await own.open('/nodes');
+    for (const at of [page, p]) await at.getByRole('region', { name: 'Alarms' }).getByText('node1: backups are not as they should be').waitFor();
+    assert.deepEqual(await browser.violations(page), []);
+    await browser.shoot(page, 'nodes-alarm');
+    assert.deepEqual(own.faults, []);
+    await own.stop();
   });
 
   test('a path that changed is not said to be withdrawn', async () => {
@@ -77,8 +99,7 @@ describe('what is shown', { skip: skip || false }, () => {
     const row = page.getByRole('row', { name: /node1/ });
     for (const r of routers) await row.getByRole('link', { name: r, exact: true }).waitFor();
     assert.ok(!/none/.test(await row.innerText()));
-    const own = await Browser.start(cluster.api);
-    Object.assign(own, { expected: browser.expected, tests: browser.tests });
+    const own = await browser.another(cluster.api);
     const p = await own.open('/nodes');
     for (const r of routers) await p.getByRole('row', { name: /node1/ }).getByRole('link', { name: r, exact: true }).waitFor();
     assert.deepEqual(own.faults, []);

@@ -36,6 +36,9 @@ export function headline(events: Event[]): { told: Described; of: number } | und
   return { told: { ...to, verb: 'path changed', tone: 'accent', rest: `from ${via(gone[0])} to ${via(come[0])}${come[0].metric ? `, metric ${text(come[0].metric)}` : ''}${router(come[0])}` }, of: 2 };
 }
 
+/** The page of its destination, as the router sees it that it belongs to. */
+const routes = (e: Event): [string, Record<string, string>] => ['/routes', { destination: text(e.destination), from: e.router && e.router !== '*' ? text(e.router) : '' }];
+
 export function describe(e: Event): Described {
   switch (e.kind) {
     case 'route.announced':
@@ -44,10 +47,10 @@ export function describe(e: Event): Described {
         tone: 'good',
         about: text(e.destination),
         rest: `via ${text(e.next_hop) || text(e.type)}${e.metric ? `, metric ${text(e.metric)}` : ''}${router(e)}`,
-        where: ['/routes', { destination: text(e.destination) }],
+        where: routes(e),
       };
     case 'route.withdrawn':
-      return { verb: 'withdrawn', tone: 'bad', about: text(e.destination), rest: `via ${text(e.next_hop) || text(e.type)}${router(e)}`, where: ['/routes', { destination: text(e.destination) }] };
+      return { verb: 'withdrawn', tone: 'bad', about: text(e.destination), rest: `via ${text(e.next_hop) || text(e.type)}${router(e)}`, where: routes(e) };
     case 'link.set':
       return {
         verb: e.down ? 'link down' : 'link',

@@ -3,6 +3,9 @@ import { credential } from './credential.svelte';
 import { Stream, type Head, type Told } from './stream';
 import type { LaunchedNode, Member, Plane } from './types';
 
+/** A data plane that is behind acknowledges something within so many ms, or is stuck. */
+const patience = 5000;
+
 class Live {
   state = $state<Told['state']>('connecting');
   launcher = $state<Told['launcher']>('connecting');
@@ -18,10 +21,14 @@ class Live {
   nodes = $state.raw<Record<string, LaunchedNode>>({});
   members = $state.raw<Record<string, Member>>({});
   planes = $state.raw<Record<string, Plane>>({});
+  /** Data planes that are behind and have acknowledged nothing for some seconds, by router. */
+  stuck = $state.raw<Record<string, boolean>>({});
   nodesKnown: Promise<void>;
   private known = () => {};
   private log = '';
   private texts: Record<string, string> = {};
+  /** Of each data plane, where it was last, and when it was there first or had everything. */
+  private moved = new Map<string, { at: string; since: number }>();
 
   constructor() {
     this.nodesKnown = new Promise((done) => (this.known = done));
@@ -69,7 +76,19 @@ class Live {
     this.differs('nodes', t.nodes) && (this.nodes = { ...t.nodes });
     this.differs('members', t.members) && (this.members = { ...t.members });
     this.differs('planes', t.planes) && (this.planes = { ...t.planes });
+    this.watch(t);
     if (t.known || t.refused) this.known();
+  }
+
+  private watch(t: Told) {
+    const stuck: Record<string, boolean> = {};
+    for (const p of Object.values(t.planes)) {
+      const at = `${p.instance} ${p.position.revision}`;
+      const before = this.moved.get(p.router);
+      if (before?.at !== at || p.position.revision >= t.revision) this.moved.set(p.router, { at, since: Date.now() });
+      else if (t.state === 'live' && Date.now() - before.since > patience) stuck[p.router] = true;
+    }
+    this.differs('stuck', stuck) && (this.stuck = stuck);
   }
 
   private differs(name: string, value: unknown): boolean {

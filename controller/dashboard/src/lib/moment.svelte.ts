@@ -25,6 +25,10 @@ class Moment {
     const n = Number(param('at'));
     return Number.isSafeInteger(n) && n > 0 ? n : null;
   }
+  /** What the address says in the place of a revision, such as a time: until it is known which that is, no page is right. */
+  get named(): string {
+    return this.at === null ? param('at') : '';
+  }
   travel(at: number | null) {
     setParams({ at });
   }

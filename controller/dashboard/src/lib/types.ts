@@ -31,6 +31,17 @@ export interface Member {
   fib: string;
   client: string;
   level?: number;
+  /** Of a node whose log is in an external etcd, which is all that it knows of: External, and whether that takes changes. */
+  state?: string;
+  quorum?: boolean;
+  /** What somebody has to care for there. */
+  alarms?: Alarm[];
+}
+
+export interface Alarm {
+  alarm: string;
+  detail: string;
+  do: string;
 }
 
 export interface Status {
@@ -47,8 +58,7 @@ export interface Status {
   time: string;
   digest: string;
   fault?: string;
-  archive?: { problem?: string };
-  security?: { transport: 'tls' | 'loopback' | 'insecure'; alarm?: string };
+  security?: { transport: 'tls' | 'loopback' | 'insecure' };
   state: { destinations4: number; destinations6: number; routes: number; classes: number; routers: number; links: number; keys: number; key_bytes: number };
   store: { etcd: string; bytes: number; quota: number };
   addresses: { api: string; fib: string; raft?: string; etcd?: string };
