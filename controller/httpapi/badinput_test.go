@@ -134,6 +134,11 @@ func TestBadInput(t *testing.T) {
 		{"DELETE with a body", "DELETE", "/routes/10.1.0.0/16", `{}`, 400, "body", nil},
 		{"DELETE of everything", "DELETE", "/routes", ``, 400, "destination", nil},
 		{"DELETE twice named", "DELETE", "/routes?destination=10.1.0.0/16", `{"destination":"10.1.0.0/16"}`, 400, "destination", nil},
+		{"DELETE with an empty router", "DELETE", "/routes?destination=10.1.0.0/16&router=", ``, 400, "router", nil},
+		{"DELETE with an empty router in the body", "DELETE", "/routes", `{"destination":"10.1.0.0/16","router":""}`, 400, "router", nil},
+		{"DELETE with an empty next hop", "DELETE", "/routes?destination=10.1.0.0/16&next_hop=", ``, 400, "next_hop", nil},
+		{"DELETE with an empty next hop in the body", "DELETE", "/routes", `{"destination":"10.1.0.0/16","next_hop":""}`, 400, "next_hop", nil},
+		{"DELETE with an empty destination", "DELETE", "/routes?destination=", ``, 400, "destination", nil},
 		{"DELETE unknown member", "DELETE", "/routes", `{"destination":"10.1.0.0/16","x":1}`, 400, "x", nil},
 
 		// POST /v1/commits
@@ -246,6 +251,7 @@ func TestBadInput(t *testing.T) {
 		{"min_revision beside a cursor", "GET", "/v1/routes?cursor=abc&min_revision=999", ``, 400, "min_revision", nil},
 		{"consistency beside a cursor", "GET", "/v1/routes?cursor=abc&consistency=linearizable", ``, 400, "consistency", nil},
 		{"within", "GET", "/v1/routes?within=10.0.0.1/8", ``, 400, "within", nil},
+		{"no tag", "GET", "/v1/routes?tag=", ``, 400, "tag", nil},
 		{"covering", "GET", "/v1/routes?covering=x", ``, 400, "covering", nil},
 		{"limit of a stream", "GET", "/v1/routes?limit=5", ``, 400, "limit", []string{"Accept: application/x-ndjson"}},
 		{"Accept", "GET", "/v1/routes", ``, 406, "Accept", []string{"Accept: text/html"}},

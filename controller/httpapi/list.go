@@ -40,7 +40,9 @@ func (s *Server) listRoutes(c echo.Context) error {
 	if f.Covering, err = covering(&q); err != nil {
 		return err
 	}
-	f.Tag = q.get("tag")
+	if f.Tag = q.get("tag"); f.Tag == "" && q.has("tag") {
+		return fieldError("tag", "must be a tag")
+	}
 	limit, err := q.count("limit", defaultPage, service.MaxPage)
 	if err != nil {
 		return err

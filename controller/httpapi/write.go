@@ -290,9 +290,9 @@ func (s *Server) deleteByQuery(c echo.Context) error {
 	body := getBuffer()
 	defer putBuffer(body)
 	var given struct {
-		Destination string `json:"destination"`
-		NextHop     string `json:"next_hop"`
-		Router      string `json:"router"`
+		Destination *string `json:"destination"`
+		NextHop     *string `json:"next_hop"`
+		Router      *string `json:"router"`
 	}
 	if r.ContentLength != 0 {
 		if err := readBody(r, body, maxObjectBody); err != nil {
@@ -301,19 +301,21 @@ func (s *Server) deleteByQuery(c echo.Context) error {
 		if err := decodeObject(body.b, &given); err != nil {
 			return err
 		}
-		for _, m := range []pair{{"destination", given.Destination}, {"next_hop", given.NextHop}, {"router", given.Router}} {
-			if m.value != "" && q.has(m.name) {
-				return fieldError(m.name, "is given twice, in the query and the body")
-			}
-		}
 	}
-	either := func(name, fromBody string) string {
-		if fromBody != "" {
-			return fromBody
+	// Empty is not absent: a filter that is empty by mistake would withdraw the rest, too.
+	either := func(name string, inBody *string) (text string, err error) {
+		switch {
+		case inBody == nil:
+			return q.get(name), nil
+		case q.has(name):
+			return "", fieldError(name, "is given twice, in the query and the body")
 		}
-		return q.get(name)
+		return *inBody, nil
 	}
-	text := either("destination", given.Destination)
+	text, err := either("destination", given.Destination)
+	if err != nil {
+		return err
+	}
 	if text == "" {
 		return fieldError("destination", "is missing")
 	}
@@ -322,15 +324,23 @@ func (s *Server) deleteByQuery(c echo.Context) error {
 		return named("destination", err)
 	}
 	f := service.RouteFilter{}
-	if v := either("router", given.Router); v == string(eventlog.AllRouters) {
+	router, err := either("router", given.Router)
+	switch {
+	case err != nil:
+		return err
+	case router == string(eventlog.AllRouters):
 		f.Router = eventlog.AllRouters
-	} else if v != "" {
-		if f.Router, err = routerID("router", v); err != nil {
+	case given.Router != nil || q.has("router"):
+		if f.Router, err = routerID("router", router); err != nil {
 			return err
 		}
 	}
-	if v := either("next_hop", given.NextHop); v != "" {
-		if f.NextHop, err = eventlog.ParseAddr(v); err != nil {
+	nextHop, err := either("next_hop", given.NextHop)
+	if err != nil {
+		return err
+	}
+	if given.NextHop != nil || q.has("next_hop") {
+		if f.NextHop, err = eventlog.ParseAddr(nextHop); err != nil {
 			return named("next_hop", err)
 		}
 	}
