@@ -158,7 +158,7 @@ func (i *importer) run(ctx context.Context, r io.Reader, timeout time.Duration) 
 			if ctx.Err() != nil {
 				return i.drain(ctx, ErrOutcomeUnknown)
 			}
-			return i.drain(ctx, invalid("body", "could not be read at line %d: %v", number, err))
+			return i.drain(ctx, invalid("body", "could not be read after line %d: %v", number, err))
 		}
 		if line = bytes.TrimSpace(line); len(line) > 0 {
 			i.out.Lines++

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/spf13/cobra"
 
 	"dvr/cmd/internal/client"
@@ -347,6 +349,32 @@ func TestExportToFile(t *testing.T) {
 	got, err := os.ReadFile(file)
 	if err != nil || string(got) != e.answer || e.header.Get("Accept") != "application/x-ndjson" {
 		t.Errorf("%q %v %v", got, err, e.header)
+	}
+}
+
+// TestExportIsCompressedByName: what an import takes for compressed is.
+func TestExportIsCompressedByName(t *testing.T) {
+	dir := t.TempDir()
+	e := &exchange{code: 200, answer: strings.Repeat("{\"destination\":\"10.0.0.0/8\"}\n", 1000)}
+	for name, reader := range map[string]func(io.Reader) (io.Reader, error){
+		"t.gz":  func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
+		"t.zst": func(r io.Reader) (io.Reader, error) { return zstd.NewReader(r) },
+	} {
+		file := filepath.Join(dir, name)
+		if _, err := run(t, e, "route", "export", "-f", file); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := reader(bytes.NewReader(raw))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got, err := io.ReadAll(r); err != nil || string(got) != e.answer || len(raw) > len(got)/4 {
+			t.Errorf("%s: %d bytes of %d, %v", name, len(raw), len(got), err)
+		}
 	}
 }
 

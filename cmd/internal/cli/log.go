@@ -144,7 +144,7 @@ func logShow(c *connection) *cobra.Command {
 					return c.advise(err)
 				}
 				defer body.Close()
-				return spill(c.out, body)
+				return spill(c.out, body, "")
 			}
 			call.Query = filters("limit", strconv.Itoa(int(limit)))
 			if cursor > 0 {

@@ -165,7 +165,7 @@ func topologyExport(c *connection) *cobra.Command {
 			return c.export(cmd.Context(), call, file)
 		},
 	}
-	cmd.Flags().StringVarP(&file, "file", "f", "", "write to this file, which is replaced once all has come")
+	cmd.Flags().StringVarP(&file, "file", "f", "", "write to this file, which is replaced once all has come; compressed where it ends in .gz or .zst")
 	c.pastFlag(cmd)
 	return cmd
 }

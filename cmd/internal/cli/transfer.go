@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+	"github.com/klauspost/compress/zstd"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -259,7 +261,7 @@ func routeExport(c *connection) *cobra.Command {
 	cmd.Flags().StringVar(&within, "within", "", "only destinations inside this prefix, itself included")
 	cmd.Flags().StringVar(&covering, "covering", "", "only destinations that contain this prefix or address")
 	cmd.Flags().StringVar(&nextHop, "next-hop", "", "only routes with this next hop")
-	cmd.Flags().StringVarP(&file, "file", "f", "", "write to this file, which is replaced once all has come")
+	cmd.Flags().StringVarP(&file, "file", "f", "", "write to this file, which is replaced once all has come; compressed where it ends in .gz or .zst")
 	c.pastFlag(cmd)
 	return cmd
 }
@@ -278,22 +280,44 @@ func (c *connection) export(ctx context.Context, call client.Call, file string) 
 	if file != "" && file != "-" {
 		return replaceFile(file, body)
 	}
-	return spill(c.out, body)
+	return spill(c.out, body, "")
 }
 
-// spill writes what body gives.
-func spill(w io.Writer, body io.Reader) error {
+// spill writes what body gives, compressed as name's ending says: what is read from a
+// file of that name is read so, too.
+func spill(w io.Writer, body io.Reader, name string) error {
 	buffered := bufio.NewWriterSize(w, 1<<16)
-	if _, err := io.Copy(buffered, body); err != nil {
-		return fmt.Errorf("export: %w", err)
+	out, err := packer(buffered, name)
+	if err != nil {
+		return err
 	}
-	return buffered.Flush()
+	if _, err := io.Copy(out, body); err != nil {
+		return errors.Join(fmt.Errorf("export: %w", err), out.Close())
+	}
+	return errors.Join(out.Close(), buffered.Flush())
 }
+
+// packer compresses for w where name ends in .gz or .zst.
+func packer(w io.Writer, name string) (io.WriteCloser, error) {
+	switch filepath.Ext(name) {
+	case ".gz":
+		return gzip.NewWriter(w), nil
+	case ".zst":
+		return zstd.NewWriter(w)
+	}
+	return plain{w}, nil
+}
+
+// plain is a Writer with nothing to end.
+type plain struct{ io.Writer }
+
+func (plain) Close() error { return nil }
 
 // replaceFile puts what body gives in the place of a file, or leaves that as it
 // is where body ends early. What is not a regular file, such as a pipe, is
 // written to; a link keeps pointing where it does.
 func replaceFile(name string, body io.Reader) (err error) {
+	asked := name
 	if target, err := filepath.EvalSymlinks(name); err == nil {
 		name = target
 	}
@@ -302,14 +326,14 @@ func replaceFile(name string, body io.Reader) (err error) {
 		if err != nil {
 			return err
 		}
-		return errors.Join(spill(f, body), f.Close())
+		return errors.Join(spill(f, body, asked), f.Close())
 	}
 	f, err := durable.Create(name, renameio.WithPermissions(0o666), renameio.WithExistingPermissions())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Cleanup()) }()
-	if err := spill(f, body); err != nil {
+	if err := spill(f, body, asked); err != nil {
 		return err
 	}
 	return f.Commit()
