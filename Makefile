@@ -171,11 +171,12 @@ bench-xdp: ## forwarding in XDP against the kernel's, both Internet tables, in a
 profile: go ## renew cmd/dvr/default.pgo, the profile of a node under load by which the compiler optimises bin/dvr (a minute)
 	@bin/dvr-bench profile cmd/dvr/default.pgo
 
-lint: ## vet, formatting, tidy modules, generated code, the other C++ compiler
+lint: ## vet, formatting, tidy modules, generated code, known vulnerabilities, the other C++ compiler
 	@deploy/toolchain.sh lint
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet ./...
 	go mod tidy -diff
+	@$(MAKE) --no-print-directory go && deploy/vulnerabilities.sh
 	@$(MAKE) --no-print-directory gen && git diff --exit-code -- controller/fibpb controller/peerpb dataplane/sinks/xdp/forward.bpf.o dataplane/sinks/xdp/forward.bpf.sums
 	@clang-format-19 --dry-run -Werror $$(git ls-files 'dataplane/*.cc' 'dataplane/*.h' 'dataplane/*.bpf.c')
 	@cd dataplane && cmake --preset clang >/dev/null && cmake --build ../build/clang -j $(JOBS) --target all benchmarks -- --quiet
