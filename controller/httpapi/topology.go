@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v4"
 
 	"dvr/controller/service"
@@ -69,10 +70,11 @@ func (s *Server) change(c echo.Context, params []string, path func(q *query) (st
 }
 
 type routerBody struct {
-	Router      *string  `json:"router"`
-	Description string   `json:"description"`
-	Tags        []string `json:"tags"`
-	Drained     string   `json:"drained"`
+	Router      *string        `json:"router"`
+	Description string         `json:"description"`
+	Tags        []string       `json:"tags"`
+	Drained     string         `json:"drained"`
+	Probes      jsontext.Value `json:"probes"` // read as an event's are
 }
 
 func (s *Server) putRouter(c echo.Context) error {
@@ -88,9 +90,13 @@ func (s *Server) putRouter(c echo.Context) error {
 	if body.Router != nil && *body.Router != string(id) {
 		return fieldError("router", "is not that of the path, %s", id)
 	}
-	rec, err := s.service.SetRouter(c.Request().Context(), &m, &eventlog.RouterSet{
-		Router: id, Description: body.Description, Tags: tagList(body.Tags), Drained: eventlog.Drain(body.Drained),
-	})
+	set := &eventlog.RouterSet{Router: id, Description: body.Description, Tags: tagList(body.Tags), Drained: eventlog.Drain(body.Drained)}
+	if body.Probes != nil {
+		if set.Probes, err = eventlog.DecodeProbes(body.Probes); err != nil {
+			return err
+		}
+	}
+	rec, err := s.service.SetRouter(c.Request().Context(), &m, set)
 	if err != nil {
 		return err
 	}
@@ -122,6 +128,21 @@ func router(o object, r *service.Router) {
 		strs(o, "tags", r.Tags)
 	}
 	o.optional("drained", string(r.Drained))
+	if len(r.Probes) == 0 {
+		return
+	}
+	o.list("probes")
+	for _, p := range r.Probes {
+		e := o.object()
+		if p.NextHop.IsValid() {
+			e.addr("next_hop", p.NextHop)
+		}
+		e.optional("interface", p.Interface)
+		e.uint("interval_ms", uint64(p.Interval))
+		e.end()
+		o.next()
+	}
+	o.endList()
 }
 
 func (s *Server) getRouter(c echo.Context) error {

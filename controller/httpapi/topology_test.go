@@ -215,10 +215,43 @@ func TestTablesOfARouterArePaged(t *testing.T) {
 	}
 }
 
+// TestProbesAreARoutersAttribute: in any order in, in the log's order out, by PUT,
+// commit and import alike; a PUT without them takes them away.
+func TestProbesAreARoutersAttribute(t *testing.T) {
+	a := newAPI(t)
+	const (
+		given = `[{"next_hop":"fe80::1","interface":"eth0","interval_ms":1000},{"interval_ms":5000},{"next_hop":"192.0.2.1","interval_ms":500}]`
+		want  = `"probes":[{"interval_ms":5000},{"next_hop":"192.0.2.1","interval_ms":500},{"next_hop":"fe80::1","interface":"eth0","interval_ms":1000}]`
+	)
+	a.must("PUT", "/v1/routers/r1", `{"description":"edge","probes":`+given+`}`)
+	a.must("POST", "/v1/commits", `{"events":[{"kind":"router.set","router":"r2","probes":`+given+`}]}`)
+	a.must("POST", "/v1/topology/import", `{"kind":"router.set","router":"r3","probes":`+given+`}`, "Content-Type: application/x-ndjson")
+	for _, path := range []string{"/v1/routers/r1", "/v1/routers/r2", "/v1/routers/r3", "/v1/routers", "/v1/topology", "/v1/commits/2"} {
+		if r := a.must("GET", path, ""); !strings.Contains(r.Body, want) {
+			t.Errorf("%s: %s", path, r.Body)
+		}
+	}
+	before := a.revision()
+	if r := a.must("PUT", "/v1/routers/r1?dry_run=true", `{"description":"edge"}`); !strings.Contains(r.Body, "probes") {
+		t.Errorf("the preview tells nothing of them: %s", r.Body)
+	}
+	a.must("PUT", "/v1/routers/r1", `{"description":"edge"}`)
+	if r := a.must("GET", "/v1/routers/r1", ""); strings.Contains(r.Body, "probes") {
+		t.Errorf("%s", r.Body)
+	}
+	if r := a.must("GET", fmt.Sprintf("/v1/routers/r1?at=%d", before), ""); !strings.Contains(r.Body, want) {
+		t.Errorf("before: %s", r.Body)
+	}
+	a.must("POST", "/v1/rollback", fmt.Sprintf(`{"to":%d}`, before))
+	if r := a.must("GET", "/v1/routers/r1", ""); !strings.Contains(r.Body, want) {
+		t.Errorf("rolled back: %s", r.Body)
+	}
+}
+
 func TestATopologyGoesOutAndComesBack(t *testing.T) {
 	a := newAPI(t)
 	a.chain()
-	a.must("PUT", "/v1/routers/r2", `{"description":"middle","tags":["x"],"drained":"soft"}`)
+	a.must("PUT", "/v1/routers/r2", `{"description":"middle","tags":["x"],"drained":"soft","probes":[{"interval_ms":5000}]}`)
 	a.must("POST", "/v1/links/r2/r3/down", "")
 	out := a.must("GET", "/v1/topology", "").Body
 	if strings.Count(out, "\n") != 3 {

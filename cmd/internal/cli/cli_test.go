@@ -80,6 +80,8 @@ func TestRequests(t *testing.T) {
 		{"router rib r1 --limit 5", `GET /v1/routers/r1/rib?limit=5`},
 		{"router fib r1 --after 10.0.0.0/8", `GET /v1/routers/r1/fib?after=10.0.0.0%2F8&limit=100`},
 		{"router set r1 --drained soft", `PUT /v1/routers/r1?timeout=5s {"drained":"soft"}`},
+		{"router set r1 --probe 5s --probe 192.0.2.1=500ms --probe %eth1=1m --probe fe80::1%eth0=1s",
+			`PUT /v1/routers/r1?timeout=5s {"probes":[{"interval_ms":5000},{"interval_ms":500,"next_hop":"192.0.2.1"},{"interface":"eth1","interval_ms":60000},{"interface":"eth0","interval_ms":1000,"next_hop":"fe80::1"}]}`},
 		{"link down r1 r2 --reason cut", `POST /v1/links/r1/r2/down?reason=cut&timeout=5s`},
 		{"link up r2 r1 --name spare", `POST /v1/links/r2/r1/up?name=spare&timeout=5s`},
 		{"log list --after 7", `GET /v1/commits?after=7&limit=100`},

@@ -27,7 +27,7 @@ var examples = map[string]string{
 	"route import": "dvr route import routes.ndjson.zst\ndvr route export | dvr route import - --endpoint 192.0.2.1",
 	"route export": "dvr route export > routes.ndjson\ndvr route export --at 4700 --within 10.0.0.0/8",
 
-	"router set":    "dvr router set r1 --description edge --tag core\ndvr router set r1 --drained soft --confirm-within 10m",
+	"router set":    "dvr router set r1 --description edge --tag core\ndvr router set r1 --drained soft --confirm-within 10m\ndvr router set r1 --probe 5s --probe 192.0.2.1=500ms",
 	"router delete": "dvr router delete r9",
 	"router get":    "dvr router get r1",
 	"router list":   "dvr router list",

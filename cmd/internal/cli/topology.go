@@ -2,10 +2,13 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +19,7 @@ func routerCommand(c *connection) *cobra.Command {
 	cmd := &cobra.Command{Use: "router", Short: "Declare, show and remove routers", Args: cobra.NoArgs}
 	var m, d mutation
 	var description, drained string
-	var tags []string
+	var tags, probes []string
 	set := &cobra.Command{
 		Use: "set ROUTER", Aliases: []string{"add"}, Short: "Declare a router or replace its attributes", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -30,12 +33,20 @@ func routerCommand(c *connection) *cobra.Command {
 			if drained != "" {
 				o["drained"] = drained
 			}
+			if len(probes) > 0 {
+				list, err := probeList(probes)
+				if err != nil {
+					return err
+				}
+				o["probes"] = list
+			}
 			return c.change(cmd, &m, http.MethodPut, "/v1/routers/"+url.PathEscape(args[0]), nil, o)
 		},
 	}
 	set.Flags().StringVar(&description, "description", "", "free text")
 	set.Flags().StringSliceVar(&tags, "tag", nil, "tag, repeatable")
 	set.Flags().StringVar(&drained, "drained", "", "soft: no transit, its own prefixes stay reachable; hard: nothing through it")
+	set.Flags().StringArrayVar(&probes, "probe", nil, "have the data plane ask the next hops that it uses whether they are there: INTERVAL (5s) for all, NEXT-HOP=INTERVAL, %INTERFACE=INTERVAL or NEXT-HOP%INTERFACE=INTERVAL; repeatable")
 	m.bind(set)
 	remove := &cobra.Command{
 		Use: "delete ROUTER", Short: "Remove a router's declaration", Args: cobra.ExactArgs(1),
@@ -69,6 +80,35 @@ func routerCommand(c *connection) *cobra.Command {
 	c.pastFlag(all)
 	cmd.AddCommand(set, remove, get, all, ribCommand(c), fibCommand(c))
 	return cmd
+}
+
+// probeList is what --probe names as the API takes it; next hops and interfaces are
+// the API's to judge.
+func probeList(flags []string) ([]map[string]any, error) {
+	var list []map[string]any
+	for _, flag := range flags {
+		of, text, named := strings.Cut(flag, "=")
+		if !named {
+			of, text = "", flag
+		}
+		interval, err := time.ParseDuration(text)
+		if err != nil || interval <= 0 || interval%time.Millisecond != 0 {
+			return nil, usageError{fmt.Errorf("--probe %s: %q is no interval: say 500ms or 5s", flag, text)}
+		}
+		p := map[string]any{"interval_ms": interval.Milliseconds()}
+		nextHop, on, _ := strings.Cut(of, "%")
+		if nextHop != "" {
+			p["next_hop"] = nextHop
+		}
+		if on != "" {
+			p["interface"] = on
+		}
+		if named && len(p) == 1 {
+			return nil, usageError{fmt.Errorf("--probe %s: names no next hop and no interface before the =", flag)}
+		}
+		list = append(list, p)
+	}
+	return list, nil
 }
 
 func linkCommand(c *connection) *cobra.Command {

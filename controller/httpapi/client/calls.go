@@ -1696,13 +1696,21 @@ type ListRoutersAnswer struct {
 
 // ListRoutersAnswerRoutersItem is an object of the API.
 type ListRoutersAnswerRoutersItem struct {
-	Router      string   `json:"router"`
-	Declared    bool     `json:"declared"`
-	Dataplane   bool     `json:"dataplane"` // A data plane is connected to some node.
-	Description string   `json:"description,omitempty"`
-	Tags        []string `json:"tags,omitempty"`
-	Drained     string   `json:"drained,omitempty"`
-	Revision    int64    `json:"revision"`
+	Router      string                                   `json:"router"`
+	Declared    bool                                     `json:"declared"`
+	Dataplane   bool                                     `json:"dataplane"` // A data plane is connected to some node.
+	Description string                                   `json:"description,omitempty"`
+	Tags        []string                                 `json:"tags,omitempty"`
+	Drained     string                                   `json:"drained,omitempty"`
+	Probes      []ListRoutersAnswerRoutersItemProbesItem `json:"probes,omitempty"`
+	Revision    int64                                    `json:"revision"`
+}
+
+// ListRoutersAnswerRoutersItemProbesItem is an object of the API.
+type ListRoutersAnswerRoutersItemProbesItem struct {
+	NextHop    string `json:"next_hop,omitempty"`
+	Interface  string `json:"interface,omitempty"`
+	IntervalMs int64  `json:"interval_ms"` // Between two questions.
 }
 
 // GetRouterOptions are the optional parameters of GetRouter; what is zero is not sent.
@@ -1729,15 +1737,23 @@ func (c *Client) GetRouter(ctx context.Context, router string, o GetRouterOption
 
 // GetRouterAnswer is an object of the API.
 type GetRouterAnswer struct {
-	Router      string   `json:"router"`
-	Declared    bool     `json:"declared"`
-	Dataplane   bool     `json:"dataplane"` // A data plane is connected to some node.
-	Description string   `json:"description,omitempty"`
-	Tags        []string `json:"tags,omitempty"`
-	Drained     string   `json:"drained,omitempty"`
-	Changed     int64    `json:"changed"` // Revision of the item's last change.
-	Revision    int64    `json:"revision"`
-	Stale       bool     `json:"stale,omitempty"`
+	Router      string                      `json:"router"`
+	Declared    bool                        `json:"declared"`
+	Dataplane   bool                        `json:"dataplane"` // A data plane is connected to some node.
+	Description string                      `json:"description,omitempty"`
+	Tags        []string                    `json:"tags,omitempty"`
+	Drained     string                      `json:"drained,omitempty"`
+	Probes      []GetRouterAnswerProbesItem `json:"probes,omitempty"`
+	Changed     int64                       `json:"changed"` // Revision of the item's last change.
+	Revision    int64                       `json:"revision"`
+	Stale       bool                        `json:"stale,omitempty"`
+}
+
+// GetRouterAnswerProbesItem is an object of the API.
+type GetRouterAnswerProbesItem struct {
+	NextHop    string `json:"next_hop,omitempty"`
+	Interface  string `json:"interface,omitempty"`
+	IntervalMs int64  `json:"interval_ms"` // Between two questions.
 }
 
 // PutRouterOptions are the optional parameters of PutRouter; what is zero is not sent.
@@ -2925,11 +2941,19 @@ type EventRouterRemoved struct {
 
 // EventRouterSet is an object of the API.
 type EventRouterSet struct {
-	Kind        string   `json:"kind"`
-	Router      string   `json:"router"`
-	Description string   `json:"description,omitempty"`
-	Tags        []string `json:"tags,omitempty"`
-	Drained     string   `json:"drained,omitempty"`
+	Kind        string                     `json:"kind"`
+	Router      string                     `json:"router"`
+	Description string                     `json:"description,omitempty"`
+	Tags        []string                   `json:"tags,omitempty"`
+	Drained     string                     `json:"drained,omitempty"`
+	Probes      []EventRouterSetProbesItem `json:"probes,omitempty"`
+}
+
+// EventRouterSetProbesItem is an object of the API.
+type EventRouterSetProbesItem struct {
+	NextHop    string `json:"next_hop,omitempty"`
+	Interface  string `json:"interface,omitempty"`
+	IntervalMs int64  `json:"interval_ms"` // Between two questions.
 }
 
 // EventTimerCancelled is an object of the API.
@@ -3714,20 +3738,36 @@ type RouterChangedFailedItem struct {
 
 // RouterMembers is an object of the API.
 type RouterMembers struct {
-	Router      string   `json:"router"`
-	Declared    bool     `json:"declared"`
-	Dataplane   bool     `json:"dataplane"` // A data plane is connected to some node.
-	Description string   `json:"description,omitempty"`
-	Tags        []string `json:"tags,omitempty"`
-	Drained     string   `json:"drained,omitempty"`
+	Router      string                    `json:"router"`
+	Declared    bool                      `json:"declared"`
+	Dataplane   bool                      `json:"dataplane"` // A data plane is connected to some node.
+	Description string                    `json:"description,omitempty"`
+	Tags        []string                  `json:"tags,omitempty"`
+	Drained     string                    `json:"drained,omitempty"`
+	Probes      []RouterMembersProbesItem `json:"probes,omitempty"`
+}
+
+// RouterMembersProbesItem is an object of the API.
+type RouterMembersProbesItem struct {
+	NextHop    string `json:"next_hop,omitempty"`
+	Interface  string `json:"interface,omitempty"`
+	IntervalMs int64  `json:"interval_ms"` // Between two questions.
 }
 
 // RouterRequest is an object of the API.
 type RouterRequest struct {
-	Router      string   `json:"router,omitempty"`
-	Description string   `json:"description,omitempty"`
-	Tags        []string `json:"tags,omitempty"`
-	Drained     string   `json:"drained,omitempty"` // `soft` takes transit away, `hard` everything.
+	Router      string                    `json:"router,omitempty"`
+	Description string                    `json:"description,omitempty"`
+	Tags        []string                  `json:"tags,omitempty"`
+	Drained     string                    `json:"drained,omitempty"` // `soft` takes transit away, `hard` everything.
+	Probes      []RouterRequestProbesItem `json:"probes,omitempty"`
+}
+
+// RouterRequestProbesItem is an object of the API.
+type RouterRequestProbesItem struct {
+	NextHop    string `json:"next_hop,omitempty"`
+	Interface  string `json:"interface,omitempty"`
+	IntervalMs int64  `json:"interval_ms"` // Between two questions.
 }
 
 // Status is an object of the API.

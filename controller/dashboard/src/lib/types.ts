@@ -135,6 +135,7 @@ export interface Router {
   description?: string;
   tags?: string[];
   drained?: string;
+  probes?: { next_hop?: string; interface?: string; interval_ms: number }[];
   revision: number;
 }
 
