@@ -25,7 +25,7 @@ type Decoder struct {
 	expect  int  // events still to come in the commit being read
 	commits int  // commits still to come in the batch being read
 	single  bool // one event only: nothing is worth interning
-	nesting bool // inside a timer that another one holds
+	within  int  // so many timers hold what is read
 	chain   chain
 	ids     []byte // commit ids of the batch, made one string at its end
 

@@ -251,7 +251,7 @@ type RoleSet struct {
 type RoleRemoved struct{ Actor string }
 
 // TimerSet schedules events for a point of log time: Events, or Stage where
-// they are too large for a batch, or with Undo the inverse of its own commit.
+// they are too large for a batch, or with Undo the end of a lifetime.
 type TimerSet struct {
 	Name   string
 	At     int64 // Unix milliseconds
@@ -261,7 +261,8 @@ type TimerSet struct {
 	// by another actor's approval, and lapse at At.
 	Proposer string
 	// Undo: at At the commit that carries the timer is undone, as far as nobody
-	// changed since what it changed; Events and Stage are empty.
+	// changed since what it changed; Stage is empty. With Events only the items that
+	// they are about come to an end, and become what the events say.
 	Undo bool
 	// Unchanged: the events are committed only if nobody changed since what they
 	// are about.

@@ -133,11 +133,9 @@ func (d *Decoder) timerSet(f *frame) Event {
 			e.At = s.time("at")
 		case "events":
 			s.once(f, 2, "events")
-			if d.nesting {
-				s.fail("events", reasonNest)
-				return true
-			}
+			d.within++
 			e.Events = listOf(s, "events", MaxCommitEvents, d.nested)
+			d.within--
 		case "stage":
 			s.once(f, 3, "stage")
 			e.Stage = new(CommitStaged)
@@ -162,27 +160,22 @@ func (d *Decoder) timerSet(f *frame) Event {
 }
 
 // nested reads an event inside a timer. A timer in a timer is the lifetime of
-// what that one does and has no events, which bounds the recursion.
+// what that one does and holds no third, which bounds the recursion.
 func (d *Decoder) nested(string) Event {
 	s := &d.s
 	s.peek()
 	at := s.i
 	f := frame{event: true}
 	kind := Kind(d.kind(&f))
-	if s.err == nil && (!mayNest(kind) || d.nesting) {
+	if s.err == nil && (!mayNest(kind) || kind == KindTimerSet && d.within > 1) {
 		s.fail("kind", reasonNest)
 	}
 	if s.err != nil {
 		return nil
 	}
 	s.i = at
-	if kind != KindTimerSet {
-		return d.event()
-	}
-	d.nesting = true
 	e := d.event()
-	d.nesting = false
-	if t, ok := e.(*TimerSet); s.err == nil && (!ok || !t.Undo) {
+	if t, ok := e.(*TimerSet); s.err == nil && ok && !t.Undo {
 		s.fail("kind", reasonNest)
 	}
 	return e

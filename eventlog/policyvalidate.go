@@ -157,6 +157,18 @@ func holdable(e Event) bool {
 	return mayNest(e.Kind()) && (!timer || t.Undo)
 }
 
+const reasonLend = "is not a kind of event that a lifetime can give back"
+
+// lendable: a lifetime may say that e is to be at its end.
+func lendable(e Event) bool {
+	switch e.Kind() {
+	case KindRouteAnnounced, KindRouteWithdrawn, KindRouterSet, KindRouterRemoved, KindLinkSet, KindLinkRemoved,
+		KindKeyPut, KindKeyDeleted, KindGuardSet, KindGuardRemoved, KindFreezeSet, KindFreezeRemoved:
+		return true
+	}
+	return false
+}
+
 // Validate checks the timer and the events that it holds.
 func (e *TimerSet) Validate() error {
 	var r rules
@@ -166,10 +178,15 @@ func (e *TimerSet) Validate() error {
 		r.check("proposer", labelReason(e.Proposer, MaxActor))
 	}
 	if e.Undo {
-		r.refuse(len(e.Events) > 0, "events", "must be absent where undo is true")
 		r.refuse(e.Stage != nil, "stage", "must be absent where undo is true")
 		r.refuse(e.Proposer != "", "proposer", "must be absent where undo is true")
 		r.refuse(e.Unchanged, "unchanged", "must be absent where undo is true")
+		if len(e.Events) > MaxCommitEvents {
+			r.check("events", tooMany(MaxCommitEvents))
+		}
+		if r.err == nil && len(e.Events) > 0 {
+			r.nested("", validateEvents(e.Events, lendable, reasonLend))
+		}
 		return r.done()
 	}
 	r.refuse(len(e.Events) == 0 && e.Stage == nil, "events", "is missing: a timer has events or a stage")

@@ -228,7 +228,7 @@ func genKind(t *rapid.T, k Kind) Event {
 		return &FreezeRemoved{name()}
 	case KindRoleSet:
 		grant := rapid.Custom(func(t *rapid.T) Grant {
-			return Grant{Role: genName.Draw(t, "role"), Prefixes: genPrefixes(t, 0), Routers: genRouters(t), Tags: sorted(rapid.SliceOfN(genName, 0, 2).Draw(t, "tags")), Keys: sorted(rapid.SliceOfN(genName, 0, 2).Draw(t, "keys"))}
+			return Grant{Role: genName.Draw(t, "role"), Prefixes: genPrefixes(t, 0), Routers: genRouters(t), Tags: sorted(rapid.SliceOfNDistinct(genName, 0, 2, rapid.ID).Draw(t, "tags")), Keys: sorted(rapid.SliceOfNDistinct(genName, 0, 2, rapid.ID).Draw(t, "keys"))}
 		})
 		return &RoleSet{name(), rapid.SliceOfN(grant, 1, 3).Draw(t, "grants")}
 	case KindTokenSet:
@@ -247,8 +247,14 @@ func genKind(t *rapid.T, k Kind) Event {
 		return &RoleRemoved{name()}
 	case KindTimerSet:
 		e := &TimerSet{Name: name(), At: ms("at"), Undo: rapid.Bool().Draw(t, "undo")}
-		if e.Undo {
+		lends := func(e *TimerSet) *TimerSet {
+			for _, k := range rapid.SliceOfNDistinct(rapid.SampledFrom(lendables()), 0, 2, rapid.ID).Draw(t, "lent") {
+				e.Events = append(e.Events, genKind(t, k))
+			}
 			return e
+		}
+		if e.Undo {
+			return lends(e)
 		}
 		e.Proposer = genOptional.Draw(t, "proposer")
 		if rapid.Bool().Draw(t, "staged") {
@@ -259,7 +265,7 @@ func genKind(t *rapid.T, k Kind) Event {
 				e.Events = append(e.Events, genKind(t, k))
 			}
 			if rapid.Bool().Draw(t, "lifetime") {
-				e.Events = append(e.Events, &TimerSet{Name: name(), At: ms("end"), Undo: true})
+				e.Events = append(e.Events, lends(&TimerSet{Name: name(), At: ms("end"), Undo: true}))
 			}
 			e.Unchanged = rapid.Bool().Draw(t, "unchanged")
 		}
@@ -304,6 +310,11 @@ func allKinds() []Kind {
 // nestable are kinds of distinct identities, one of each can be in a list.
 func nestable() []Kind {
 	return []Kind{KindRouteAnnounced, KindRouterSet, KindLinkSet, KindLinkObserved, KindNextHopObserved, KindKeyPut, KindGuardSet, KindFreezeSet, KindRoleSet}
+}
+
+// lendables are kinds that a lifetime may give back.
+func lendables() []Kind {
+	return []Kind{KindRouteAnnounced, KindRouteWithdrawn, KindRouterSet, KindLinkRemoved, KindKeyPut, KindGuardSet, KindFreezeRemoved}
 }
 
 // TestAnyEventRoundTrip: decode(encode(e)) = e for every kind, and the bytes

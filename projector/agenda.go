@@ -83,7 +83,7 @@ func confirmationOf(it *item) Confirmation {
 // Undo is what undoes the commit that waits for its confirmation: the inverse of
 // what nobody changed since, and how much is left alone. Cost: a lookup an event.
 func (s *State) Undo(c *Confirmation) (events []eventlog.Event, left int) {
-	return s.undoing(c.Revision, c.Inverse)
+	return s.undoing(c.Revision, c.Inverse, false)
 }
 
 // Lapsed is what is to be done at the end of a lifetime: the inverse of what its
@@ -91,17 +91,7 @@ func (s *State) Undo(c *Confirmation) (events []eventlog.Event, left int) {
 // older logs hold removals, which concern what their commit changed last.
 func (s *State) Lapsed(t *Timer) (events []eventlog.Event, left int) {
 	if t.Undo {
-		return s.undoing(t.Revision, t.Inverse)
-	}
-	if t.Unchanged { // a lease: see Leases
-		for _, e := range t.Events {
-			if h, _ := s.held.Get(holdKey(e)); h.kept(t.Revision) != nil {
-				events = append(events, e)
-			} else {
-				left++
-			}
-		}
-		return events, left
+		return s.undoing(t.Revision, t.Inverse, len(t.Events) > 0)
 	}
 	for _, e := range t.Events {
 		if now := s.Item(e); now.Event != nil && now.Revision == t.Revision {

@@ -1,6 +1,7 @@
 package projector
 
 import (
+	"cmp"
 	"slices"
 
 	"dvr/eventlog"
@@ -22,7 +23,9 @@ import (
 // hold is a pending commit's part in an item. Immutable once it is in the map.
 type hold struct {
 	owner   eventlog.Revision // the commit
-	back    eventlog.Event    // what gives the item back as the commit met it
+	back    eventlog.Event    // what gives the item back as the commit met it; nil: the commit only lends it
+	lent    eventlog.Event    // what gives back what it lends (TimerSet.Undo with events); nil: it does not
+	until   string            // the timer that ends its lifetime; "": none
 	touched eventlog.Revision // of the first commit that changed the item since, but for holds above; 0: none
 	holders int               // confirmations and timers of the commit that are pending
 	watch   bool              // the commit did not change the item; it asks whether others do
@@ -64,21 +67,6 @@ func (h *hold) kept(owner eventlog.Revision) *hold {
 		}
 	}
 	return nil
-}
-
-// lenders are the pending commits that made the item what it is, the newest first,
-// each with what it met; none where somebody else changed it since.
-func (h *hold) lenders() (out []hold) {
-	for ; h != nil; h = h.below {
-		switch {
-		case h.watch:
-		case h.touched > 0:
-			return out
-		default:
-			out = append(out, *h)
-		}
-	}
-	return out
 }
 
 // list is h and what is below it; stack is its inverse.
@@ -126,32 +114,51 @@ func (f *Fold) change(e eventlog.Event, r eventlog.Revision) {
 	}
 }
 
-// hold adds what commit r holds of the item that back is about.
-func (f *Fold) hold(back eventlog.Event, r eventlog.Revision, watch bool, holders int) {
-	k := holdKey(back)
-	if k == "" || holders == 0 {
+// hold adds to what a commit holds of the item that e is about.
+func (f *Fold) hold(e eventlog.Event, h hold) {
+	k := holdKey(e)
+	if k == "" || h.holders == 0 {
 		return
 	}
-	h, _ := f.held.Get(k)
-	list := h.list()
-	if !watch { // those who watch see a change, and those who change are covered
+	top, _ := f.held.Get(k)
+	list := top.list()
+	if !h.watch { // those who watch see a change, and those who change are covered
 		for i := 0; i < len(list) && list[i].watch; i++ {
-			touch(list[i:i+1], r)
+			touch(list[i:i+1], h.owner)
 		}
 	}
-	if len(list) > 0 && list[0].owner == r {
-		list[0].holders += holders
-		if !watch && list[0].watch {
-			list[0].watch, list[0].back = false, back
-		}
+	if len(list) > 0 && list[0].owner == h.owner {
+		list[0].join(&h)
 	} else {
-		list = slices.Insert(list, 0, hold{owner: r, back: back, holders: holders, watch: watch})
+		list = slices.Insert(list, 0, h)
 	}
 	f.held.Set(k, stack(list))
 }
 
+// join takes over what another holder of the same commit holds.
+func (h *hold) join(other *hold) {
+	h.holders += other.holders
+	if other.watch {
+		return
+	}
+	if h.watch {
+		h.watch, h.back = false, nil
+	}
+	h.back = cmp.Or(h.back, other.back)
+	h.lent = cmp.Or(h.lent, other.lent)
+	h.until = cmp.Or(h.until, other.until)
+}
+
+// ending is of what holds: a timer's, or else a confirmation's.
+type ending struct {
+	owner eventlog.Revision // the commit that it was set with
+	by    eventlog.Revision // the one that ends it
+	gives bool              // that one undoes with it what it held; else that stays for good
+	timer bool
+	lease bool // it holds what the commit lends
+}
+
 // settle lets go what a timer or a confirmation holds, which commit r ends.
-// gives: r undoes with it what it held, else that stays for good.
 func (f *Fold) settle(k pmap.String, gives bool, r eventlog.Revision) {
 	if f.held.Len() == 0 || k[0] != itemTimer && k[0] != itemConfirmation {
 		return
@@ -161,27 +168,42 @@ func (f *Fold) settle(k pmap.String, gives bool, r eventlog.Revision) {
 		return
 	}
 	about := it.inverse
+	x := ending{owner: it.rev, by: r, gives: gives, timer: k[0] == itemTimer, lease: it.lends()}
 	if t, ok := it.event.(*eventlog.TimerSet); ok && t.Unchanged {
 		about = t.Events
 	}
-	f.letGo(about, it.rev, gives, r)
+	f.letGo(about, &x)
 	// What was given back at the end of its lifetime needs no confirmation any more.
 	open := confirmationKey(it.rev)
-	if c, ok := f.items.Get(open); ok && gives && k[0] == itemTimer {
-		f.letGo(c.inverse, it.rev, true, r)
-		f.items.Set(open, &item{event: c.event, rev: c.rev})
+	c, ok := f.items.Get(open)
+	if !ok || !gives || !x.timer {
+		return
 	}
+	kept := &item{event: c.event, rev: c.rev}
+	if !x.lease {
+		f.letGo(c.inverse, &ending{owner: it.rev, by: r, gives: true})
+	} else {
+		for i, e := range c.inverse {
+			if h, _ := f.held.Get(holdKey(e)); h.of(it.rev) != nil {
+				kept.inverse = append(kept.inverse, e)
+				if i < c.gone {
+					kept.gone++
+				}
+			}
+		}
+	}
+	f.items.Set(open, kept)
 }
 
 // letGo takes a holder out of a commit's holds of what events are about.
-func (f *Fold) letGo(events []eventlog.Event, owner eventlog.Revision, gives bool, r eventlog.Revision) {
+func (f *Fold) letGo(events []eventlog.Event, x *ending) {
 	for _, e := range events {
 		k := holdKey(e)
 		h, _ := f.held.Get(k)
-		if h.of(owner) == nil {
+		if h.of(x.owner) == nil {
 			continue
 		}
-		if h = stack(release(h.list(), owner, gives, r)); h != nil {
+		if h = stack(release(h.list(), x)); h != nil {
 			f.held.Set(k, h)
 		} else {
 			f.held.Delete(k)
@@ -191,10 +213,16 @@ func (f *Fold) letGo(events []eventlog.Event, owner eventlog.Revision, gives boo
 
 // release takes one holder of a commit's hold out of an item's list; what was
 // given back has no other.
-func release(list []hold, owner eventlog.Revision, gives bool, by eventlog.Revision) []hold {
-	at := slices.IndexFunc(list, func(h hold) bool { return h.owner == owner })
+func release(list []hold, end *ending) []hold {
+	at := slices.IndexFunc(list, func(h hold) bool { return h.owner == end.owner })
 	x := &list[at]
-	if x.holders--; x.holders > 0 && !gives {
+	if x.holders--; x.holders > 0 && !end.gives {
+		switch {
+		case end.lease:
+			x.lent, x.until = nil, ""
+		case end.timer:
+			x.until = ""
+		}
 		return list
 	}
 	if !x.watch {
@@ -209,9 +237,9 @@ func release(list []hold, owner eventlog.Revision, gives bool, by eventlog.Revis
 			}
 		}
 		// Whether the value that is below x is what is, or will be, given back.
-		restored := gives && (above < 0 && x.touched == by || above >= 0 && x.touched == 0)
-		if above >= 0 && restored {
-			list[above].back = x.back
+		restored := end.gives && (above < 0 && x.touched == end.by || above >= 0 && x.touched == 0)
+		if above >= 0 && restored && list[above].back != nil {
+			list[above].back = x.gives(end.lease)
 		}
 		if below >= 0 && !restored && list[below].touched == 0 {
 			list[below].touched = max(x.touched, x.owner)
@@ -220,57 +248,74 @@ func release(list []hold, owner eventlog.Revision, gives bool, by eventlog.Revis
 	return slices.Delete(list, at, at+1)
 }
 
-// holders counts what pends on a commit's events: confirmations and lifetimes,
-// and whether timers watch.
-func holders(events []eventlog.Event) (confirmations, lifetimes int, watches bool) {
+// gives is what gives the item back at the end of what the commit lends, or of the commit.
+func (h *hold) gives(lease bool) eventlog.Event {
+	if lease {
+		return h.lent
+	}
+	return h.back
+}
+
+// pends is what of a commit's events may undo it.
+type pends struct {
+	confirmations, lifetimes int
+	until                    string // the timer of a lifetime
+}
+
+func pendsOn(events []eventlog.Event) (p pends) {
 	for _, e := range events {
 		switch e := e.(type) {
 		case *eventlog.ConfirmationOpened:
-			confirmations++
+			p.confirmations++
 		case *eventlog.TimerSet:
-			if e.Undo {
-				lifetimes++
+			if e.Undo && len(e.Events) == 0 {
+				p.lifetimes++
+				p.until = e.Name
 			}
-			watches = watches || e.Unchanged
 		}
 	}
-	return confirmations, lifetimes, watches
+	return p
 }
 
 // applyHeld folds a commit that may be undone, and keeps with its confirmation
-// and its lifetime what undoes it; or one whose timers watch what others change.
+// and its lifetime what undoes it; or one that lends, or whose timers watch what
+// others change.
 func (f *Fold) applyHeld(c *eventlog.Commit) {
-	confirmations, lifetimes, _ := holders(c.Events)
+	p := pendsOn(c.Events)
 	var gone, inverse, lasting []eventlog.Event // lasting: those of inverse that are no lifetime's own end
 	for _, e := range c.Events {
 		t, _ := e.(*eventlog.TimerSet)
 		own := t != nil && t.Undo
-		n := confirmations
+		h := hold{owner: c.Revision, holders: p.confirmations}
 		if !own {
-			n += lifetimes
+			h.holders += p.lifetimes
+			h.until = p.until
 		}
-		var u eventlog.Event
-		if n > 0 {
-			u = f.undo(e)
+		if h.holders > 0 {
+			h.back = f.undo(e)
 		}
 		switch {
-		case u == nil:
+		case h.back == nil:
 			f.change(e, c.Revision)
 		case Removes(e):
-			gone = append(gone, u)
+			gone = append(gone, h.back)
 		default:
-			inverse = append(inverse, u)
+			inverse = append(inverse, h.back)
 			if !own {
-				lasting = append(lasting, u)
+				lasting = append(lasting, h.back)
 			}
 		}
-		if u != nil {
-			f.hold(u, c.Revision, false, n)
+		if h.back != nil {
+			f.hold(h.back, h)
 		}
 		f.apply(e, c)
-		if t != nil && t.Unchanged {
+		switch {
+		case t == nil:
+		case t.Undo:
+			f.lend(t, c.Revision)
+		case t.Unchanged:
 			for _, e := range t.Events {
-				f.hold(e, c.Revision, true, 1)
+				f.hold(e, hold{owner: c.Revision, back: e, holders: 1, watch: true})
 			}
 		}
 	}
@@ -287,20 +332,33 @@ func (f *Fold) applyHeld(c *eventlog.Commit) {
 		case *eventlog.ConfirmationOpened:
 			keep(confirmationKey(c.Revision), inverse)
 		case *eventlog.TimerSet:
-			if e.Undo {
+			if e.Undo && len(e.Events) == 0 {
 				keep(itemKeyOf(itemTimer, e.Name), lasting)
 			}
 		}
 	}
 }
 
+// lend holds what commit r, which carries t, leaves only until then. None of it is
+// a timer, a role or a token.
+func (f *Fold) lend(t *eventlog.TimerSet, r eventlog.Revision) {
+	k := itemKeyOf(itemTimer, t.Name)
+	if it, ok := f.items.Get(k); ok && len(t.Events) > 0 {
+		f.items.Set(k, &item{event: it.event, rev: it.rev, inverse: t.Events})
+	}
+	for _, e := range t.Events {
+		f.hold(e, hold{owner: r, lent: e, until: t.Name, holders: 1})
+	}
+}
+
 // undoing is what undoes a pending commit at s, of its inverse, and how much is
-// left alone because it was changed since. Cost: a lookup an event.
-func (s *State) undoing(owner eventlog.Revision, inverse []eventlog.Event) (events []eventlog.Event, left int) {
+// left alone because it was changed since; with lease, what ends what it lends.
+// Cost: a lookup an event.
+func (s *State) undoing(owner eventlog.Revision, inverse []eventlog.Event, lease bool) (events []eventlog.Event, left int) {
 	for _, e := range inverse {
 		h, _ := s.held.Get(holdKey(e))
-		if h = h.kept(owner); h != nil {
-			events = append(events, h.back)
+		if h = h.kept(owner); h != nil && h.gives(lease) != nil {
+			events = append(events, h.gives(lease))
 		} else {
 			left++
 		}
@@ -315,6 +373,12 @@ func (s *State) Disturbed(t *Timer) (events []eventlog.Event) {
 		return nil
 	}
 	for _, e := range t.Events {
+		if c, ok := e.(*eventlog.ConfirmationUndone); ok {
+			if _, pending := s.Confirmation(c.Revision); !pending {
+				events = append(events, e)
+			}
+			continue
+		}
 		k := holdKey(e)
 		if h, _ := s.held.Get(k); k == "" || h.kept(t.Revision) != nil {
 			continue

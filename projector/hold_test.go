@@ -18,10 +18,10 @@ import (
 // commit that pends no longer, or never did, changed: it becomes the base.
 type layers struct {
 	base string
-	over []layer // the newest last
+	over []coat // the newest last
 }
 
-type layer struct {
+type coat struct {
 	owner eventlog.Revision
 	value string
 }
@@ -38,12 +38,12 @@ func (l *layers) change(value string) { l.base, l.over = value, nil }
 
 // give takes the layer of a commit away, which is undone.
 func (l *layers) give(owner eventlog.Revision) {
-	l.over = slices.DeleteFunc(l.over, func(x layer) bool { return x.owner == owner })
+	l.over = slices.DeleteFunc(l.over, func(x coat) bool { return x.owner == owner })
 }
 
 // stay makes the layer of a commit the base.
 func (l *layers) stay(owner eventlog.Revision) {
-	if i := slices.IndexFunc(l.over, func(x layer) bool { return x.owner == owner }); i >= 0 {
+	if i := slices.IndexFunc(l.over, func(x coat) bool { return x.owner == owner }); i >= 0 {
 		l.base, l.over = l.over[i].value, slices.Clone(l.over[i+1:])
 	}
 }
@@ -179,7 +179,7 @@ func TestWhatPendsIsUndoneExactly(t *testing.T) {
 					}
 					if p.confirm || p.timer != "" {
 						if value != "" || items[j].value() != "" {
-							items[j].over = append(items[j].over, layer{p.rev, value})
+							items[j].over = append(items[j].over, coat{p.rev, value})
 							continue
 						}
 					}

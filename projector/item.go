@@ -17,6 +17,12 @@ type item struct {
 	gone    int              // so many of inverse, the first, restore what the commit removed
 }
 
+// lends: it is a timer that says what is given back.
+func (it *item) lends() bool {
+	t, ok := it.event.(*eventlog.TimerSet)
+	return ok && t.Undo && len(t.Events) > 0
+}
+
 // The items' keys: one letter for the kind, then the identity. The letters'
 // order is that of a snapshot.
 const (

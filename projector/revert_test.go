@@ -59,7 +59,7 @@ func TestRollbackIsTheIdentity(t *testing.T) {
 			}
 			mustApplyRapid(t, plain, c)
 		}
-		inverse, conflicts := r.Inverse()
+		inverse, _, conflicts := r.Inverse()
 		if len(conflicts) > 0 {
 			t.Fatalf("conflicts: %+v", conflicts)
 		}
@@ -101,7 +101,7 @@ func TestRollbackOfEveryKindIsTheIdentity(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		inverse, conflicts := r.Inverse()
+		inverse, _, conflicts := r.Inverse()
 		if len(conflicts) > 0 {
 			t.Fatalf("conflicts: %+v", conflicts)
 		}
@@ -114,7 +114,7 @@ func TestRollbackOfEveryKindIsTheIdentity(t *testing.T) {
 		if got, want := intentOf(back.fold.State()), intentOf(plain.State()); !slices.Equal(got, want) {
 			t.Fatalf("after the rollback of %q:\n%q, want\n%q", texts(x.Events), got, want)
 		}
-		again, conflicts := back.Inverse()
+		again, _, conflicts := back.Inverse()
 		if len(conflicts) > 0 {
 			t.Fatalf("conflicts: %+v", conflicts)
 		}
@@ -166,12 +166,49 @@ func TestReverterNamesConflicts(t *testing.T) {
 	r := NewReverter(f.State())
 	apply(r, commit(2, changed, b), chosen)
 	apply(r, commit(3, announcing("10.0.0.0/8", "192.0.2.1", func(r *eventlog.RouteAnnounced) { r.Metric = 5 })), other)
-	events, conflicts := r.Inverse()
+	events, _, conflicts := r.Inverse()
 	if len(conflicts) != 1 || conflicts[0].Revision != 3 || conflicts[0].Actor != "bob" || len(events) != 1 || text(events[0]) != text(&eventlog.RouteWithdrawn{RouteID: b.RouteID}) {
 		t.Errorf("%+v, %v", conflicts, events)
 	}
 	apply(r, commit(4, a), other) // as it was before the chosen commit: nothing is to be done
-	if events, conflicts = r.Inverse(); len(conflicts) != 0 || len(events) != 1 {
+	if events, _, conflicts = r.Inverse(); len(conflicts) != 0 || len(events) != 1 {
 		t.Errorf("%+v, %v", conflicts, events)
+	}
+}
+
+// TestTakenBackConflictIsNone: what others changed and took back themselves keeps
+// nothing from being taken back; what they set to the same does.
+func TestTakenBackConflictIsNone(t *testing.T) {
+	a := func(metric uint32) eventlog.Event {
+		return announcing("10.0.0.0/8", "192.0.2.1", func(r *eventlog.RouteAnnounced) { r.Metric = metric })
+	}
+	reverting := func(c *eventlog.Commit, what ...eventlog.Revision) *eventlog.Commit {
+		c.Reverts = what
+		return c
+	}
+	for name, c := range map[string]struct {
+		later     []*eventlog.Commit
+		conflicts int
+	}{
+		"nobody":              {nil, 0},
+		"changed":             {[]*eventlog.Commit{commit(3, a(7))}, 1},
+		"and taken back":      {[]*eventlog.Commit{commit(3, a(7)), reverting(commit(4, a(2)), 3)}, 0},
+		"and set to the same": {[]*eventlog.Commit{commit(3, a(7)), commit(4, a(2))}, 1},
+		"half of it":          {[]*eventlog.Commit{commit(3, a(7)), commit(4, a(8)), reverting(commit(5, a(2)), 4)}, 1},
+		"both":                {[]*eventlog.Commit{commit(3, a(7)), commit(4, a(8)), reverting(commit(5, a(2)), 3, 4)}, 0},
+		"and changed again":   {[]*eventlog.Commit{commit(3, a(7)), reverting(commit(4, a(2)), 3), commit(5, a(9))}, 1},
+	} {
+		f := NewFold("log")
+		mustApply(t, f, commit(1, a(1)))
+		r := NewReverter(f.State())
+		for i, k := range append([]*eventlog.Commit{commit(2, a(2))}, c.later...) {
+			if err := r.Apply(k, func(eventlog.Event) bool { return i == 0 }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		events, _, conflicts := r.Inverse()
+		if len(conflicts) != c.conflicts || c.conflicts == 0 && (len(events) != 1 || text(events[0]) != text(a(1))) {
+			t.Errorf("%s: conflicts %v, events %q", name, conflicts, texts(events))
+		}
 	}
 }

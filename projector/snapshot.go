@@ -223,7 +223,7 @@ func (s *saver) heldLines(st *State, it *item) (lines []eventlog.Event, n int) {
 		if (h.touched != 0) != st.seemsTouched(it, i) {
 			lines = append(lines, &eventlog.ConfirmationConfirmed{Revision: it.rev})
 		}
-		lines = append(lines, h.back)
+		lines = append(lines, h.gives(it.lends()))
 	}
 	if it.gone > 0 && it.gone == len(it.inverse) {
 		lines = append(lines, &eventlog.ConfirmationUndone{Revision: it.rev})

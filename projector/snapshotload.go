@@ -406,7 +406,7 @@ func (l *loader) hold() error {
 	for _, p := range l.pending {
 		if t, ok := p.item.event.(*eventlog.TimerSet); ok && t.Unchanged {
 			for _, e := range t.Events {
-				l.heldBy(e, p.item.rev, true, false)
+				l.heldBy(e, hold{owner: p.item.rev, back: e, watch: true})
 			}
 			for _, e := range p.touched {
 				k := holdKey(e)
@@ -419,31 +419,40 @@ func (l *loader) hold() error {
 			continue
 		}
 		for i, e := range p.item.inverse {
-			l.heldBy(e, p.item.rev, false, s.seemsTouched(p.item, i) != p.other[i])
+			h := hold{owner: p.item.rev}
+			if t, ok := p.item.event.(*eventlog.TimerSet); ok {
+				h.until = t.Name
+			}
+			if p.item.lends() {
+				h.lent = e
+			} else {
+				h.back = e
+			}
+			if s.seemsTouched(p.item, i) != p.other[i] {
+				h.touched = 1
+			}
+			l.heldBy(e, h)
 		}
 	}
 	return nil
 }
 
-// heldBy adds one hold.
-func (l *loader) heldBy(e eventlog.Event, owner eventlog.Revision, watch, touched bool) {
+// heldBy adds a hold of what e is about, for one holder.
+func (l *loader) heldBy(e eventlog.Event, h hold) {
 	k := holdKey(e)
 	if k == "" {
 		return
 	}
-	h, _ := l.fold.held.Get(k)
-	if h != nil && h.owner == owner {
-		h.holders++
-		if h.watch && !watch {
-			h.watch, h.back = false, e
-		}
+	h.holders = 1
+	if top, _ := l.fold.held.Get(k); top != nil && top.owner == h.owner {
+		joined := *top
+		joined.join(&h)
+		joined.touched = max(top.touched, h.touched)
+		h = joined
 	} else {
-		h = &hold{owner: owner, back: e, holders: 1, watch: watch, below: h}
+		h.below = top
 	}
-	if touched {
-		h.touched = 1
-	}
-	l.fold.held.Set(k, h)
+	l.fold.held.Set(k, &h)
 }
 
 // written reads whose a revision is.

@@ -225,7 +225,7 @@ func (k *Timekeeper) fire(ctx context.Context, name string, now int64) (Result, 
 			if err := mayStill(s, author, events); err != nil {
 				return nil, "", err
 			}
-			events = late(events, now-t.At)
+			events = late(projector.Lapse(events, now), now-t.At)
 		}
 		return append(slices.Clip(events), &eventlog.TimerFired{Name: name}), reason, nil
 	})
@@ -275,7 +275,8 @@ func mayStill(s *projector.State, author *projector.Principal, events []eventlog
 	return err
 }
 
-// late moves the ends of what a schedule holds, which count from when it is made.
+// late moves the ends of what a schedule holds, which count from when it is made;
+// what it restores for a while ends when it would have.
 func late(events []eventlog.Event, by int64) []eventlog.Event {
 	if by <= 0 {
 		return events
@@ -286,6 +287,9 @@ func late(events []eventlog.Event, by int64) []eventlog.Event {
 		case *eventlog.ConfirmationOpened:
 			events[i] = &eventlog.ConfirmationOpened{Deadline: min(e.Deadline+by, eventlog.MaxTime)}
 		case *eventlog.TimerSet:
+			if len(e.Events) > 0 {
+				continue
+			}
 			t := *e
 			t.At = min(t.At+by, eventlog.MaxTime)
 			events[i] = &t

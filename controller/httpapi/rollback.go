@@ -105,6 +105,7 @@ func conflicts(o object, e *service.RollbackConflict) {
 		i := o.object()
 		i.uint("commit", uint64(x.Revision))
 		i.str("actor", x.Actor)
+		i.str("cause", x.Cause.String())
 		event(i, "event", x.Event)
 		i.end()
 		o.next()

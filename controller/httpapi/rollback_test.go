@@ -86,7 +86,7 @@ func TestRollbackListsConflicts(t *testing.T) {
 	r := a.do("POST", "/v1/rollback", `{"commits":[2]}`)
 	m := r.json(t)
 	list, _ := m["conflicts"].([]any)
-	if r.Code != 409 || len(list) != 1 || !strings.Contains(m["detail"].(string), "commit 3 of bob") {
+	if r.Code != 409 || len(list) != 1 || !strings.Contains(m["detail"].(string), "was changed since by commit 3 of bob") {
 		t.Fatalf("%d %s", r.Code, r.Body)
 	}
 	if x := list[0].(map[string]any); x["commit"] != 3.0 || x["actor"] != "bob" {
@@ -104,6 +104,28 @@ func TestRollbackOfAnUnconfirmedCommitSettlesIt(t *testing.T) {
 	}
 }
 
+// TestRollbackSettlesWhatItTakesBack: whichever way a commit is taken back as a
+// whole, it waits for no confirmation any more; a part of it does.
+func TestRollbackSettlesWhatItTakesBack(t *testing.T) {
+	for body, pending := range map[string]int{
+		`{"actor":"carl","since":3}`:         0,
+		`{"to":2}`:                           0,
+		`{"commits":[3]}`:                    0,
+		`{"within":"10.0.0.0/8","since":3}`:  0,
+		`{"within":"10.1.0.0/16","since":3}`: 1,
+		`{"to":3}`:                           1,
+		`{"actor":"bob","since":2}`:          1,
+	} {
+		a := newAPI(t)
+		a.must("POST", "/routes", `{"destination":"10.9.0.0/16","next_hop":"192.0.2.1"}`, "X-DVR-Actor: bob")
+		a.must("POST", "/v1/commits?confirm_within=1h", `{"events":[{"kind":"route.announced","destination":"10.1.0.0/16","next_hop":"192.0.2.1"},{"kind":"route.announced","destination":"10.2.0.0/16","next_hop":"192.0.2.1"}]}`, "X-DVR-Actor: carl")
+		a.must("POST", "/v1/rollback", body)
+		if n := len(a.app.State().Pending()); n != pending {
+			t.Errorf("%s: %d wait for confirmation, want %d", body, n, pending)
+		}
+	}
+}
+
 func TestRollbackRefusesNonsense(t *testing.T) {
 	a := newAPI(t)
 	a.add("10.1.0.0/16", "192.0.2.1", 1)
@@ -116,8 +138,14 @@ func TestRollbackRefusesNonsense(t *testing.T) {
 		t.Errorf("a commit to come: %d %s", r.Code, r.Body)
 	}
 	at := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
-	if m := a.must("POST", "/v1/rollback", `{"actor":"anonymous","since":"`+at+`"}`).json(t); m["status"] != "nothing to roll back" {
-		t.Errorf("%v", m)
+	for body, want := range map[string]string{
+		`{"actor":"anonymous","since":"` + at + `"}`: "since: is a time to come",
+		`{"actor":"anonymous","since":9}`:            "since: is a revision to come: the newest is 2",
+		`{"commits":[1]}`:                            "commits: must be 2 or more",
+	} {
+		if r := a.do("POST", "/v1/rollback", body); r.Code != 400 || !strings.Contains(r.Body, want) {
+			t.Errorf("%s: %d %s, want %s", body, r.Code, r.Body, want)
+		}
 	}
 }
 

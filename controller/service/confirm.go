@@ -67,6 +67,9 @@ func (o *approveProposal) Decide(st *projector.State) ([]eventlog.Event, error) 
 	if d := st.Disturbed(&t); len(d) > 0 {
 		return nil, appender.Disturbed(st, d)
 	}
+	if now := projector.Lapse(t.Events, st.Time()); len(now) != len(t.Events) {
+		return nil, fmt.Errorf("%w: a lifetime that proposal %s would bring back is over meanwhile: propose it again", ErrConflict, o.Name)
+	}
 	return append(slices.Clip(t.Events), &eventlog.TimerFired{Name: o.Name}), nil
 }
 

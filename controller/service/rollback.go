@@ -60,7 +60,7 @@ func (r *Rollback) check() error {
 // MaxConflicts is how many conflicts are told; the rest is counted.
 const MaxConflicts = 100
 
-// RollbackConflict is ErrConflict with the items that other commits changed.
+// RollbackConflict is ErrConflict with the items that cannot be taken back.
 type RollbackConflict struct {
 	List  []projector.Conflict // the first MaxConflicts
 	Count int
@@ -69,12 +69,30 @@ type RollbackConflict struct {
 func (e *RollbackConflict) Error() string {
 	var texts []string
 	for _, c := range e.List[:min(len(e.List), 3)] {
-		texts = append(texts, fmt.Sprintf("%s, changed by commit %d of %s", nameOfItem(c.Event), c.Revision, c.Actor))
+		texts = append(texts, conflictText(&c))
 	}
 	if more := e.Count - len(texts); more > 0 {
 		texts = append(texts, strconv.Itoa(more)+" more")
 	}
-	return fmt.Sprintf("%v: %d items were changed since by others: %s", ErrConflict, e.Count, strings.Join(texts, "; "))
+	items := "1 item"
+	if e.Count > 1 {
+		items = strconv.Itoa(e.Count) + " items"
+	}
+	return fmt.Sprintf("%v: %s cannot be taken back: %s", ErrConflict, items, strings.Join(texts, "; "))
+}
+
+func conflictText(c *projector.Conflict) string {
+	item, commit := nameOfItem(c.Event), fmt.Sprintf("commit %d", c.Revision)
+	if c.Actor != "" {
+		commit += " of " + c.Actor
+	}
+	switch c.Cause {
+	case projector.Unconfirmed:
+		return fmt.Sprintf("%s would be again as %s made it, which is not confirmed: confirm that first, or take it back, too", item, commit)
+	case projector.Overlaid:
+		return fmt.Sprintf("%s would be again as %s made it for a while, over another lifetime that ends later: take that commit back, too, or cancel its timer", item, commit)
+	}
+	return fmt.Sprintf("%s was changed since by %s", item, commit)
 }
 
 // Unwrap makes it ErrConflict.
@@ -92,15 +110,22 @@ func nameOfItem(e eventlog.Event) string {
 	case *eventlog.RouterRemoved:
 		return "router " + string(e.Router)
 	case *eventlog.LinkSet:
-		return fmt.Sprintf("link %s-%s", e.A, e.B)
+		return nameOfLink(&e.LinkID)
 	case *eventlog.LinkRemoved:
-		return fmt.Sprintf("link %s-%s", e.A, e.B)
+		return nameOfLink(&e.LinkID)
 	case *eventlog.KeyPut:
 		return "key " + quoted(e.Key)
 	case *eventlog.KeyDeleted:
 		return "key " + quoted(e.Key)
 	}
 	return nameOf(e)
+}
+
+func nameOfLink(id *eventlog.LinkID) string {
+	if id.Name != "" {
+		return fmt.Sprintf("link %s-%s (%s)", id.A, id.B, id.Name)
+	}
+	return fmt.Sprintf("link %s-%s", id.A, id.B)
 }
 
 func nameOfRoute(id *eventlog.RouteID) string {
@@ -133,14 +158,15 @@ func (s *Service) Rollback(ctx context.Context, m *Mutation, r Rollback) (Receip
 		return Receipt{}, err
 	}
 	now := s.appender.State()
-	events, reverts, named, leases, err := s.inverse(ctx, now, &r, timeout)
+	x, err := s.inverse(ctx, now, &r, timeout)
 	if err == nil {
-		err = referred(now, events, named)
+		err = referred(now, x.events, x.named)
 	}
 	if err != nil {
 		return Receipt{}, fmt.Errorf("rollback: %w", err)
 	}
-	if len(events) == 0 {
+	events := x.events
+	if len(events) == 0 && len(x.leases) == 0 {
 		rec := Receipt{Position: now.Position(), NoChange: true, Wait: m.Wait}
 		if m.Care != nil && m.Care.DryRun {
 			rec.Preview = &Preview{Before: now.Position(), Digest: now.Digest()}
@@ -148,17 +174,22 @@ func (s *Service) Rollback(ctx context.Context, m *Mutation, r Rollback) (Receip
 		return rec, nil
 	}
 	basis := appender.BasisOf(now, events)
-	basis.Named = named
-	if m.Care == nil || m.Care.NotBefore == 0 && !m.Care.Propose { // a timer holds no other one with events
-		for i, l := range leases {
-			// The name is that of the dry run; where another rollback took it, the basis is moved.
-			name := fmt.Sprintf("%s%d-%d", appender.LifetimeTimer, now.Position().Revision, i)
-			events = append(events, &eventlog.TimerSet{Name: name, At: l.Until, Unchanged: true, Events: l.Events})
+	basis.Named = x.named
+	if len(x.leases) > 0 && m.Care != nil && m.Care.ExpiresIn > 0 {
+		return Receipt{}, invalid("expires_in", "has no meaning here: what is restored is itself for a while, until %s", time.UnixMilli(x.leases[0].Until).UTC().Format(time.RFC3339))
+	}
+	later := m.Care != nil && (m.Care.NotBefore > 0 || m.Care.Propose)
+	for i, l := range x.leases {
+		// The name is that of the dry run; where another rollback took it, the basis is moved.
+		name := fmt.Sprintf("%s%d-%d", appender.LifetimeTimer, now.Position().Revision, i)
+		if later {
+			name = timedName(appender.LifetimeTimer)
 		}
+		events = append(events, &eventlog.TimerSet{Name: name, At: l.Until, Undo: true, Events: l.Events})
 	}
 	c := Change{
 		Actor: m.Actor, Source: m.Source, Reason: m.Reason, ID: m.ID, Request: m.Request, Caller: m.Caller,
-		Events: events, Reverts: reverts, Basis: basis,
+		Events: events, Reverts: x.reverts, Basis: basis,
 	}
 	if c.Reason == "" {
 		c.Reason = r.text()
@@ -232,33 +263,53 @@ func referred(now *projector.State, events []eventlog.Event, named []eventlog.Ro
 	return nil
 }
 
-// inverse finds the events, which commits they take back, the routers that
-// they may leave undeclared though something speaks of them, and what they give
-// back only for a while.
-func (s *Service) inverse(ctx context.Context, now *projector.State, r *Rollback, timeout time.Duration) ([]eventlog.Event, []eventlog.Revision, []eventlog.RouterID, []projector.Lease, error) {
+// inverse is what takes commits back.
+type inverse struct {
+	events  []eventlog.Event
+	leases  []projector.Lease   // what of it is only for a while
+	reverts []eventlog.Revision // the commits
+	named   []eventlog.RouterID // routers that it may leave undeclared though something speaks of them
+}
+
+// inverse finds what takes r back at now. Errors: RollbackConflict, ….
+func (s *Service) inverse(ctx context.Context, now *projector.State, r *Rollback, timeout time.Duration) (x inverse, err error) {
 	head := now.Position().Revision
 	if r.To > 0 {
 		if r.To > head {
-			return nil, nil, nil, nil, invalid("to", "is a revision to come: the newest is %d", head)
+			return x, invalid("to", "is a revision to come: the newest is %d", head)
 		}
 		v, err := s.View(ctx, Read{At: r.To, Timeout: timeout}, true)
 		if err != nil {
-			return nil, nil, nil, nil, err
+			return x, err
 		}
-		events := now.Restore(v.State)
-		var named []eventlog.RouterID // all is as it was then, what speaks of routers, too
-		for _, e := range events {
-			if gone, ok := e.(*eventlog.RouterRemoved); ok {
-				named = append(named, gone.Router)
+		var conflicts []projector.Conflict
+		if x.leases, conflicts = now.Leases(v.State); len(conflicts) > 0 {
+			return x, s.conflict(ctx, conflicts)
+		}
+		x.events = now.Restore(v.State)
+		for _, c := range now.Pending() {
+			if c > r.To {
+				x.events = append(x.events, &eventlog.ConfirmationUndone{Revision: c})
 			}
 		}
-		return events, nil, named, now.Leases(v.State), nil
+		for _, e := range x.events { // all is as it was then, what speaks of routers, too
+			if gone, ok := e.(*eventlog.RouterRemoved); ok {
+				x.named = append(x.named, gone.Router)
+			}
+		}
+		return x, nil
+	}
+	switch {
+	case r.Since > head:
+		return x, invalid("since", "is a revision to come: the newest is %d", head)
+	case r.After.After(time.Now().Add(aheadOfUs)):
+		return x, invalid("since", "is a time to come")
 	}
 	first := r.Since
 	commits := map[eventlog.Revision]bool{}
 	for _, c := range r.Commits {
 		if c > head {
-			return nil, nil, nil, nil, fmt.Errorf("commit %d: %w", c, ErrNotFound)
+			return x, fmt.Errorf("commit %d: %w", c, ErrNotFound)
 		}
 		commits[c] = true
 		if first == 0 || c < first {
@@ -266,23 +317,26 @@ func (s *Service) inverse(ctx context.Context, now *projector.State, r *Rollback
 		}
 	}
 	if !r.After.IsZero() {
-		var err error
 		if first, err = s.firstAfter(ctx, r.After.UnixMilli(), head); err != nil {
-			return nil, nil, nil, nil, err
+			return x, err
 		}
 	}
 	if first > head {
-		return nil, nil, nil, nil, nil
+		return x, nil
 	}
 	if first < 2 {
-		return nil, nil, nil, nil, invalid("since", "must be 2 or more: revision 1 is the log's beginning")
+		field := "since"
+		if len(r.Commits) > 0 {
+			field = "commits"
+		}
+		return x, invalid(field, "must be 2 or more: revision 1 is the log's beginning")
 	}
 	v, err := s.View(ctx, Read{At: first - 1, Timeout: timeout}, true)
 	if err != nil {
-		return nil, nil, nil, nil, err
+		return x, err
 	}
 	rev := projector.NewReverter(v.State)
-	var reverts []eventlog.Revision
+	taken := map[eventlog.Revision]bool{} // as a whole
 	err = s.history.Read(ctx, first-1, func(b *eventlog.Batch) error {
 		for i := range b.Commits {
 			c := &b.Commits[i]
@@ -296,16 +350,20 @@ func (s *Service) inverse(ctx context.Context, now *projector.State, r *Rollback
 			if c.Events, err = history.Expanded(ctx, s.history, c); err != nil {
 				return err
 			}
-			hit := false
+			hit, whole := false, true
 			if err := rev.Apply(c, func(e eventlog.Event) bool {
 				chosen := commits[c.Revision] || r.filtered() && r.matches(c, e)
 				hit = hit || chosen
+				whole = whole && (chosen || e.Kind() == eventlog.KindConfirmationOpened || e.Kind() == eventlog.KindTimerSet)
 				return chosen
 			}); err != nil {
 				return err
 			}
-			if hit && len(reverts) < eventlog.MaxCommitEvents {
-				reverts = append(reverts, c.Revision)
+			if hit && whole {
+				taken[c.Revision] = true
+			}
+			if hit && len(x.reverts) < eventlog.MaxCommitEvents {
+				x.reverts = append(x.reverts, c.Revision)
 			}
 		}
 		return ctx.Err()
@@ -313,28 +371,40 @@ func (s *Service) inverse(ctx context.Context, now *projector.State, r *Rollback
 	switch {
 	case errors.Is(err, errReadEnough):
 	case errors.Is(err, projector.ErrTooMany):
-		return nil, nil, nil, nil, fmt.Errorf("%w: more than %d items; narrow it, or roll back to a revision", ErrTooLarge, projector.MaxReverted)
+		return x, fmt.Errorf("%w: more than %d items; narrow it, or roll back to a revision", ErrTooLarge, projector.MaxReverted)
 	case errors.Is(err, eventlog.ErrTruncated):
-		return nil, nil, nil, nil, fmt.Errorf("commits from revision %d: %w", first, ErrGone)
+		return x, fmt.Errorf("commits from revision %d: %w", first, ErrGone)
 	case ctx.Err() != nil:
-		return nil, nil, nil, nil, fmt.Errorf("%w: the commits since revision %d were not read in time; ask again with a longer timeout", ErrBehind, first)
+		return x, fmt.Errorf("%w: the commits since revision %d were not read in time; ask again with a longer timeout", ErrBehind, first)
 	case err != nil:
-		return nil, nil, nil, nil, err
+		return x, err
 	}
 	if at := rev.Position().Revision; at != head {
-		return nil, nil, nil, nil, fmt.Errorf("%w: the log was read up to revision %d of %d", ErrUnavailable, at, head)
+		return x, fmt.Errorf("%w: the log was read up to revision %d of %d", ErrUnavailable, at, head)
 	}
-	events, conflicts := rev.Inverse()
-	if n := len(conflicts); n > 0 {
-		return nil, nil, nil, nil, &RollbackConflict{conflicts[:min(n, MaxConflicts)], n}
+	var conflicts []projector.Conflict
+	if x.events, x.leases, conflicts = rev.Inverse(); len(conflicts) > 0 {
+		return x, s.conflict(ctx, conflicts)
 	}
 	// What is taken back needs no confirmation any more.
-	for _, c := range slices.Sorted(slices.Values(r.Commits)) {
-		if _, pending := now.Confirmation(c); pending {
-			events = append(events, &eventlog.ConfirmationUndone{Revision: c})
+	for _, c := range now.Pending() {
+		if taken[c] {
+			x.events = append(x.events, &eventlog.ConfirmationUndone{Revision: c})
 		}
 	}
-	return events, reverts, rev.Named(), rev.Leases(now), nil
+	x.named = rev.Named()
+	return x, nil
+}
+
+// conflict is the error of what cannot be taken back, with who made it so.
+func (s *Service) conflict(ctx context.Context, found []projector.Conflict) error {
+	list := found[:min(len(found), MaxConflicts)]
+	for i := range list {
+		if list[i].Actor == "" { // for a reader: nothing rests on it
+			_ = s.CommitAt(ctx, list[i].Revision, func(c *eventlog.Commit) error { list[i].Actor = c.Actor; return nil })
+		}
+	}
+	return &RollbackConflict{list, len(found)}
 }
 
 // matches reports whether an event of c is one that the filter chooses.

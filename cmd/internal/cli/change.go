@@ -124,7 +124,7 @@ func rollbackCommand(c *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rollback [COMMIT…]", Short: "Take commits back by a new one", Args: cobra.ArbitraryArgs,
 		Long: "Take back the named commits, all since a revision (--to), or what matches a filter since some point.\n" +
-			"What others changed since is listed and nothing is done; --dry-run shows what would be.",
+			"What other commits changed since is listed and nothing is done; --dry-run shows what would be.",
 		Example: "  dvr rollback 4711 --dry-run\n  dvr rollback --to 4700\n  dvr rollback --actor bob --since 2h",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o := map[string]any{}
@@ -135,6 +135,15 @@ func rollbackCommand(c *connection) *cobra.Command {
 					return usageError{fmt.Errorf("%q is not a revision", a)}
 				}
 				commits = append(commits, n)
+			}
+			ways, filter := 0, actor+tag+router+within != ""
+			for _, given := range []bool{len(commits) > 0, to > 0, filter} {
+				if given {
+					ways++
+				}
+			}
+			if ways != 1 || filter != (since != "") {
+				return usageError{howTo(cmd, errors.New("say what is taken back: commits, or --to, or --since with --actor, --tag, --router or --within"))}
 			}
 			if len(commits) > 0 {
 				o["commits"] = commits
@@ -182,9 +191,13 @@ func (c *connection) conflicts(err error) {
 		return
 	}
 	t := newTable(c.errOut)
-	t.head("CHANGED SINCE", "BY", "IN COMMIT")
+	t.head("CANNOT BE TAKEN BACK", "COMMIT", "OF", "WHICH")
 	for _, x := range list(body, "conflicts") {
-		t.row(itemName(member(x, "event")), member(x, "actor"), member(x, "commit"))
+		which := map[string]string{"unconfirmed": "made it what would be restored, and is not confirmed", "overlaid": "made it so for a while, over another lifetime"}[text(member(x, "cause"))]
+		if which == "" {
+			which = "changed it since"
+		}
+		t.row(itemName(member(x, "event")), member(x, "commit"), member(x, "actor"), which)
 	}
 	if more := count(member(body, "conflict_count")) - int64(len(list(body, "conflicts"))); more > 0 {
 		t.line("… and %d more", more)

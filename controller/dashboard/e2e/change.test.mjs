@@ -155,7 +155,7 @@ describe('changes', { skip: skip || false }, () => {
     const { revision: second } = await cluster.must('PUT', '/routes/10.8.0.0/16', { candidates: [{ next_hop: '192.0.2.8', metric: 2 }] });
     await browser.go(page, `/history?rollback=${first.revision}`);
     await follows().getByText('This would be refused').waitFor();
-    await follows().getByRole('list', { name: 'Changed since by others' }).getByRole('link', { name: String(second) }).first().waitFor();
+    await follows().getByRole('list', { name: 'What cannot be taken back' }).getByRole('link', { name: String(second) }).first().waitFor();
     assert.ok(await button('Roll back', dialog()).isDisabled());
   });
 

@@ -2983,7 +2983,7 @@ type EventTimerSet struct {
 	Events    []json.RawMessage   `json:"events,omitempty"`
 	Stage     *EventTimerSetStage `json:"stage,omitempty"`
 	Proposer  string              `json:"proposer,omitempty"`  // The events are this actor's proposal.
-	Undo      bool                `json:"undo,omitempty"`      // A lifetime: then the commit that carries it is undone, as far as nobody changed since what it changed.
+	Undo      bool                `json:"undo,omitempty"`      // A lifetime: then the commit that carries it is undone, as far as nobody changed since what it changed. With events only what they are about ends, and becomes what they say.
 	Unchanged bool                `json:"unchanged,omitempty"` // The events are committed only if nobody changes meanwhile what they are about.
 }
 
@@ -3506,7 +3506,8 @@ type Problem struct {
 // ProblemConflictsItem is an object of the API.
 type ProblemConflictsItem struct {
 	Commit int64           `json:"commit"`
-	Actor  string          `json:"actor"`
+	Actor  string          `json:"actor"` // Of that commit; empty where the log no longer has it.
+	Cause  string          `json:"cause"` // changed: that commit changed the item since. unconfirmed: the item would be again what that commit made of it, which waits for its confirmation. overlaid: what that commit made of it for a while, over another lifetime that ends later.
 	Event  json.RawMessage `json:"event,omitempty"`
 }
 
