@@ -15,6 +15,7 @@ const (
 	WarnBlackhole  = "blackhole"      // what was forwarded is discarded
 	WarnLoop       = "recursion-loop" // a recursive next hop resolves through its own route
 	WarnUnresolved = "unresolved"     // a recursive next hop resolves no more
+	WarnFamily     = "ipv4-next-hop"  // IPv6 prefixes come to a next hop that has an IPv4 address only
 	WarnManagement = "management"     // the way to an address of the cluster or of a link changes
 )
 
@@ -65,6 +66,10 @@ func (c *Comparison) Warnings(e *Effect, management []netip.Addr) []Warning {
 		w.hole.Text = countOf(n) + " once forwarded to: now discarded"
 		out = append(out, w.hole)
 	}
+	if n := w.family.Prefixes; n > 0 {
+		w.family.Text = countOf(n) + " of IPv6 over a next hop that has an IPv4 address only: a link needs an IPv6 address for them"
+		out = append(out, w.family)
+	}
 	out = append(out, w.recursion()...)
 	if x, ok := w.management(management); ok {
 		out = append(out, x)
@@ -77,6 +82,7 @@ type warner struct {
 	router     eventlog.RouterID
 	now        *view
 	lost, hole Warning
+	family     Warning
 	cover      netip.Prefix // what the first lost prefix falls to
 	uncovered  bool         // nothing
 }
@@ -91,6 +97,9 @@ func countOf(n int) string {
 
 func unicast(hops []NextHop) bool { return len(hops) > 0 && hops[0].Type == eventlog.Unicast }
 
+// overIPv4: it is a neighbour's IPv4 address.
+func overIPv4(h NextHop) bool { return h.Via != "" && h.Address.Is4() }
+
 // moved takes in n prefixes whose next hops were a and are b.
 func (w *warner) moved(examples []netip.Prefix, n int, a, b []NextHop) {
 	add := func(to *Warning, kind string) {
@@ -101,6 +110,9 @@ func (w *warner) moved(examples []netip.Prefix, n int, a, b []NextHop) {
 				to.Examples = append(to.Examples, p)
 			}
 		}
+	}
+	if len(examples) > 0 && examples[0].Addr().Is6() && slices.ContainsFunc(b, overIPv4) && !slices.ContainsFunc(a, overIPv4) {
+		add(&w.family, WarnFamily)
 	}
 	switch {
 	case a != nil && b == nil:

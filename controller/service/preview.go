@@ -85,7 +85,7 @@ func (s *Service) previewOf(t *appender.Trial) *Preview {
 		return p
 	}
 	p.intent(t)
-	p.Warnings = append(freezesAll(t.Commit.Events), s.strays(t)...)
+	p.Warnings = slices.Concat(freezesAll(t.Commit.Events), unusable(t.Commit.Events), s.strays(t))
 	touched, beyond := projector.Destinations(t.Commit.Events)
 	if len(touched) == 0 && !beyond {
 		return p

@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"dvr/controller/appender"
@@ -22,6 +23,30 @@ func freezesAll(events []eventlog.Event) (out []projector.Warning) {
 	for _, e := range events {
 		if f, ok := e.(*eventlog.FreezeSet); ok && len(f.Prefixes)+len(f.Routers) == 0 {
 			out = append(out, projector.Warning{Kind: WarnFreezeAll, Router: eventlog.AllRouters, Text: "freeze " + f.Name + " is of every route, router and link"})
+		}
+	}
+	return out
+}
+
+// WarnUnusable is the kind of the warning about a link over which nothing can be sent.
+const WarnUnusable = "unusable-link"
+
+// unusable warns of the links that the commit sets and that are not used from
+// one of their ends, for want of an interface here or an address there.
+func unusable(events []eventlog.Event) (out []projector.Warning) {
+	for _, e := range events {
+		l, ok := e.(*eventlog.LinkSet)
+		if !ok {
+			continue
+		}
+		for _, d := range []struct {
+			from, to eventlog.RouterID
+			iface    string
+			address  []netip.Addr
+		}{{l.A, l.B, l.InterfaceA, l.AddressB}, {l.B, l.A, l.InterfaceB, l.AddressA}} {
+			if d.iface == "" && len(d.address) == 0 && len(out) < maxStrays {
+				out = append(out, projector.Warning{Kind: WarnUnusable, Router: d.from, Text: fmt.Sprintf("link %s-%s is not used from %s: it has no interface there and no address at %s", l.A, l.B, d.from, d.to)})
+			}
 		}
 	}
 	return out

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"dvr/eventlog"
@@ -35,6 +36,15 @@ func supported(e eventlog.Event) error {
 			return invalid("value", "must not be empty")
 		}
 	case *eventlog.LinkSet:
+		for _, d := range []struct {
+			address, iface string
+			to             []netip.Addr
+			over           string
+		}{{"address_b", "interface_a", e.AddressB, e.InterfaceA}, {"address_a", "interface_b", e.AddressA, e.InterfaceB}} {
+			if d.over == "" && slices.ContainsFunc(d.to, netip.Addr.IsLinkLocalUnicast) {
+				return invalid(d.iface, "is missing: %s is link-local, and is reached only over a named interface", d.address)
+			}
+		}
 		for field, list := range map[string][]netip.Addr{"address_a": e.AddressA, "address_b": e.AddressB} {
 			for _, a := range list {
 				if kind := noGateway(a); kind != "" {

@@ -3465,7 +3465,7 @@ type PreviewIntentItemsItem struct {
 
 // PreviewWarningsItem is an object of the API.
 type PreviewWarningsItem struct {
-	Kind     string   `json:"kind"` // unknown-router: a router that routes are given to is not declared, has no link and no data plane; prefix-lost, blackhole, recursion-loop, unresolved, management; freeze-all: a freeze names neither prefixes nor routers.
+	Kind     string   `json:"kind"` // unknown-router: a router that routes are given to is not declared, has no link and no data plane; prefix-lost, blackhole, recursion-loop, unresolved, management; ipv4-next-hop: IPv6 prefixes over a link without an IPv6 address; freeze-all: a freeze names neither prefixes nor routers; unusable-link: a link has no interface at one end and no address at the other, so nothing is sent over it from there.
 	Router   string   `json:"router"`
 	Prefixes int64    `json:"prefixes"`
 	Examples []string `json:"examples"`
