@@ -20,7 +20,7 @@ import (
 // maxWindow bounds the memory that a zstd stream may demand.
 const maxWindow = 32 << 20
 
-var importParams = with(writeParams, "atomic", "mode", "scope")
+var importParams = with(writeParams, "atomic", "mode", "scope", "allow_empty")
 
 // importMode reads how an import is to be done. What is one commit by its nature
 // is atomic.
@@ -57,6 +57,12 @@ func (q *query) importMode(m *service.Mutation, topology bool) (mode service.Imp
 		if err != nil {
 			return mode, err
 		}
+	}
+	if mode.AllowEmpty, err = q.flag("allow_empty"); err != nil {
+		return mode, err
+	}
+	if mode.AllowEmpty && mode.Scope == (service.Scope{}) {
+		return mode, fieldError("allow_empty", "has a meaning only with mode=replace and a scope")
 	}
 	if mode.Replace && q.has("atomic") && !mode.Atomic {
 		return mode, fieldError("atomic", "must be true with mode=replace, which is one commit")
@@ -152,7 +158,7 @@ func (s *Server) importLines(c echo.Context, topology bool) error {
 	if got.Preview != nil {
 		return s.previewed(c, got.Preview)
 	}
-	if got.Accepted == 0 {
+	if got.Accepted == 0 && len(got.Refused) > 0 {
 		first := got.Refused[0]
 		err := fieldError(lineField(first), "%s", first.Reason)
 		return &extended{err, func(b *buffer) { imported(object{b}, &got) }}

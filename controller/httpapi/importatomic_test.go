@@ -186,3 +186,40 @@ func TestImportUnderConfirmation(t *testing.T) {
 		t.Errorf("%v", m)
 	}
 }
+
+// TestReplaceByNothing: an empty body is refused, unless it is said that the scope
+// may be emptied; and without a scope always.
+func TestReplaceByNothing(t *testing.T) {
+	a := newAPI(t)
+	a.add("10.9.0.0/16", "192.0.2.1", 1)
+	a.must("POST", "/routes", `{"destination":"10.1.0.0/16","next_hop":"192.0.2.1","tags":["x"]}`)
+	a.must("PUT", "/v1/routers/r1", `{"tags":["x"]}`)
+	before := a.revision()
+	for target, want := range map[string]string{
+		"/v1/routes/import?mode=replace&scope=tag:x":                     "with allow_empty=true that removes all of the scope",
+		"/v1/topology/import?mode=replace&scope=tag:x&allow_empty=false": "with allow_empty=true that removes all of the scope",
+		"/v1/routes/import?mode=replace":                                 "one JSON object a line is expected",
+		"/v1/routes/import?mode=replace&allow_empty=true":                `"field":"allow_empty"`,
+		"/v1/routes/import?atomic=true&allow_empty=true":                 `"field":"allow_empty"`,
+		"/v1/routes/import?mode=replace&scope=tag:x&allow_empty=perhaps": `"field":"allow_empty"`,
+	} {
+		if r := a.importLines(target, ""); r.Code != 400 || !strings.Contains(r.Body, want) || a.revision() != before {
+			t.Errorf("%s: %d %s", target, r.Code, r.Body)
+		}
+	}
+	p := a.importLines("/v1/routes/import?mode=replace&scope=tag:x&allow_empty=true&dry_run=true", "")
+	if p.Code != 200 || a.revision() != before {
+		t.Errorf("%d %s", p.Code, p.Body)
+	}
+	m := a.importLines("/v1/routes/import?mode=replace&scope=tag:x&allow_empty=true", "").json(t)
+	if m["changes"] != 1.0 || a.destinations() != "10.9.0.0/16" {
+		t.Errorf("%v, left %s", m, a.destinations())
+	}
+	a.importLines("/v1/topology/import?mode=replace&scope=tag:x&allow_empty=true", "")
+	if r := a.do("GET", "/v1/routers/r1", ""); r.Code != 404 {
+		t.Errorf("%d %s", r.Code, r.Body)
+	}
+	if m := a.importLines("/v1/routes/import?mode=replace&scope=tag:x&allow_empty=true", "").json(t); m["changes"] != 0.0 {
+		t.Errorf("again: %v", m)
+	}
+}

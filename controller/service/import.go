@@ -172,7 +172,10 @@ func (i *importer) run(ctx context.Context, r io.Reader, timeout time.Duration) 
 			break
 		}
 	}
-	if i.out.Lines == 0 {
+	if i.out.Lines == 0 && (i.gathering == nil || !i.gathering.mode.AllowEmpty) {
+		if i.gathering != nil && !i.gathering.mode.Scope.none() {
+			return invalid("body", "is empty; with allow_empty=true that removes all of the scope")
+		}
 		return invalid("body", "is empty; one JSON object a line is expected")
 	}
 	if err := i.flush(ctx); err != nil {

@@ -28,6 +28,8 @@ type ImportMode struct {
 	// Topology: what is desired is routers and links, not routes.
 	Topology bool
 	Scope    Scope
+	// AllowEmpty: no line at all empties the scope, and is no mistake.
+	AllowEmpty bool
 }
 
 // Scope limits what a declarative import is about; zero members do not limit.

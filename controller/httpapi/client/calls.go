@@ -1980,6 +1980,7 @@ type ImportRoutesOptions struct {
 	Atomic         bool   // One commit, all or nothing.
 	Mode           string // `replace` withdraws what is in the scope and not among the lines, in one commit.
 	Scope          string // With `mode=replace` what is replaced, `tag:NAME`, `router:NAME` or `origin:NAME`.
+	AllowEmpty     bool   // With `mode=replace` and a scope: no line at all removes everything of the scope. Else an empty body is refused.
 	Wait           string // Answer when the change is in the log, in this node's state, or installed by the data planes it concerns.
 	Timeout        string // How long to wait, above 0 and up to 5m.
 	Require        string // With `wait=installed` the routers, with commas, whose data planes must confirm.
@@ -2002,6 +2003,7 @@ func (c *Client) ImportRoutes(ctx context.Context, body io.Reader, o ImportRoute
 	r.set("atomic", o.Atomic)
 	r.set("mode", o.Mode)
 	r.set("scope", o.Scope)
+	r.set("allow_empty", o.AllowEmpty)
 	r.set("wait", o.Wait)
 	r.set("timeout", o.Timeout)
 	r.set("require", o.Require)
@@ -2167,6 +2169,7 @@ type ImportTopologyOptions struct {
 	Atomic         bool   // One commit, all or nothing.
 	Mode           string // `replace` withdraws what is in the scope and not among the lines, in one commit.
 	Scope          string // With `mode=replace` what is replaced, `tag:NAME`, `router:NAME` or `origin:NAME`.
+	AllowEmpty     bool   // With `mode=replace` and a scope: no line at all removes everything of the scope. Else an empty body is refused.
 	Wait           string // Answer when the change is in the log, in this node's state, or installed by the data planes it concerns.
 	Timeout        string // How long to wait, above 0 and up to 5m.
 	Require        string // With `wait=installed` the routers, with commas, whose data planes must confirm.
@@ -2189,6 +2192,7 @@ func (c *Client) ImportTopology(ctx context.Context, body io.Reader, o ImportTop
 	r.set("atomic", o.Atomic)
 	r.set("mode", o.Mode)
 	r.set("scope", o.Scope)
+	r.set("allow_empty", o.AllowEmpty)
 	r.set("wait", o.Wait)
 	r.set("timeout", o.Timeout)
 	r.set("require", o.Require)
