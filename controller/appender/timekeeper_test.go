@@ -143,7 +143,7 @@ func TestLargeUndo(t *testing.T) {
 	if s := a.State().Stats(); s.Routes != n {
 		t.Fatalf("%d routes", s.Routes)
 	}
-	c.advance(time.Minute)
+	c.advance(time.Minute + stageAllowance)
 	if done := keeperOf(a, c).Step(testContext(t)); done != 1 {
 		t.Fatal("not undone")
 	}
