@@ -2,12 +2,10 @@ package cli
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -215,71 +213,4 @@ func hopsText(before, after any) string {
 		return "was " + side(before)
 	}
 	return side(before) + " → " + side(after)
-}
-
-// routeText is a route, and of one that changed the members that did.
-func routeText(destination string, before, after any) string {
-	one := after
-	if one == nil {
-		one = before
-	}
-	line := fmt.Sprintf("%s via %s of %s", destination, hopOf(one), text(member(one, "router")))
-	if before == nil || after == nil {
-		return line + " metric " + text(member(one, "metric"))
-	}
-	return line + membersText(before, after)
-}
-
-// itemText is an item, and what of it changed.
-func itemText(before, after any) string {
-	one := after
-	if one == nil {
-		one = before
-	}
-	kind := strings.TrimSuffix(strings.TrimSuffix(text(member(one, "kind")), ".set"), ".put")
-	name := ""
-	for _, names := range subjects {
-		if member(one, names[0]) == nil {
-			continue
-		}
-		var parts []string
-		for _, n := range names {
-			if v := member(one, n); v != nil {
-				parts = append(parts, text(v))
-			}
-		}
-		name = strings.Join(parts, "-")
-		break
-	}
-	if d := member(one, "deadline"); name == "" && d != nil {
-		name = "until " + text(d) // a confirmation has no name
-	}
-	line := kind + " " + name
-	if before != nil && after != nil {
-		return line + membersText(before, after)
-	}
-	if v := member(one, "value"); v != nil {
-		line += " = " + text(cell(v))
-	}
-	return line
-}
-
-// membersText lists the members that differ, but for the revision.
-func membersText(before, after any) string {
-	x, _ := before.(map[string]any)
-	y, _ := after.(map[string]any)
-	keys := append(sortedKeys(x), sortedKeys(y)...)
-	slices.Sort(keys)
-	var parts []string
-	for _, k := range slices.Compact(keys) {
-		a, _ := json.Marshal(x[k])
-		b, _ := json.Marshal(y[k])
-		if k != "revision" && string(a) != string(b) {
-			parts = append(parts, k+" "+text(x[k])+" → "+text(y[k]))
-		}
-	}
-	if parts == nil {
-		return ""
-	}
-	return ": " + strings.Join(parts, ", ")
 }

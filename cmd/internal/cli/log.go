@@ -27,11 +27,8 @@ func commitRow(t *table, commit any) {
 	t.row(member(commit, "revision"), member(commit, "time"), who(commit), summary(commit), member(commit, "reason"), member(commit, "id"))
 }
 
-// subjects are the members that name what an event is about, by the first there.
-var subjects = [][]string{{"destination"}, {"a", "b", "name"}, {"router"}, {"key"}, {"name"}, {"actor"}, {"epoch"}, {"level"}, {"revision"}, {"id"}}
-
-// summary tells in a few words what a commit did: its one event and what it is
-// about, else how many of which kind.
+// summary tells in a few words what a commit did: its one event, else how many of
+// which kind.
 func summary(commit any) string {
 	events := list(commit, "events")
 	switch n := count(member(commit, "n")); {
@@ -57,19 +54,7 @@ func summary(commit any) string {
 	if text(member(event, "kind")) == "commit.staged" { // it only stands for them
 		return plural(member(event, "events"), "event")
 	}
-	for _, names := range subjects {
-		if member(event, names[0]) == nil {
-			continue
-		}
-		out := text(member(event, "kind"))
-		for _, name := range names {
-			if v := member(event, name); v != nil {
-				out += " " + text(v)
-			}
-		}
-		return out
-	}
-	return text(member(event, "kind"))
+	return eventText(event)
 }
 
 // newestShown is how many commits `dvr log list` shows by itself.

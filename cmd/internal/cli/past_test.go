@@ -207,6 +207,15 @@ func TestDiffNamesAConfirmation(t *testing.T) {
 	}
 }
 
+// TestRoutesAreToldWithAllThatTheyHave: two that differ in how their next hop is
+// resolved alone must not look the same.
+func TestRoutesAreToldWithAllThatTheyHave(t *testing.T) {
+	one := map[string]any{"router": "q1", "destination": "10.50.0.0/16", "next_hop": "172.20.1.1", "metric": 0.0, "preference": 5.0, "weight": 2.0, "recursive": true, "tags": []any{"a", "b"}}
+	if got := routeText("10.50.0.0/16", nil, one); got != "10.50.0.0/16 via 172.20.1.1 weight 2 of q1 metric 0 preference 5 recursive tags a, b" {
+		t.Error(got)
+	}
+}
+
 // runAgainst runs the command against a handler.
 func runAgainst(t *testing.T, h http.Handler, args ...string) (string, error) {
 	t.Helper()
