@@ -113,3 +113,13 @@ func TestNothingToRollBack(t *testing.T) {
 		t.Errorf("%v\n%s", err, got)
 	}
 }
+
+// TestAGuardsActorIsNoPartOfItsName: a change of it alone is told.
+func TestAGuardsActorIsNoPartOfItsName(t *testing.T) {
+	guard := func(actor string) map[string]any {
+		return map[string]any{"kind": "guard.set", "name": "few", "type": "max_routes", "actor": actor}
+	}
+	if got := itemDiff(guard("eve"), guard("bob")); got != "~ guard few: actor eve -> actor bob" {
+		t.Error(got)
+	}
+}

@@ -122,6 +122,8 @@ var named = map[string][]string{
 	"router.set":      {"router"},
 	"link.set":        {"a", "b", "name"},
 	"key.put":         {"key"},
+	"guard.set":       {"name"}, // its actor is whom it is about
+	"guard.removed":   {"name"},
 }
 
 func namesOf(event any) []string {
