@@ -1,15 +1,11 @@
 package cli
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -35,10 +31,8 @@ func simCommand(in io.Reader, out io.Writer) *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
 			o.Seed = seed
-			r, err := simulation.Run(ctx, t, o)
+			r, err := simulation.Run(cmd.Context(), t, o) // with what was measured, also where it was interrupted
 			if r != nil {
 				if asJSON {
 					e := json.NewEncoder(out)
@@ -49,9 +43,6 @@ func simCommand(in io.Reader, out io.Writer) *cobra.Command {
 				} else {
 					r.Print(out, events)
 				}
-			}
-			if errors.Is(err, context.Canceled) && r != nil {
-				return nil // what was measured was printed
 			}
 			return err
 		},

@@ -29,6 +29,9 @@ func (r *Report) Print(w io.Writer, events bool) {
 	}
 	fmt.Fprintf(t, "heap\t%d MiB\n", r.Heap>>20)
 	t.Flush()
+	if r.Interrupted {
+		fmt.Fprintf(w, "\ninterrupted after %d of %d events: what follows is of these alone\n", len(r.Churn), r.Asked)
+	}
 	if r.Verified > 0 {
 		fmt.Fprintf(w, "\nverified: %d vectors and %d FIBs are equal to those computed from nothing, at the beginning and after each of %d events\n", r.Vectors, r.DataPlanes, r.Verified-1)
 	}

@@ -71,7 +71,9 @@ type Report struct {
 	Work                              projector.Work
 	Heap                              uint64 // bytes, with all that is followed
 	Churn                             []Event
-	Verified                          int // states at which all that is followed was held against the same from nothing
+	Asked                             int  // events of churn
+	Interrupted                       bool // before all of them were made
+	Verified                          int  // states at which all that is followed was held against the same from nothing
 }
 
 // ErrVerify: something incremental differs from the same from nothing.
@@ -94,7 +96,8 @@ type run struct {
 	fibs     []*projector.FIB
 }
 
-// Run simulates. It ends early with ctx. Errors: ErrNoLinks, ErrVerify, ctx's, Options.Check's.
+// Run simulates. It ends early with ctx, with the report of what was done
+// where there is one. Errors: ErrNoLinks, ErrVerify, ctx's, Options.Check's.
 func Run(ctx context.Context, t *Topology, o Options) (*Report, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
@@ -112,7 +115,7 @@ func Run(ctx context.Context, t *Topology, o Options) (*Report, error) {
 	for i := range r.Vectors {
 		r.routers = append(r.routers, t.Routers[i*len(t.Routers)/r.Vectors])
 	}
-	rep := &Report{Routers: len(t.Routers), Links: len(t.Links), Vectors: r.Vectors, DataPlanes: r.DataPlanes}
+	rep := &Report{Asked: o.Events, Routers: len(t.Routers), Links: len(t.Links), Vectors: r.Vectors, DataPlanes: r.DataPlanes}
 	begin := time.Now()
 	if err := r.apply(t.Events(o.Prefixes)...); err != nil {
 		return nil, err
@@ -155,6 +158,7 @@ func Run(ctx context.Context, t *Topology, o Options) (*Report, error) {
 	}
 	for range o.Events {
 		if ctx.Err() != nil {
+			rep.Interrupted = true
 			return rep, ctx.Err()
 		}
 		e, err := r.event()

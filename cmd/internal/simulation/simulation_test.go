@@ -225,6 +225,35 @@ func TestVerificationIsTold(t *testing.T) {
 	}
 }
 
+// cutOff is a context that is cancelled once it was looked at so often.
+type cutOff struct {
+	context.Context
+	left int
+}
+
+func (c *cutOff) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestACutIsTold: the report of a simulation that was interrupted does not look whole.
+func TestACutIsTold(t *testing.T) {
+	topo, _ := Generate("ring:6", 1)
+	r, err := Run(&cutOff{t.Context(), 6 + 3}, topo, Options{Prefixes: 1, Vectors: 6, Events: 1000, Verify: true})
+	if !errors.Is(err, context.Canceled) || r == nil || !r.Interrupted || r.Asked != 1000 || len(r.Churn) != 3 {
+		t.Fatalf("%v %+v", err, r)
+	}
+	var out strings.Builder
+	if r.Print(&out, false); !strings.Contains(out.String(), "interrupted after 3 of 1000 events") {
+		t.Errorf("%s", &out)
+	}
+	if r, err = Run(t.Context(), topo, Options{Prefixes: 1, Vectors: 6, Events: 3}); err != nil || r.Interrupted {
+		t.Errorf("%v %+v", err, r)
+	}
+}
+
 func TestASimulationEndsWithItsContext(t *testing.T) {
 	topo, _ := Generate("ring:6", 1)
 	ctx, cancel := context.WithCancel(t.Context())
