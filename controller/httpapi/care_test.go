@@ -260,6 +260,14 @@ func TestGuardRails(t *testing.T) {
 			t.Errorf("%s: %d %s", body, r.Code, r.Body)
 		}
 	}
+	for _, field := range []string{"from", "until"} {
+		for _, bad := range []string{`"yesterday"`, `""`, `5`, `{}`} {
+			r := a.do("PUT", "/v1/freezes/f", fmt.Sprintf(`{"all":true,%q:%s}`, field, bad))
+			if m := r.json(t); r.Code != 400 || m["field"] != field || !strings.Contains(m["detail"].(string), "must be a time such as 2026-11-22T03:00:00Z") {
+				t.Errorf("%s %s: %d %s", field, bad, r.Code, r.Body)
+			}
+		}
+	}
 	preview := a.must("POST", "/v1/commits?dry_run=true", `{"events":[{"kind":"freeze.set","name":"g"}]}`).json(t)
 	if !strings.Contains(fmt.Sprint(preview["warnings"]), "every route, router and link") {
 		t.Errorf("%v", preview)
