@@ -310,7 +310,8 @@ func (p *Pending) due() error {
 	switch {
 	case p.stage == nil && p.deadline != at:
 		p.confirmBy(at)
-		p.form.encode(c) // as long as it was
+		stored := *c // what is encoded loses its place
+		p.form.encode(&stored)
 	case p.stage != nil && p.deadline < at:
 		return fmt.Errorf("%w: the change took so long to store that less than %s would be left to confirm it: ask again", eventlog.ErrUnavailable, p.request.ConfirmWithin)
 	}

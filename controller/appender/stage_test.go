@@ -208,8 +208,8 @@ func TestConfirmationCountsFromTheCommit(t *testing.T) {
 	p := &Pending{request: confirmable("2", within, route(1)), deadline: 1}
 	p.commit = commitOf(&p.request)
 	p.confirm()
-	p.commit.Time = 5000
-	if err := p.due(); err != nil || p.deadline != 7000 || p.commit.Events[1].(*eventlog.ConfirmationOpened).Deadline != 7000 {
+	p.commit.Revision, p.commit.Time = 7, 5000
+	if err := p.due(); err != nil || p.commit.Revision != 7 || p.commit.Time != 5000 || p.deadline != 7000 || p.commit.Events[1].(*eventlog.ConfirmationOpened).Deadline != 7000 {
 		t.Errorf("%v, %d", err, p.deadline)
 	}
 	p.stage, p.deadline = &eventlog.CommitStaged{}, 6999
