@@ -51,6 +51,7 @@ var classes = map[string]class{
 	"POST /v1/commits/:revision/confirm": changes, "POST /v1/rollback": changes, "DELETE /v1/timers/:name": changes, "POST /v1/timers/:name/approve": changes,
 	"PUT /v1/guards/:name": changes, "DELETE /v1/guards/:name": changes, "PUT /v1/freezes/:name": changes, "DELETE /v1/freezes/:name": changes,
 	"PUT /v1/routers/:id": changes, "DELETE /v1/routers/:id": changes, "PUT /v1/links/:a/:b": changes, "DELETE /v1/links/:a/:b": changes,
+	"POST /v1/routers/:id/drain": changes, "POST /v1/routers/:id/undrain": changes,
 	"POST /v1/links/:a/:b/down": changes, "PUT /v1/links/:a/:b/down": changes, "POST /v1/links/:a/:b/up": changes, "PUT /v1/links/:a/:b/up": changes,
 	"PUT /kv/*": changes, "DELETE /kv/*": changes,
 	"POST /v1/dataplanes/:router/audit": changes,

@@ -123,6 +123,7 @@ var every = []struct{ method, target, body string }{
 	{"PUT", "/kv/proposed?propose=true", `{"value":"v"}`}, {"POST", "/v1/timers/{timer}/approve", ""},
 	{"PUT", "/v1/routers/r2", `{}`}, {"GET", "/v1/routers", ""}, {"GET", "/v1/routers/r2", ""}, {"GET", "/v1/routers/r2/vector", ""},
 	{"GET", "/v1/routers/r2/rib", ""}, {"GET", "/v1/routers/r2/fib", ""},
+	{"POST", "/v1/routers/r2/drain", ""}, {"POST", "/v1/routers/r2/undrain", ""},
 	{"PUT", "/v1/links/r1/r2", `{}`}, {"GET", "/v1/links", ""}, {"GET", "/v1/links/r1/r2", ""},
 	{"POST", "/v1/links/r1/r2/down", ""}, {"PUT", "/v1/links/r1/r2/down", ""}, {"POST", "/v1/links/r1/r2/up", ""}, {"PUT", "/v1/links/r1/r2/up", ""},
 	{"GET", "/v1/topology", ""}, {"POST", "/v1/topology/import", `{"kind":"router.set","router":"r1"}`},

@@ -176,7 +176,7 @@ func TestExamplesAreServed(t *testing.T) {
 	for _, id := range []string{"listDataPlanes", "auditDataPlane", "listMembers", "addMember", "promoteMember", "removeMember", "moveLeader", "clusterStatus", "getStatus", "whoAmI", "getAccess", "listRefusals", "health", "live", "ready", "getVersion", "metrics"} {
 		call(id, "")
 	}
-	for _, id := range []string{"takeLinkDown", "bringLinkUp", "setLinkDown", "setLinkUp", "deleteLink", "deleteGuard", "deleteFreeze", "deleteKey", "deleteRouteByQuery", "deleteRoute", "rollback", "deleteRouter"} {
+	for _, id := range []string{"drainRouter", "undrainRouter", "takeLinkDown", "bringLinkUp", "setLinkDown", "setLinkUp", "deleteLink", "deleteGuard", "deleteFreeze", "deleteKey", "deleteRouteByQuery", "deleteRoute", "rollback", "deleteRouter"} {
 		call(id, "dry_run=true")
 		call(id, "")
 	}

@@ -55,6 +55,8 @@ func (s *Server) routes() {
 	s.add(get, "/v1/routers/:id", s.getRouter)
 	s.add(put, "/v1/routers/:id", s.putRouter)
 	s.add(del, "/v1/routers/:id", s.deleteRouter)
+	s.add(post, "/v1/routers/:id/drain", s.setDrain)
+	s.add(post, "/v1/routers/:id/undrain", s.setDrain)
 	s.add(get, "/v1/routers/:id/vector", s.vector)
 	s.add(get, "/v1/routers/:id/rib", s.rib)
 	s.add(get, "/v1/routers/:id/fib", s.fib)

@@ -80,6 +80,46 @@ func TestALinkIsTakenDownAndUp(t *testing.T) {
 	}
 }
 
+// TestADrainKeepsTheRest: only how the router is drained changes, and nothing is
+// stored where it is so already.
+func TestADrainKeepsTheRest(t *testing.T) {
+	a := newAPI(t)
+	a.must("PUT", "/v1/routers/r1", `{"description":"Frankfurt","tags":["border"]}`)
+	for _, step := range []struct{ path, status, drained string }{
+		{"drain", "router drained", "soft"}, {"drain?hard=true", "router drained", "hard"}, {"undrain", "router undrained", "<nil>"}, {"drain?hard=false", "router drained", "soft"},
+	} {
+		if r := a.must("POST", "/v1/routers/r1/"+step.path, "").json(t); r["status"] != step.status || r["router"] != "r1" {
+			t.Errorf("%s: %v", step.path, r)
+		}
+		if r := a.must("GET", "/v1/routers/r1", "").json(t); fmt.Sprint(r["drained"], r["description"], r["tags"]) != step.drained+" Frankfurt [border]" {
+			t.Errorf("after %s: %v", step.path, r)
+		}
+		before := a.revision()
+		if a.must("POST", "/v1/routers/r1/"+step.path, ""); a.revision() != before {
+			t.Errorf("%s again: something was stored", step.path)
+		}
+	}
+	tag := a.must("GET", "/v1/routers/r1", "").Header.Get("Etag")
+	a.must("POST", "/v1/routers/r1/undrain", "", "If-Match: "+tag)
+	if r := a.do("POST", "/v1/routers/r1/drain", "", "If-Match: "+tag); r.Code != 412 {
+		t.Errorf("If-Match of before: %d", r.Code)
+	}
+	a.add("10.1.0.0/16", "192.0.2.1", 1)
+	a.must("PUT", "/v1/links/r1/r9", `{}`) // which declares no r9
+	a.must("POST", "/v1/routers/r9/undrain", "")
+	if a.must("POST", "/v1/routers/r9/drain", ""); a.must("GET", "/v1/routers/r9", "").json(t)["drained"] != "soft" {
+		t.Error("one that is known only is not drained")
+	}
+	for path, code := range map[string]int{"nobody/drain": 404, "nobody/undrain": 404, "r1/undrain?hard=true": 400, "r1/drain?hard=x": 400, "r1/drained": 404} {
+		if r := a.do("POST", "/v1/routers/"+path, ""); r.Code != code {
+			t.Errorf("%s: %d %s", path, r.Code, r.Body)
+		}
+	}
+	if r := a.do("POST", "/v1/routers/r1/drain", "{}"); r.Code != 400 {
+		t.Errorf("with a body: %d", r.Code)
+	}
+}
+
 func TestDrainsMoveTransitAway(t *testing.T) {
 	a := newAPI(t)
 	a.chain()

@@ -31,6 +31,7 @@ var operations = map[string]func() Operation{
 	"router.remove":       func() Operation { return new(removeRouter) },
 	"link.put":            func() Operation { return new(putLink) },
 	"link.remove":         func() Operation { return new(removeLink) },
+	"router.drain":        func() Operation { return new(setDrain) },
 	"link.state":          func() Operation { return new(setLinkState) },
 	"key.put":             func() Operation { return new(putKey) },
 	"key.delete":          func() Operation { return new(deleteKey) },

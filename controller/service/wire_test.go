@@ -27,6 +27,7 @@ func TestChangesTravel(t *testing.T) {
 		&deleteDestination{demand{}, p, RouteFilter{}, false},
 		&putRouter{d, eventOf[*eventlog.RouterSet]{&eventlog.RouterSet{Router: "r1", Description: "a \"b\""}}},
 		&removeRouter{d, "r1"},
+		&setDrain{d, "r1", eventlog.DrainSoft},
 		&putLink{demand{}, eventOf[*eventlog.LinkSet]{&eventlog.LinkSet{LinkID: link, CostAB: 1, CostBA: 2}}},
 		&removeLink{d, link},
 		&setLinkState{d, link, true},

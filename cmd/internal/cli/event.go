@@ -40,8 +40,8 @@ func linkName(l any) string {
 	return name
 }
 
-// told are the kinds whose members say what is set, or seen.
-var told = []string{"router.set", "link.set", "link.observed", "nexthop.observed", "guard.set", "freeze.set"}
+// detailed are the kinds whose members say what is set, or seen.
+var detailed = []string{"router.set", "link.set", "link.observed", "nexthop.observed", "guard.set", "freeze.set"}
 
 // eventText is what an event did, in the words that a diff has for it.
 func eventText(event any) string {
@@ -51,7 +51,7 @@ func eventText(event any) string {
 		return kind + " " + routeText(text(member(event, "destination")), nil, event)
 	}
 	line := strings.TrimSpace(kind + " " + subject(event))
-	if slices.Contains(told, kind) {
+	if slices.Contains(detailed, kind) {
 		return line + attributesText(event)
 	}
 	return line + valueText(event)

@@ -61,7 +61,7 @@ func TestEveryReadIsAboutTheMomentAskedFor(t *testing.T) {
 		"cluster transfer-leader", "commit", "completion bash", "completion fish", "completion powershell", "completion zsh", "config check", "config show", "dataplane audit",
 		"dataplane counters", "dataplane lookup", "dataplane show", "demo", "diff", "doctor", "freeze remove", "freeze set", "guard remove", "guard set", "kv delete", "kv history",
 		"kv put", "launch", "link delete", "link down", "link set", "link up", "log archive", "log export", "log list", "log repair", "log show", "log verify", "man", "node", "ready", "restore",
-		"rollback", "route add", "route delete", "route import", "route set", "router delete", "router set", "sim", "support-bundle", "timer cancel", "topology import", "version",
+		"rollback", "route add", "route delete", "route import", "route set", "router delete", "router drain", "router set", "router undrain", "sim", "support-bundle", "timer cancel", "topology import", "version",
 	}
 	known := map[string]bool{}
 	for _, name := range others {

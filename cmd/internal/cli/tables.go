@@ -24,6 +24,37 @@ func linkStateCommand(c *connection, state, short string) *cobra.Command {
 	return cmd
 }
 
+func drainCommand(c *connection) *cobra.Command {
+	var m mutation
+	var hard bool
+	cmd := &cobra.Command{
+		Use: "drain ROUTER", Short: "Take a router out of transit; the rest of it stays as it is", Args: cobra.ExactArgs(1),
+		Example: "  dvr router drain r1 --dry-run\n  dvr router drain r1 --wait installed --reason 'new line card'\n  dvr router undrain r1",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			query := filters()
+			if hard {
+				query.Set("hard", "true")
+			}
+			return c.change(cmd, &m, http.MethodPost, "/v1/routers/"+url.PathEscape(args[0])+"/drain", query, nil)
+		},
+	}
+	cmd.Flags().BoolVar(&hard, "hard", false, "nothing passes through it (default: its own prefixes stay reachable)")
+	m.bind(cmd)
+	return cmd
+}
+
+func undrainCommand(c *connection) *cobra.Command {
+	var m mutation
+	cmd := &cobra.Command{
+		Use: "undrain ROUTER", Short: "Take a router into transit again", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.change(cmd, &m, http.MethodPost, "/v1/routers/"+url.PathEscape(args[0])+"/undrain", nil, nil)
+		},
+	}
+	m.bind(cmd)
+	return cmd
+}
+
 // pageFlags are those of a table that is listed page by page.
 type pageFlags struct {
 	limit uint16

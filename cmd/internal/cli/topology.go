@@ -22,6 +22,7 @@ func routerCommand(c *connection) *cobra.Command {
 	var tags, probes []string
 	set := &cobra.Command{
 		Use: "set ROUTER", Aliases: []string{"add"}, Short: "Declare a router or replace its attributes", Args: cobra.ExactArgs(1),
+		Long: "Declare a router or replace its attributes, all of them: what is not given is no more. `dvr router drain`\nand `dvr router undrain` leave the others as they are.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o := map[string]any{}
 			if description != "" {
@@ -78,7 +79,7 @@ func routerCommand(c *connection) *cobra.Command {
 	}
 	c.pastFlag(get)
 	c.pastFlag(all)
-	cmd.AddCommand(set, remove, get, all, ribCommand(c), fibCommand(c))
+	cmd.AddCommand(set, remove, get, all, drainCommand(c), undrainCommand(c), ribCommand(c), fibCommand(c))
 	return cmd
 }
 

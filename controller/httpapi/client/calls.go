@@ -1837,6 +1837,48 @@ func (c *Client) DeleteRouter(ctx context.Context, router string, o DeleteRouter
 	return send[RouterChanged](ctx, c, r)
 }
 
+// DrainRouterOptions are the optional parameters of DrainRouter; what is zero is not sent.
+type DrainRouterOptions struct {
+	Hard           bool   // Nothing passes through the router, to its own prefixes neither.
+	Wait           string // Answer when the change is in the log, in this node's state, or installed by the data planes it concerns.
+	Timeout        string // How long to wait, above 0 and up to 5m.
+	Require        string // With `wait=installed` the routers, with commas, whose data planes must confirm.
+	Reason         string // Why, kept in the log.
+	DryRun         bool   // Change nothing; answer what would change.
+	Force          bool   // Pass guard rails and freezes; needs `reason`.
+	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
+	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
+	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
+	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
+}
+
+// DrainRouter: take a router out of transit, its other attributes stay.
+//
+//	POST /v1/routers/{router}/drain
+func (c *Client) DrainRouter(ctx context.Context, router string, o DrainRouterOptions) (*Answer[RouterChanged], error) {
+	r := newRequest("POST", "/v1/routers/"+segment(router)+"/drain")
+	r.set("hard", o.Hard)
+	r.set("wait", o.Wait)
+	r.set("timeout", o.Timeout)
+	r.set("require", o.Require)
+	r.set("reason", o.Reason)
+	r.set("dry_run", o.DryRun)
+	r.set("force", o.Force)
+	r.set("confirm_within", o.ConfirmWithin)
+	r.set("not_before", o.NotBefore)
+	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
+	r.head("X-DVR-Actor", o.Actor)
+	r.head("Idempotency-Key", o.IdempotencyKey)
+	r.head("If-Match", o.IfMatch)
+	r.head("If-None-Match", o.IfNoneMatch)
+	return send[RouterChanged](ctx, c, r)
+}
+
 // GetFIBOptions are the optional parameters of GetFIB; what is zero is not sent.
 type GetFIBOptions struct {
 	Limit       int64
@@ -1887,6 +1929,46 @@ func (c *Client) GetRIB(ctx context.Context, router string, o GetRIBOptions) (*A
 	r.set("timeout", o.Timeout)
 	r.set("at", o.At)
 	return send[RIBPage](ctx, c, r)
+}
+
+// UndrainRouterOptions are the optional parameters of UndrainRouter; what is zero is not sent.
+type UndrainRouterOptions struct {
+	Wait           string // Answer when the change is in the log, in this node's state, or installed by the data planes it concerns.
+	Timeout        string // How long to wait, above 0 and up to 5m.
+	Require        string // With `wait=installed` the routers, with commas, whose data planes must confirm.
+	Reason         string // Why, kept in the log.
+	DryRun         bool   // Change nothing; answer what would change.
+	Force          bool   // Pass guard rails and freezes; needs `reason`.
+	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
+	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
+	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
+	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
+	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
+	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
+	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
+	IfNoneMatch    string // The change is made only where the item has none of these ETags; `*` where it is not there.
+}
+
+// UndrainRouter: take a router into transit again, its other attributes stay.
+//
+//	POST /v1/routers/{router}/undrain
+func (c *Client) UndrainRouter(ctx context.Context, router string, o UndrainRouterOptions) (*Answer[RouterChanged], error) {
+	r := newRequest("POST", "/v1/routers/"+segment(router)+"/undrain")
+	r.set("wait", o.Wait)
+	r.set("timeout", o.Timeout)
+	r.set("require", o.Require)
+	r.set("reason", o.Reason)
+	r.set("dry_run", o.DryRun)
+	r.set("force", o.Force)
+	r.set("confirm_within", o.ConfirmWithin)
+	r.set("not_before", o.NotBefore)
+	r.set("expires_in", o.ExpiresIn)
+	r.set("propose", o.Propose)
+	r.head("X-DVR-Actor", o.Actor)
+	r.head("Idempotency-Key", o.IdempotencyKey)
+	r.head("If-Match", o.IfMatch)
+	r.head("If-None-Match", o.IfNoneMatch)
+	return send[RouterChanged](ctx, c, r)
 }
 
 // GetVectorOptions are the optional parameters of GetVector; what is zero is not sent.
