@@ -153,6 +153,12 @@ func TestConfirmation(t *testing.T) {
 			t.Errorf("%s: %d %s", target, r.Code, r.Body)
 		}
 	}
+	for _, param := range []string{"expires_in=1h", "not_before=1h", "confirm_within=1h", "propose=true"} {
+		name, _, _ := strings.Cut(param, "=")
+		if r := a.do("POST", "/v1/commits/2/confirm?"+param, ""); r.Code != 400 || r.json(t)["field"] != name {
+			t.Errorf("%s of a confirmation: %d %s", param, r.Code, r.Body)
+		}
+	}
 	a.must("POST", "/v1/commits/2/confirm", "", "Idempotency-Key: c")
 	if r := a.do("POST", "/v1/commits/2/confirm", ""); r.Code != 409 {
 		t.Errorf("again: %d %s", r.Code, r.Body)

@@ -12,10 +12,11 @@ import (
 	"dvr/eventlog"
 )
 
-// confirmCommit is POST /v1/commits/{revision}/confirm.
+// confirmCommit is POST /v1/commits/{revision}/confirm. What would take it back,
+// or do it later, is refused: a confirmation has no inverse, and a deadline.
 func (s *Server) confirmCommit(c echo.Context) error {
 	var n uint64
-	m, _, err := s.change(c, writeParams, func(*query) (p string, err error) {
+	m, _, err := s.change(c, fixedParams, func(*query) (p string, err error) {
 		if n, err = number(c.Param("revision")); err != nil {
 			err = fieldError("revision", "must be a whole number")
 		}
@@ -129,7 +130,7 @@ func (s *Server) cancelTimer(c echo.Context) error {
 // approve is POST /v1/timers/{name}/approve: another actor's proposal is committed.
 func (s *Server) approve(c echo.Context) error {
 	var name string
-	m, _, err := s.change(c, approveParams, func(*query) (p string, err error) {
+	m, _, err := s.change(c, fixedParams, func(*query) (p string, err error) {
 		name, err = pathName(c)
 		return "/v1/timers/" + name + "/approve", err
 	}, nil)

@@ -118,10 +118,10 @@ func (q *query) effect(dst []byte) []byte {
 
 // Parameters by kind of call.
 var (
-	writeParams   = append([]string{"wait", "timeout", "require", "reason"}, careParams...)
-	approveParams = []string{"wait", "timeout", "require", "reason", "dry_run", "force"}
-	freshParams   = []string{"consistency", "min_revision", "timeout"} // of reads that are about the present, or all of the past
-	readParams    = with(freshParams, "at")
+	writeParams = append([]string{"wait", "timeout", "require", "reason"}, careParams...)
+	fixedParams = []string{"wait", "timeout", "require", "reason", "dry_run", "force"} // of what is done now, for good
+	freshParams = []string{"consistency", "min_revision", "timeout"}                   // of reads that are about the present, or all of the past
+	readParams  = with(freshParams, "at")
 )
 
 func with(base []string, more ...string) []string {

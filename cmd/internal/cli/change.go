@@ -111,7 +111,7 @@ func confirmCommand(c *connection) *cobra.Command {
 			})
 		},
 	}
-	m.bind(cmd)
+	m.bindFixed(cmd)
 	c.pastFlag(cmd)
 	return cmd
 }

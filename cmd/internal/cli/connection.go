@@ -194,7 +194,7 @@ func (c *connection) shown(ctx context.Context, call client.Call, table func(w *
 	return answer, c.print(answer.Body, body, table)
 }
 
-// mutation is the flags that every change takes.
+// mutation is the flags that changes take.
 type mutation struct {
 	wait, require, key, reason, ifMatch string
 
@@ -202,15 +202,22 @@ type mutation struct {
 	confirmWithin, notBefore, expiresIn string
 }
 
-func (m *mutation) bind(cmd *cobra.Command) {
+// bindFixed adds the flags of a change that is done now and for good.
+func (m *mutation) bindFixed(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&m.wait, "wait", "", "answer when logged, projected (default) or installed")
 	f.StringVar(&m.require, "require", "", "routers that must have installed it, comma-separated")
 	f.StringVar(&m.key, "idempotency-key", "", "repeat a change safely under the same key")
 	f.StringVar(&m.reason, "reason", "", "why, as kept in the log")
-	f.StringVar(&m.ifMatch, "if-match", "", "only if the item still has this ETag")
 	f.BoolVar(&m.dryRun, "dry-run", false, "show what would change, in intent and in every router's table, and store nothing")
 	f.BoolVar(&m.force, "force", false, "pass guard rails and freezes (needs --reason)")
+}
+
+// bind adds those of every other change.
+func (m *mutation) bind(cmd *cobra.Command) {
+	m.bindFixed(cmd)
+	f := cmd.Flags()
+	f.StringVar(&m.ifMatch, "if-match", "", "only if the item still has this ETag")
 	f.StringVar(&m.confirmWithin, "confirm-within", "", "undo it after this time, such as 60s, unless dvr confirm came")
 	f.StringVar(&m.notBefore, "not-before", "", "do it at this time (RFC 3339), or after this time, such as 8h")
 	f.BoolVar(&m.propose, "propose", false, "store it as a proposal, which another actor approves (dvr approve)")

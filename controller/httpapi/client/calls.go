@@ -819,10 +819,6 @@ type ConfirmCommitOptions struct {
 	Reason         string // Why, kept in the log.
 	DryRun         bool   // Change nothing; answer what would change.
 	Force          bool   // Pass guard rails and freezes; needs `reason`.
-	ConfirmWithin  string // The change undoes itself unless it is confirmed within this time.
-	NotBefore      string // A time, or a duration from now, at which the change is made. A rollback or declarative import is not made then if somebody changed meanwhile what it is about.
-	ExpiresIn      string // The change is undone after this time, counted from when it is made; what somebody changed since is left.
-	Propose        bool   // It is stored as a proposal, which another actor may approve within three days.
 	Actor          string // Who makes the change; while authorization is in force, on whose behalf.
 	IdempotencyKey string // A repetition under the same key gets the first answer, marked `DVR-Replayed`.
 	IfMatch        string // The change is made only where the item has one of these ETags; `*` where it is there.
@@ -840,10 +836,6 @@ func (c *Client) ConfirmCommit(ctx context.Context, revision int64, o ConfirmCom
 	r.set("reason", o.Reason)
 	r.set("dry_run", o.DryRun)
 	r.set("force", o.Force)
-	r.set("confirm_within", o.ConfirmWithin)
-	r.set("not_before", o.NotBefore)
-	r.set("expires_in", o.ExpiresIn)
-	r.set("propose", o.Propose)
 	r.head("X-DVR-Actor", o.Actor)
 	r.head("Idempotency-Key", o.IdempotencyKey)
 	r.head("If-Match", o.IfMatch)
