@@ -161,8 +161,15 @@ func rollbackCommand(c *connection) *cobra.Command {
 			} else if since != "" {
 				o["since"] = since
 			}
-			if len(o) == 0 {
-				return usageError{errors.New("what is to be taken back? name COMMITs, --to a revision, or --since when, with --actor, --tag, --router or --within")}
+			filtered := actor+tag+router+within != ""
+			whole := 0
+			for _, chosen := range []bool{len(commits) > 0, to > 0, filtered} {
+				if chosen {
+					whole++
+				}
+			}
+			if whole != 1 || filtered != (since != "") {
+				return usageError{howTo(cmd, errors.New("say what is taken back: commits, or --to, or what matches --actor, --tag, --router or --within and came after --since"))}
 			}
 			err := c.change(cmd, &m, http.MethodPost, "/v1/rollback", nil, o)
 			c.conflicts(err)

@@ -54,7 +54,7 @@ func TestChangeRequests(t *testing.T) {
 			t.Errorf("%s:\n got %s\nwant %s", test.args, e.request, test.want)
 		}
 	}
-	for _, bad := range []string{"confirm 7 --expires-in 2s", "confirm 7 --not-before 2s", "confirm 7 --confirm-within 2s", "confirm 7 --propose", "confirm 7 --if-match 3", "commit " + filepath.Join(dir, "absent"), "commit -", "rollback x", "rollback", "rollback --reason r", "commit", "freeze set w", "freeze set w --until 2030-01-01T00:00:00Z", "freeze set w --all --router r1"} {
+	for _, bad := range []string{"rollback", "rollback --since 5", "rollback 5 --to 3", "rollback --actor bob", "rollback 5 --since 3", "rollback --to 3 --router r1 --since 2", "confirm 7 --expires-in 2s", "confirm 7 --not-before 2s", "confirm 7 --confirm-within 2s", "confirm 7 --propose", "confirm 7 --if-match 3", "commit " + filepath.Join(dir, "absent"), "commit -", "rollback x", "rollback --reason r", "commit", "freeze set w", "freeze set w --until 2030-01-01T00:00:00Z", "freeze set w --all --router r1"} {
 		if _, err := run(t, &exchange{code: 200, answer: `{}`}, strings.Fields(bad)...); ExitCode(err) != ExitUsage {
 			t.Errorf("%s: %v", bad, err)
 		}
