@@ -91,7 +91,7 @@ func TestADrainKeepsTheRest(t *testing.T) {
 		if r := a.must("POST", "/v1/routers/r1/"+step.path, "").json(t); r["status"] != step.status || r["router"] != "r1" {
 			t.Errorf("%s: %v", step.path, r)
 		}
-		if r := a.must("GET", "/v1/routers/r1", "").json(t); fmt.Sprint(r["drained"], r["description"], r["tags"]) != step.drained+" Frankfurt [border]" {
+		if r := a.must("GET", "/v1/routers/r1", "").json(t); fmt.Sprintf("%v %v %v", r["drained"], r["description"], r["tags"]) != step.drained+" Frankfurt [border]" {
 			t.Errorf("after %s: %v", step.path, r)
 		}
 		before := a.revision()

@@ -180,7 +180,7 @@ func TestTables(t *testing.T) {
 			"DESTINATION CLASS NEXT HOPS\n10.1.0.0/16 ab 10.0.0.2 via r2\n"},
 		{"link set r1 r2", `{"a":"r1","b":"r2","status":"link set","revision":4}`, "r1 r2: link set at revision 4\n"},
 		{"link list", `{"links":[{"a":"r1","b":"r2","cost_ab":1,"cost_ba":2,"down":false,"observed":{"r1":"up","r2":"down"},"revision":4},{"a":"r1","b":"r3","name":"x","down":true}]}`,
-			"A B NAME COST A>B COST B>A ADDRESS A ADDRESS B STATE REVISION\nr1 r2 - 1 2 - - up, down for r2 4\nr1 r3 x - - - - down -\n"},
+			"A B NAME COST A>B COST B>A ADDRESS A ADDRESS B STATE REVISION\nr1 r2 - 1 2 - - up, down for r2, UNUSABLE from r1 and r2 4\nr1 r3 x - - - - down, UNUSABLE from r1 and r3 -\n"},
 		{"router list", `{"routers":[{"router":"r1","declared":true,"dataplane":false,"tags":["a","b"],"revision":4},{"router":"r2","declared":false,"dataplane":true,"revision":0}]}`,
 			"ROUTER DECLARED DATA PLANE DESCRIPTION TAGS REVISION\nr1 yes no - a, b 4\nr2 no yes - - -\n"},
 		{"route lookup 10.9.0.1 --router r1", `{"destination":"10.9.0.0/16","router":"r1","class":"ab","next_hops":[{"next_hop":null,"type":"blackhole","weight":1}],"revision":4,"source":"controller"}`,

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -48,8 +50,20 @@ func explained(t *table, body any) {
 	}
 	if commits := list(body, "commits"); len(commits) > 0 {
 		t.section(fmt.Sprintf("Whose doing it is, the likeliest first (looked for back to revision %s)", text(member(body, "searched_to"))))
+		var idle []string
 		for _, k := range commits {
+			if text(member(k, "relevance")) == "concerns" {
+				idle = append(idle, text(member(k, "revision")))
+				continue
+			}
 			t.row("  "+text(member(k, "revision")), member(k, "time"), who(k), relevance(k), reasonOf(k))
+		}
+		if n := len(idle); n > 0 {
+			named := strings.Join(idle[:min(n, 3)], ", ")
+			if n > 3 {
+				named += ", …"
+			}
+			t.line("  … %s about the same items without an effect here: %s (-o json has them)", plural(json.Number(strconv.Itoa(n)), "commit"), named)
 		}
 		if n := text(member(body, "left_out")); n != "0" {
 			t.line("  … and %s more (dvr log list)", n)
@@ -80,8 +94,6 @@ func relevance(k any) string {
 			changed += " (" + said + ")"
 		}
 		return changed
-	case "concerns":
-		return "no effect here: " + summary(k)
 	default:
 		return what + ": " + said
 	}

@@ -69,6 +69,14 @@ func TestTopologyPicture(t *testing.T) {
 	}
 }
 
+// Of a link that cannot be used from an end, the list says so.
+func TestUnusableLinkIsListed(t *testing.T) {
+	got, err := runAgainst(t, &square{}, "link", "list")
+	if err != nil || !strings.Contains(got, ", UNUSABLE from c") || strings.Count(got, "UNUSABLE") != 1 {
+		t.Errorf("%v\n%s", err, got)
+	}
+}
+
 // What export writes, import sends back as it is.
 func TestTopologyRoundTrip(t *testing.T) {
 	s := &square{}

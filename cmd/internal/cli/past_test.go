@@ -235,7 +235,7 @@ func TestWatchPrintsMessages(t *testing.T) {
 		"event: fib\ndata: {\"router\":\"r1\",\"from\":3,\"revision\":4,\"part\":0,\"changes\":[{\"kind\":\"entry\",\"change\":\"removed\",\"destination\":\"10.1.0.0/16\",\"before\":[{\"next_hop\":\"192.0.2.1\",\"weight\":1}]}],\"last\":true}\nid: l/1/4\n\n" +
 		"event: dataplanes\ndata: {\"router\":\"r1\",\"connected\":true,\"digest_equal\":false,\"position\":{\"revision\":4},\"failed\":2}\n\n" +
 		"event: nodes\ndata: {\"node_id\":\"n1\",\"online\":true,\"leader\":true}\n\nevent: told\ndata: {\"kind\":\"nodes\"}\n\n" + "event: nodes\ndata: {\"node_id\":\"n2\",\"gone\":true}\n\n"
-	want := "4 T alice 2 events peer\n4 T alice route.withdrawn 10.1.0.0/16 -\n4 FIB of r1\n - 10.1.0.0/16: was 192.0.2.1\n" +
+	want := "4 T alice 2 events peer\n4 T alice route.withdrawn 10.1.0.0/16 via 192.0.2.1 of * -\n4 FIB of r1\n - 10.1.0.0/16: was 192.0.2.1\n" +
 		"dataplanes r1 connected not in sync revision 4 2 failed\nnodes n1 online leads\nnodes n2 gone\n"
 	for output, want := range map[string]string{"table": want, "json": `{"event":"commits","revision":4,`, "yaml": "event: commits"} {
 		ctx, cancel := context.WithCancel(context.Background())

@@ -33,7 +33,7 @@ func (r *routeFlags) bind(cmd *cobra.Command) {
 	numberVar(f, &r.metric, "metric", 0, 0, math.MaxUint32, "lower wins")
 	numberVar(f, &r.preference, "preference", 1, 0, math.MaxUint8, "lower wins, before the metric")
 	numberVar(f, &r.weight, "weight", 1, 1, 256, "share among equal next hops")
-	f.BoolVar(&r.recursive, "recursive", false, "resolve the next hop through the routing table")
+	f.BoolVar(&r.recursive, "recursive", false, "resolve the next hop through the router's own routes and those of *")
 	f.BoolVar(&r.viaDefault, "via-default", false, "let a recursive next hop resolve through a default route")
 	f.StringSliceVar(&r.tags, "tag", nil, "tag, repeatable")
 }

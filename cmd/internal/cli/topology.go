@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -121,6 +122,8 @@ func linkCommand(c *connection) *cobra.Command {
 	var down bool
 	set := &cobra.Command{
 		Use: "set A B", Aliases: []string{"add"}, Short: "Declare a link or replace its attributes", Args: cobra.ExactArgs(2),
+		Long: "Declare a link or replace its attributes. It is used from an end where that end's interface or the\n" +
+			"other end's address is given, so mostly both addresses are: a link without any carries nothing.",
 		Example: "  dvr link set r1 r2 --cost 10 --address-a 10.0.12.1 --address-b 10.0.12.2",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o := map[string]any{}
@@ -177,7 +180,7 @@ func linkCommand(c *connection) *cobra.Command {
 			return c.show(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/links", Query: filters("at", c.at)}, func(t *table, body any) {
 				t.head("A", "B", "NAME", "COST A>B", "COST B>A", "ADDRESS A", "ADDRESS B", "STATE", "REVISION")
 				for _, l := range list(body, "links") {
-					t.row(member(l, "a"), member(l, "b"), member(l, "name"), member(l, "cost_ab"), member(l, "cost_ba"), member(l, "address_a"), member(l, "address_b"), linkState(l), member(l, "revision"))
+					t.row(member(l, "a"), member(l, "b"), member(l, "name"), member(l, "cost_ab"), member(l, "cost_ba"), member(l, "address_a"), member(l, "address_b"), linkState(l)+unusable(l), member(l, "revision"))
 				}
 			})
 		},
@@ -201,6 +204,21 @@ func linkState(l any) string {
 		}
 	}
 	return state
+}
+
+// unusable says from which end nothing can be sent over a link.
+func unusable(l any) string {
+	var from []string
+	for here, there := range map[string]string{"a": "b", "b": "a"} {
+		if member(l, "interface_"+here) == nil && member(l, "address_"+there) == nil {
+			from = append(from, text(member(l, here)))
+		}
+	}
+	if len(from) == 0 {
+		return ""
+	}
+	slices.Sort(from)
+	return ", UNUSABLE from " + strings.Join(from, " and ")
 }
 
 func linkPath(args []string) string {
