@@ -144,21 +144,12 @@ func (s *Service) barrier(ctx context.Context, deadline time.Time) error {
 	}
 }
 
-// atLeast waits for the reader's minimum.
+// atLeast waits for the reader's minimum. A position of a later epoch than this
+// node knows of is waited for, too: revisions of two epochs are not compared.
 func (s *Service) atLeast(ctx context.Context, st *projector.State, r Read) (*projector.State, error) {
-	want := r.MinRevision
-	if r.Min.LogID != "" {
-		at := st.Position()
-		if r.Min.LogID != at.LogID {
-			return nil, fmt.Errorf("min_revision: %w: it is a position of log %s, this is %s", ErrConflict, r.Min.LogID, at.LogID)
-		}
-		if r.Min.Epoch < at.Epoch {
-			return nil, fmt.Errorf("min_revision: %w: epoch %d has ended, the log is in epoch %d", ErrConflict, r.Min.Epoch, at.Epoch)
-		}
-		want = r.Min.Revision
-	}
-	if st.Position().Revision >= want {
-		return st, nil
+	there, err := r.reached(st.Position())
+	if there || err != nil {
+		return st, err
 	}
 	timeout := r.Timeout
 	if timeout <= 0 {
@@ -166,14 +157,41 @@ func (s *Service) atLeast(ctx context.Context, st *projector.State, r Read) (*pr
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	err := s.appender.Wait(ctx, want)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return nil, fmt.Errorf("%w: at revision %d, asked for %d", ErrBehind, s.appender.State().Position().Revision, want)
+	want := r.MinRevision
+	if r.Min.LogID != "" {
+		want = r.Min.Revision
 	}
-	if err != nil {
-		return nil, err
+	for {
+		err := s.appender.Wait(ctx, want)
+		st = s.appender.State()
+		at := st.Position()
+		if errors.Is(err, context.DeadlineExceeded) {
+			if r.Min.Epoch > at.Epoch {
+				return nil, fmt.Errorf("%w: in epoch %d, asked for revision %d of epoch %d", ErrBehind, at.Epoch, want, r.Min.Epoch)
+			}
+			return nil, fmt.Errorf("%w: at revision %d, asked for %d", ErrBehind, at.Revision, want)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if there, err := r.reached(at); there || err != nil {
+			return st, err
+		}
+		want = at.Revision + 1 // of another epoch than asked for: it begins with a commit
 	}
-	return s.appender.State(), nil
+}
+
+// reached reports whether the state at a position is as new as is asked for.
+func (r *Read) reached(at eventlog.Position) (bool, error) {
+	switch {
+	case r.Min.LogID == "":
+		return at.Revision >= r.MinRevision, nil
+	case r.Min.LogID != at.LogID:
+		return false, fmt.Errorf("min_revision: %w: it is a position of log %s, this is %s", ErrConflict, r.Min.LogID, at.LogID)
+	case r.Min.Epoch < at.Epoch:
+		return false, fmt.Errorf("min_revision: %w: epoch %d has ended, the log is in epoch %d", ErrConflict, r.Min.Epoch, at.Epoch)
+	}
+	return r.Min.Epoch == at.Epoch && at.Revision >= r.Min.Revision, nil
 }
 
 // checkRouter says whether a filter may name the router: "*", declared, named

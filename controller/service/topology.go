@@ -134,6 +134,11 @@ func (s *Service) Lookup(ctx context.Context, r Read, router eventlog.RouterID, 
 		if r.At > 0 || r.AtTime > 0 {
 			return Lookup{}, invalid("at", "has no meaning for a data plane, which knows what it has installed now")
 		}
+		for name, given := range map[string]bool{"min_revision": r.MinRevision > 0 || r.Min.LogID != "", "consistency": r.Consistency != ByDefault} {
+			if given {
+				return Lookup{}, invalid(name, "has no meaning for a data plane, which answers with the revision that it has installed; a change waits for it with wait=installed")
+			}
+		}
 		if err := s.checkRouter(s.appender.State(), router); err != nil {
 			return Lookup{}, err
 		}

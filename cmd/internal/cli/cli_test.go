@@ -253,6 +253,9 @@ func TestExitCodes(t *testing.T) {
 		{"log verify --etcd a:1 --data-dir /tmp", 200, ExitUsage},
 		{"kv put", 200, ExitUsage},
 		{"kv put k v --file x", 200, ExitUsage},
+		{"route delete 10.0.0.0/8 --router=", 200, ExitUsage}, // an unset variable means no router, not all
+		{"route delete 10.0.0.0/8 --next-hop=", 200, ExitUsage},
+		{"route list --tag=", 200, ExitUsage},
 		{"kv put k --file /does/not/exist", 200, ExitUsage},
 		{"kv put k \xff", 200, ExitUsage},
 		{"kv history k --limit 0", 200, ExitUsage},
@@ -329,6 +332,25 @@ func TestEtcdOfANode(t *testing.T) {
 		if got := (nodeAddresses{test.etcd, test.raft}).clients(); got != test.want {
 			t.Errorf("%+v: %q", test, got)
 		}
+	}
+}
+
+// TestStoredTextIsPrintable: what others stored moves no cursor and forges no line.
+func TestStoredTextIsPrintable(t *testing.T) {
+	for stored, want := range map[string]string{
+		"Zürich, Österreich — 東京 \"core\"": "Zürich, Österreich — 東京 \"core\"",
+		"\x1b[31mEVIL\nrevision  99\x00":   `\x1b[31mEVIL\nrevision  99\x00`,
+		"a\tb":                             `a\tb`,
+		"\u202egnp.exe":                    `\u202egnp.exe`,
+		"say \"no\"\r":                     `say "no"\r`,
+	} {
+		if got := text(stored); got != want {
+			t.Errorf("%q: %s, want %s", stored, got, want)
+		}
+	}
+	e := &exchange{code: 200, answer: `{"routers":[{"router":"r1","declared":true,"description":"\u001b[31mEVIL\nr9 forged","revision":4}]}`}
+	if out, err := run(t, e, "router", "list"); err != nil || strings.Contains(out, "\x1b") || strings.Count(out, "\n") != 2 {
+		t.Errorf("%v %q", err, out)
 	}
 }
 

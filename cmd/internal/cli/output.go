@@ -7,6 +7,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -20,7 +22,7 @@ func text(v any) string {
 		if v == "" {
 			return "-"
 		}
-		return v
+		return legibly(v)
 	case float64:
 		return strconv.FormatFloat(v, 'f', -1, 64)
 	case json.Number:
@@ -58,6 +60,17 @@ func text(v any) string {
 		return strings.Join(parts, " ")
 	}
 	return fmt.Sprint(v)
+}
+
+// legibly is s with its control characters, and what turns the direction of the
+// text, written as escapes: what others stored forges no lines and moves no cursor.
+func legibly(s string) string {
+	hidden := func(r rune) bool { return !unicode.IsPrint(r) && !unicode.Is(unicode.Zs, r) }
+	if strings.IndexFunc(s, hidden) < 0 && utf8.ValidString(s) {
+		return s
+	}
+	quoted := strconv.Quote(s)
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }
 
 // nextHop is "192.168.1.1 dev eth0 via r2 weight 3" as far as the members are there.

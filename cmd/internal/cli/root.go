@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"dvr/cmd/internal/client"
@@ -84,6 +85,7 @@ func strict(cmd *cobra.Command) {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			for _, check := range []func() error{
 				func() error { return check(cmd, args) },
+				func() error { return filled(cmd) },
 				cmd.ValidateRequiredFlags, cmd.ValidateFlagGroups, // cobra asks again, but does not say of what kind the error is
 			} {
 				if err := check(); err != nil {
@@ -96,6 +98,22 @@ func strict(cmd *cobra.Command) {
 	for _, child := range cmd.Commands() {
 		strict(child)
 	}
+}
+
+// filled refuses flags that narrow what a verb is about and that were given an empty
+// value, as by a variable that is not set: taken for absent they would make it about
+// everything.
+func filled(cmd *cobra.Command) error {
+	var err error
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		switch f.Name {
+		case "router", "next-hop", "within", "covering", "tag", "origin", "scope", "prefix", "require":
+			if f.Value.String() == "" || f.Value.String() == "[]" {
+				err = fmt.Errorf("--%s is empty: leave it out, or name what is meant", f.Name)
+			}
+		}
+	})
+	return err
 }
 
 // known refuses a verb that a group does not have, and names the nearest.
