@@ -86,6 +86,7 @@ describe('what comes between', { skip: skip || false }, () => {
     await browser.go(page, '/routes?destination=10.1.0.0/16');
     await button('Change the route via 192.168.1.1').click();
     await dialog().getByLabel('Metric').fill('7');
+    await dialog().getByText('1 item changed').waitFor(); // a preview would find the conflict itself
     await cluster.must('DELETE', '/routes/10.1.0.0/16');
     await button('Save', dialog()).click();
     await dialog().getByText('Somebody else changed this route meanwhile').waitFor();
