@@ -44,9 +44,12 @@ describe('the verdict', () => {
     assert.deepEqual([told(false), told(true)], [[], ['The data plane of r is 1 revision behind']]);
   });
 
-  test('what several nodes say alike is one thing', () => {
-    const texts = (...members) => alarmsOf(members).map((f) => f.text);
-    assert.deepEqual(texts(member('a', alarm('keys_full')), member('b', alarm('keys_full')), member('c', alarm('keys_full', 'other'))), ['a, b: keys and values take nearly all of their room', 'c: keys and values take nearly all of their room']);
-    assert.deepEqual(texts(member('a', alarm('clock', 'x'), alarm('archive', 'x'))), ['a: the clock is not right', 'a: history is not archived']);
+  test('one that several nodes have is one thing, with what each says of it', () => {
+    const told = (...members) => alarmsOf(members).map((f) => [f.text, f.why]);
+    const keys = 'keys and values take nearly all of their room';
+    assert.deepEqual(told(member('a', alarm('keys_full')), member('b', alarm('keys_full'))), [[`a, b: ${keys}`, 'd']]);
+    assert.deepEqual(told(member('a', alarm('keys_full')), member('b', alarm('keys_full', 'other'))), [[`a, b: ${keys}`, 'a: d; b: other']]);
+    assert.deepEqual(told(member('a', alarm('keys_full')), member('b', alarm('keys_full', 'd', 'do that'))), [[`a: ${keys}`, 'd'], [`b: ${keys}`, 'd']]);
+    assert.deepEqual(told(member('a', alarm('clock', 'x'), alarm('archive', 'x'))), [['a: the clock is not right', 'x'], ['a: history is not archived', 'x']]);
   });
 });

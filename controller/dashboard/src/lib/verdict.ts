@@ -46,20 +46,25 @@ export function voting(nodes: LaunchedNode[], members: Member[]): Voting {
   return { external: !nodes.length && members.some((m) => m.state), voters: list.length, online: list.filter((n) => n.online).length, needed: Math.floor(list.length / 2) + 1, leader: list.find((n) => n.leader)?.id ?? '' };
 }
 
-/** The alarms of nodes. What several say alike, such as of the store that each has whole, is one thing. */
+/** The alarms of nodes. One that several have, of which the remedy is the same, is one thing. */
 export function alarmsOf(members: Member[]): Finding[] {
-  const raised = new Map<string, { nodes: string[]; alarm: Alarm }>();
-  for (const m of members) {
+  const raised = new Map<string, { node: string; alarm: Alarm }[]>();
+  for (const m of members)
     for (const alarm of m.alarms ?? []) {
-      const said = `${alarm.alarm} ${alarm.detail}`;
-      const same = raised.get(said);
-      if (same) same.nodes.push(m.node_id);
-      else raised.set(said, { nodes: [m.node_id], alarm });
+      const same = `${alarm.alarm} ${alarm.do}`;
+      raised.set(same, [...(raised.get(same) ?? []), { node: m.node_id, alarm }]);
     }
-  }
-  return [...raised.values()].map(({ nodes, alarm }) => {
+  return [...raised.values()].map((list) => {
+    const { alarm } = list[0];
     const known = alarms[alarm.alarm] ?? { of: alarm.alarm }; // of a newer node
-    return { tone: known.bad ? 'bad' : 'warn', text: `${nodes.join(', ')}: ${known.of}`, why: alarm.detail, todo: alarm.do, path: known.path ?? '/nodes' };
+    const alike = list.every((x) => x.alarm.detail === alarm.detail);
+    return {
+      tone: known.bad ? 'bad' : 'warn',
+      text: `${list.map((x) => x.node).join(', ')}: ${known.of}`,
+      why: alike ? alarm.detail : list.map((x) => `${x.node}: ${x.alarm.detail}`).join('; '),
+      todo: alarm.do,
+      path: known.path ?? '/nodes',
+    };
   });
 }
 
