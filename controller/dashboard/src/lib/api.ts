@@ -23,11 +23,11 @@ export const fieldError = (p: Problem | undefined, ...names: string[]): string =
 
 /** The network or the process did not answer at all. */
 export const unreachable = (what: string) =>
-  new Problem(0, 'No answer', `${what} does not answer. The page tries again by itself; what it shows is what it knew last.`, 'unreachable');
+  new Problem(0, 'No answer', `${what} does not answer. The page tries again by itself.`, 'unreachable');
 /** What was sent may have been done, or not. */
 const unanswered = (what: string, again: boolean) =>
   new Problem(0, 'Outcome unknown', `${what} did not answer: whether this was done is not known. ${again ? 'Try again as it is to find out: it is not done twice.' : 'Look whether it was before you try again.'}`, 'unanswered');
-const none = () => new Problem(0, 'No answer', 'No node is online: the page Nodes says why, and starts them. What is shown here is what was known last; it goes on by itself as soon as a node answers.', 'unreachable');
+const none = () => new Problem(0, 'No answer', 'No node is online: the page Nodes says why, and starts them. This goes on by itself as soon as a node answers.', 'unreachable');
 
 // A launcher that does not know who asks names no node.
 const nobody = () => (live.refused ? new Problem(live.refused, live.refused === 401 ? 'Not signed in' : 'Not allowed', credential.wanted || 'Whoever you are signed in as has no role here.', live.refused === 401 ? 'unauthenticated' : 'forbidden') : none());
