@@ -25,7 +25,7 @@ type completer func(ctx context.Context, c *connection, begun string) []string
 
 // argumentCompleters are by the word for the argument in a command's Use.
 var argumentCompleters = map[string]completer{
-	"ROUTER": completeRouters, "A": completeRouters, "B": completeRouters, "NODE": completeNodes,
+	"ROUTER": completeRouters, "A": completeRouters, "NODE": completeNodes,
 	"DESTINATION": completePrefixes, "KEY": completeKeys,
 }
 
@@ -46,7 +46,7 @@ var flagCompleters = map[string]completer{
 func (c *connection) complete(cmd *cobra.Command) {
 	if words := strings.Fields(cmd.Use)[1:]; !cmd.HasSubCommands() && cmd.ValidArgsFunction == nil && !slices.ContainsFunc(words, takesFile) {
 		cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
-			return c.offer(cmd, argumentCompleter(cmd, words, len(args)), begun)
+			return c.offer(cmd, argumentCompleter(cmd, words, args), begun)
 		}
 	}
 	for name, with := range flagCompleters {
@@ -66,13 +66,18 @@ func takesFile(word string) bool {
 	return strings.Contains(word, "FILE") || strings.Contains(word, "COMMAND")
 }
 
-// argumentCompleter is that of the n-th argument; nil: there is none to offer.
-func argumentCompleter(cmd *cobra.Command, words []string, n int) completer {
-	if n >= len(words) {
+// argumentCompleter is that of the argument behind args; nil: there is none to
+// offer.
+func argumentCompleter(cmd *cobra.Command, words, args []string) completer {
+	if len(args) >= len(words) {
 		return nil
 	}
-	word := strings.Trim(words[n], "[]…")
+	word := strings.Trim(words[len(args)], "[]…")
 	switch {
+	case word == "B" && cmd.Name() == "set": // a link that need not be there yet
+		return except(args[0], completeRouters)
+	case word == "B":
+		return completeNeighbours(args[0])
 	case strings.Contains(word, "|"):
 		return fixed(strings.Split(word, "|")...)
 	case word == "NAME":
@@ -148,6 +153,31 @@ func texts(body any, list_, name string) []string {
 
 func completeRouters(ctx context.Context, c *connection, _ string) []string {
 	return texts(c.get(ctx, "/v1/routers", nil), "routers", "router")
+}
+
+// except offers all but one.
+func except(one string, of completer) completer {
+	return func(ctx context.Context, c *connection, begun string) []string {
+		return slices.DeleteFunc(of(ctx, c, begun), func(name string) bool { return name == one })
+	}
+}
+
+// completeNeighbours offers the routers at the other ends of a router's links.
+func completeNeighbours(router string) completer {
+	return func(ctx context.Context, c *connection, _ string) []string {
+		var out []string
+		for _, l := range list(c.get(ctx, "/v1/links", nil), "links") {
+			a, b := text(member(l, "a")), text(member(l, "b"))
+			switch router {
+			case a:
+				out = append(out, b)
+			case b:
+				out = append(out, a)
+			}
+		}
+		slices.Sort(out)
+		return slices.Compact(out) // parallel links
+	}
 }
 
 func completeNodes(ctx context.Context, c *connection, _ string) []string {

@@ -172,6 +172,8 @@ func TestCompletion(t *testing.T) {
 		switch r.URL.Path {
 		case "/v1/routers":
 			fmt.Fprint(w, `{"routers":[{"router":"ams"},{"router":"ber"},{"router":"bru"}]}`)
+		case "/v1/links":
+			fmt.Fprint(w, `{"links":[{"a":"ams","b":"ber"},{"a":"ams","b":"ber","name":"x"},{"a":"ber","b":"bru"}]}`)
 		case "/v1/cluster/members":
 			fmt.Fprint(w, `{"members":[{"node_id":"node1"},{"node_id":"node2"}]}`)
 		case "/v1/guards":
@@ -201,7 +203,11 @@ func TestCompletion(t *testing.T) {
 		asked string
 	}{
 		{[]string{"router", "get", "b"}, "ber bru", "/v1/routers"},
-		{[]string{"link", "down", "ams", ""}, "ams ber bru", "/v1/routers"},
+		{[]string{"link", "down", ""}, "ams ber bru", "/v1/routers"},
+		{[]string{"link", "down", "ber", ""}, "ams bru", "/v1/links"},
+		{[]string{"link", "get", "bru", ""}, "ber", "/v1/links"},
+		{[]string{"link", "delete", "nobody", ""}, "", "/v1/links"},
+		{[]string{"link", "set", "ams", ""}, "ber bru", "/v1/routers"},
 		{[]string{"link", "down", "ams", "ber", ""}, "", ""},
 		{[]string{"route", "list", "--router", "am"}, "ams", "/v1/routers"},
 		{[]string{"route", "add", "10.0.0.0/8", "192.0.2.1", "--require", "ams,b"}, "ams,ber ams,bru", "/v1/routers"},
