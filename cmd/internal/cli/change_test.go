@@ -66,7 +66,7 @@ func TestPreviewIsReadable(t *testing.T) {
 		"intent":{"added":1,"changed":1,"removed":1,"same":1,"items":[
 			{"after":{"kind":"route.announced","router":"r1","destination":"10.2.0.0/16","next_hop":"192.0.2.1","metric":10}},
 			{"before":{"kind":"route.announced","destination":"10.1.0.0/16","next_hop":"192.0.2.1","metric":10,"tags":["a"]},"after":{"kind":"route.announced","destination":"10.1.0.0/16","next_hop":"192.0.2.1","metric":5,"tags":["a"]}},
-			{"before":{"kind":"link.set","a":"r1","b":"r2","cost_ab":10}}],"items_left_out":7},
+			{"before":{"kind":"link.set","a":"r1","b":"r2","name":"second","cost_ab":10}}],"items_left_out":7},
 		"routers":[
 			{"router":"r1","prefixes_before":1000003,"prefixes":1000002,"added":1,"removed":2,"changed":812345,
 			 "entries":[{"destination":"10.2.0.0/16","after":[{"next_hop":"192.0.2.1","weight":1}]},
@@ -83,7 +83,7 @@ passes by force: core
 intent: 1 added, 1 changed, 1 removed
   + route r1 10.2.0.0/16 192.0.2.1 metric 10
   ~ route 10.1.0.0/16 192.0.2.1: metric 10 -> metric 5
-  - link r1 r2 cost_ab 10
+  - link r1-r2 (second) cost_ab 10
   … and 7 more
 router r1: 1,000,003 to 1,000,002 prefixes (1 added, 812345 changed, 2 removed)
   + 10.2.0.0/16  192.0.2.1

@@ -207,11 +207,7 @@ func decided(t *table, h any) {
 		t.line("%s: no route", r)
 	}
 	for _, l := range list(h, "links") {
-		name := text(member(l, "a")) + "-" + text(member(l, "b"))
-		if n := text(member(l, "name")); n != "-" {
-			name += "/" + n
-		}
-		t.row("  link "+name, "", "cost "+text(member(l, "cost_ab"))+"/"+text(member(l, "cost_ba")), linkState(l), "revision "+text(member(l, "revision")))
+		t.row("  link "+linkName(l), "", "cost "+text(member(l, "cost_ab"))+"/"+text(member(l, "cost_ba")), linkState(l), "revision "+text(member(l, "revision")))
 	}
 	for _, p := range list(h, "passed_over") {
 		print(p, ", longer, but unusable")

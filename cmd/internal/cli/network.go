@@ -122,7 +122,7 @@ func neighbour(l any, of string) string {
 		other = text(member(l, "a"))
 	}
 	if name := member(l, "name"); name != nil {
-		other += "/" + text(name)
+		other += " (" + text(name) + ")"
 	}
 	return other
 }

@@ -121,6 +121,8 @@ var named = map[string][]string{
 	"route.withdrawn": {"router", "destination", "type", "next_hop", "interface", "origin"},
 	"router.set":      {"router"},
 	"link.set":        {"a", "b", "name"},
+	"link.removed":    {"a", "b", "name"},
+	"link.observed":   {"a", "b", "name"},
 	"key.put":         {"key"},
 	"guard.set":       {"name"}, // its actor is whom it is about
 	"guard.removed":   {"name"},
@@ -137,6 +139,9 @@ func namesOf(event any) []string {
 func itemName(event any) string {
 	kind, _, _ := strings.Cut(text(member(event, "kind")), ".")
 	parts := []string{kind}
+	if kind == "link" {
+		return kind + " " + linkName(event)
+	}
 	for _, k := range namesOf(event) {
 		if v := member(event, k); v != nil {
 			parts = append(parts, text(v))
