@@ -306,9 +306,10 @@ func TestImportNamesAllRefusals(t *testing.T) {
 	if ExitCode(err) != ExitUsage {
 		t.Errorf("%v", err)
 	}
+	told := errOut.String() + "dvr: " + message(err)
 	for _, want := range []string{"line 1: no", "line 2: metric: too large", "7 lines in all"} {
-		if !strings.Contains(errOut.String(), want) {
-			t.Errorf("%q is not in\n%s", want, errOut.String())
+		if strings.Count(told, want) != 1 {
+			t.Errorf("%q is not told once in\n%s", want, told)
 		}
 	}
 }

@@ -52,7 +52,11 @@ func topologyImport(c *connection) *cobra.Command {
 	return importCommand(c, &importing{
 		path: "/v1/topology/import", short: "Import routers and links, one JSON object a line (.gz and .zst as they are)",
 		long: "Import routers and links from NDJSON: one event a line, as `dvr topology export` writes them. With --replace the\n" +
-			"lines are the desired topology, and only the difference is committed: see it first with --dry-run.",
+			"lines are the desired topology, and only the difference is committed: see it first with --dry-run.\n\n" +
+			"  {\"kind\":\"router.set\",\"router\":\"r1\",\"description\":\"edge\",\"tags\":[\"core\"],\"drained\":\"soft\"}\n" +
+			"  {\"kind\":\"link.set\",\"a\":\"r1\",\"b\":\"r2\",\"name\":\"spare\",\"cost_ab\":10,\"cost_ba\":10,\"address_a\":[\"10.0.12.1\"],\"address_b\":[\"10.0.12.2\"],\n" +
+			"   \"interface_a\":\"eth0\",\"interface_b\":\"eth1\",\"down\":true,\"tags\":[\"x\"]}\n\n" +
+			"These are all members there are, each event on one line; all but kind and the names of the routers may be left out.",
 		replace: "the lines are the desired topology: remove the routers and links of the scope that are not in them (one commit)",
 		scope:   "with --replace: tag:NAME, or router:NAME, that router and its links (default: every router and link)",
 	})
@@ -116,7 +120,7 @@ func importCommand(c *connection, of *importing) *cobra.Command {
 					t.row("changes", grouped(changes)+", what was withdrawn or removed among them")
 				}
 				t.row("revisions", text(member(body, "first_revision"))+" to "+text(member(body, "last_revision")))
-				refusals(t, body)
+				refusals(t, body, "")
 				pledges(t, body, member(body, "last_revision"))
 			}); err != nil {
 				return err
@@ -175,11 +179,14 @@ func shellWord(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
-// refusals prints the refused lines that an import names, and how many there are.
-func refusals(t *table, body any) {
+// refusals prints the refused lines that an import names, and how many there
+// are; not the one that is told elsewhere.
+func refusals(t *table, body any, elsewhere string) {
 	refused := list(body, "refused")
 	for _, r := range refused {
-		t.row("refused", refusal(r))
+		if line := refusal(r); line != elsewhere {
+			t.row("refused", line)
+		}
 	}
 	if n := count(member(body, "refused_count")); n > int64(len(refused)) {
 		t.row("refused", fmt.Sprintf("%d lines in all", n))
@@ -197,7 +204,7 @@ func (c *connection) refusedLines(p *client.Problem) {
 	if n := count(member(body, "accepted")); n > 0 {
 		t.row("accepted", fmt.Sprintf("%d before it failed, up to revision %s", n, text(member(body, "last_revision"))))
 	}
-	refusals(t, body)
+	refusals(t, body, p.Error())
 	_ = t.flush() // the error that follows says that it failed
 }
 

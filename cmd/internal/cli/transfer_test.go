@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"dvr/cmd/internal/client"
+	"dvr/eventlog"
 )
 
 // hangingUp is a node that dies in the middle of a call.
@@ -71,5 +72,30 @@ func TestAnImportTellsWhatIsToCome(t *testing.T) {
 		if got = squeeze(got); err != nil || got != test.want {
 			t.Errorf("%s: %v\n got %q\nwant %q", test.args, err, got, test.want)
 		}
+	}
+}
+
+// TestTheHelpOfAnImportShowsItsLines: they are taken, with every member there is.
+func TestTheHelpOfAnImportShowsItsLines(t *testing.T) {
+	out, err := runLocal(t, "topology", "import", "--help")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := 0
+	for line := range strings.Lines(strings.ReplaceAll(out, ",\n   ", ",")) {
+		if line = strings.TrimSpace(line); !strings.HasPrefix(line, "{") {
+			continue
+		}
+		shown++
+		e, err := new(eventlog.Decoder).Event([]byte(line))
+		if err == nil {
+			err = e.Validate()
+		}
+		if err != nil || string(eventlog.AppendEvent(nil, e)) != line {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	if shown != 2 {
+		t.Errorf("%d lines in\n%s", shown, out)
 	}
 }
