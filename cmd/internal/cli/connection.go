@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -143,8 +144,19 @@ func (c *connection) call(ctx context.Context, call client.Call, out any) (*clie
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.deadline(call))
 	defer cancel()
+	if changes(&call) && call.IdempotencyKey == "" {
+		call.IdempotencyKey = client.NewKey() // which is told where nobody answers
+	}
 	answer, err := cl.Do(ctx, call, out)
-	return answer, c.advise(err)
+	if err = c.advise(err); changes(&call) && errors.Is(err, client.ErrUnreachable) && !client.Unsent(err) {
+		err = fmt.Errorf("%w\nWhether it was done is not known. Repeat it safely with --idempotency-key %s", err, call.IdempotencyKey)
+	}
+	return answer, err
+}
+
+// changes: the call is that of a mutation, and would be stored.
+func changes(call *client.Call) bool {
+	return call.Method != http.MethodGet && call.Query.Has("timeout") && call.Query.Get("dry_run") != "true"
 }
 
 // advise adds to an error that no node answered what may help.
@@ -157,6 +169,9 @@ func (c *connection) advise(err error) error {
 	}
 	if advice := c.distrust(err); advice != "" {
 		return fmt.Errorf("%w\n%s", err, advice)
+	}
+	if !client.Unsent(err) {
+		return fmt.Errorf("%w\nA node was reached and did not answer: it is slow, or was stopped. --timeout waits longer than %s.", err, c.timeout)
 	}
 	return fmt.Errorf("%w\nIs a node running at %s? If it is elsewhere, say where: --endpoint HOST:PORT, or for all\n"+
 		"commands: export DVR_ENDPOINTS=HOST:PORT[,HOST:PORT...]", err, strings.Join(c.endpoints, ", "))

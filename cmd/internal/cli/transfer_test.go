@@ -75,6 +75,26 @@ func TestAnImportTellsWhatIsToCome(t *testing.T) {
 	}
 }
 
+// TestASilentNodeIsNotOneThatIsAway: where the call was sent, other advice helps,
+// and of a change it is not known whether it was made.
+func TestASilentNodeIsNotOneThatIsAway(t *testing.T) {
+	for _, test := range []struct {
+		args    []string
+		changes bool
+	}{
+		{[]string{"kv", "put", "a", "1"}, true}, {[]string{"kv", "put", "a", "1", "--dry-run"}, false}, {[]string{"status"}, false}, {[]string{"route", "list"}, false},
+	} {
+		_, err := run(t, hangingUp{}, test.args...)
+		if !errors.Is(err, client.ErrUnreachable) || ExitCode(err) != ExitUnavailable {
+			t.Fatalf("%q: %v", test.args, err)
+		}
+		said := err.Error()
+		if strings.Contains(said, "Is a node running") || !strings.Contains(said, "A node was reached and did not answer") || strings.Contains(said, "Whether it was done is not known. Repeat it safely with --idempotency-key ") != test.changes {
+			t.Errorf("%q: %s", test.args, said)
+		}
+	}
+}
+
 // TestTheHelpOfAnImportShowsItsLines: they are taken, with every member there is.
 func TestTheHelpOfAnImportShowsItsLines(t *testing.T) {
 	out, err := runLocal(t, "topology", "import", "--help")

@@ -238,16 +238,16 @@ func (c *Client) send(ctx context.Context, call Call) (*http.Response, string, e
 				// there; but what became of a change that was sent only its last
 				// attempt tells.
 				var answered *Problem
-				if !errors.As(last, &answered) || (call.Method != http.MethodGet && !unsent(err)) {
+				if !errors.As(last, &answered) || (call.Method != http.MethodGet && !Unsent(err)) {
 					last = err
 				}
 				// An attempt to read that the end of the call cut short tells less than the
 				// one before it.
 				if failed[n] == nil || ctx.Err() == nil || call.Method != http.MethodGet {
 					failed[n] = err
-					reached = reached || !unsent(err)
+					reached = reached || !Unsent(err)
 				}
-				doubt = doubt || !unsent(err)
+				doubt = doubt || !Unsent(err)
 				ready[n] = time.Now().Add(c.pause)
 				continue
 			}
@@ -353,8 +353,9 @@ func foreign(err error) bool {
 	return strings.Contains(text, "malformed HTTP response") || strings.Contains(text, "readLoopPeekFailLocked: %!w(<nil>)")
 }
 
-// unsent says that a failed attempt never reached a node.
-func unsent(err error) bool {
+// Unsent says that a call which failed so never reached a node: nothing can have
+// come of it.
+func Unsent(err error) bool {
 	var op *net.OpError
 	return errors.Is(err, ErrOtherService) || errors.As(err, &op) && (op.Op == "dial" || op.Op == refusedTLS)
 }

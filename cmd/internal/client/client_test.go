@@ -436,7 +436,7 @@ func TestTransportSendsNothingTwice(t *testing.T) {
 	if _, err := finish(resp, c.endpoints[0], nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.try(t.Context(), c.endpoints[0], call, 0); err == nil || unsent(err) || taken.Load() != 2 {
+	if _, err := c.try(t.Context(), c.endpoints[0], call, 0); err == nil || Unsent(err) || taken.Load() != 2 {
 		t.Errorf("%d attempts, and what was sent counts as unsent: %v", taken.Load(), err)
 	}
 }
