@@ -12,7 +12,7 @@ import (
 	"dvr/cmd/internal/simulation"
 )
 
-func simCommand(in io.Reader, out io.Writer) *cobra.Command {
+func simCommand(c *connection, in io.Reader, out io.Writer) *cobra.Command {
 	o := simulation.Options{}
 	var seed uint64
 	var events, asJSON bool
@@ -24,6 +24,9 @@ func simCommand(in io.Reader, out io.Writer) *cobra.Command {
 			"or what `GET /v1/topology` and `dvr route export` give.",
 		Example: "  dvr sim grid:1024 --prefixes 10 --events 100\n  dvr sim network.txt --verify",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.checkOutput(); err != nil {
+				return err
+			}
 			if err := o.Check(); err != nil {
 				return usageError{err}
 			}
@@ -31,16 +34,24 @@ func simCommand(in io.Reader, out io.Writer) *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
+			if len(t.Routes) > 0 && !cmd.Flags().Changed("prefixes") {
+				o.Prefixes = 0 // it has its own
+			}
 			o.Seed = seed
 			r, err := simulation.Run(cmd.Context(), t, o) // with what was measured, also where it was interrupted
 			if r != nil {
-				if asJSON {
+				switch {
+				case asJSON || c.output == "json":
 					e := json.NewEncoder(out)
 					e.SetIndent("", "  ")
 					if err := e.Encode(r); err != nil {
 						return err
 					}
-				} else {
+				case c.output == "yaml":
+					if err := c.printValue(r, nil); err != nil {
+						return err
+					}
+				default:
 					r.Print(out, events)
 				}
 			}
@@ -48,14 +59,14 @@ func simCommand(in io.Reader, out io.Writer) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.IntVar(&o.Prefixes, "prefixes", 10, "of each router")
+	f.IntVar(&o.Prefixes, "prefixes", 10, "made up for each router; where a file has some of its own: none but these, unless it is given")
 	f.IntVar(&o.Vectors, "vectors", 1024, "follow the vectors of at most so many routers")
 	f.IntVar(&o.DataPlanes, "dataplanes", 100, "follow the FIBs of at most so many routers")
 	f.IntVar(&o.Events, "events", 100, "events of churn")
 	f.Uint64Var(&seed, "seed", 1, "what is random follows from it")
 	f.BoolVar(&o.Verify, "verify", false, "hold everything against the same from nothing, at the beginning and after every event")
 	f.BoolVar(&events, "each", false, "list each event")
-	f.BoolVar(&asJSON, "json", false, "print the report as JSON; durations in ns")
+	f.BoolVar(&asJSON, "json", false, "the same as -o json; durations are in ns")
 	return cmd
 }
 

@@ -19,8 +19,9 @@ func pull(s *projector.State, id eventlog.RouterID) (func() (projector.Decision,
 
 // Print writes the report; events lists each event of the churn.
 func (r *Report) Print(w io.Writer, events bool) {
-	fmt.Fprintf(w, "%d routers, %d links, %d prefixes in %d classes; %d vectors followed, %d FIBs\n",
-		r.Routers, r.Links, r.Prefixes, r.Classes, r.Vectors, r.DataPlanes)
+	fmt.Fprintf(w, "%s, %s, %s in %s; %s followed, %s\n",
+		counted(r.Routers, "router", "routers"), counted(r.Links, "link", "links"), counted(r.Prefixes, "prefix", "prefixes"), counted(r.Classes, "class", "classes"),
+		counted(r.Vectors, "vector", "vectors"), counted(r.DataPlanes, "FIB", "FIBs"))
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(t, "fold of the topology\t%s\n", short(r.Fold))
 	fmt.Fprintf(t, "vectors from nothing\t%s\t%d decisions, %d routers settled, %d links' ends looked at\n", short(r.FromNothing), r.Decisions, r.Work.Settled, r.Work.Scanned)
@@ -38,7 +39,7 @@ func (r *Report) Print(w io.Writer, events bool) {
 	if len(r.Churn) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n%d events:\n", len(r.Churn))
+	fmt.Fprintf(w, "\n%s:\n", counted(len(r.Churn), "event", "events"))
 	t = tabwriter.NewWriter(w, 0, 4, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "\tmedian\tp99\tmost\t")
 	duration := func(what string, of func(*Event) time.Duration) {
@@ -72,6 +73,13 @@ func (r *Report) Print(w io.Writer, events bool) {
 		}
 		t.Flush()
 	}
+}
+
+func counted(n int, one, several string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, several)
 }
 
 func row(t io.Writer, what string, churn []Event, of func(*Event) float64, show func(float64) string) {
