@@ -151,7 +151,7 @@ func (s *Server) listCommits(c echo.Context) error {
 		next = strconv.FormatUint(uint64(n), 10)
 	}
 	begin := func() {
-		s.setPosition(w.Header(), at)
+		s.setView(w.Header(), v)
 		if next != "" {
 			w.Header()[headerCursor] = []string{next}
 		}

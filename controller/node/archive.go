@@ -11,6 +11,7 @@ import (
 	"dvr/controller/httpapi"
 	"dvr/controller/service"
 	"dvr/eventlog"
+	"dvr/eventlog/etcdlog"
 	"dvr/projector"
 )
 
@@ -41,7 +42,7 @@ func newArchiving(n *Node) *archiving {
 		return nil
 	}
 	a := &archiving{node: n, dir: archive.NewDirectory(n.settings.ArchiveDir)}
-	a.log = archive.NewLog(n.store, a.dir)
+	a.log = archive.NewLog(n.near(), a.dir)
 	a.writer = archive.NewArchivist(n.store, a.dir, n.settings.NodeID, n.version)
 	a.writer.Now = n.now
 	a.writer.State = func(ctx context.Context, r eventlog.Revision) (*projector.State, error) {
@@ -55,9 +56,21 @@ func newArchiving(n *Node) *archiving {
 // past is the log that questions about the past are answered from.
 func (n *Node) past() service.History {
 	if n.archive == nil {
-		return n.store
+		return n.near()
 	}
 	return n.archive.log
+}
+
+// near is the log for who reads of the past, which goes on where nobody leads.
+func (n *Node) near() etcdlog.Near {
+	return etcdlog.Near{Log: n.store, Unled: func() bool {
+		u, ok := n.peers.exchange.Appender().(service.Unled)
+		if !ok {
+			return false
+		}
+		_, why := u.Unled()
+		return why != nil
+	}}
 }
 
 // truncatable is appender.KeeperOptions.Archive; nil: nothing is archived.

@@ -19,12 +19,18 @@ const undisturbed = 5 * time.Millisecond
 func (l *Log) get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.options.CallTimeout)
 	defer cancel()
+	if near(ctx) {
+		opts = append(opts[:len(opts):len(opts)], clientv3.WithSerializable())
+	}
 	return l.client.KV.Get(ctx, key, opts...)
 }
 
 func (l *Log) txn(ctx context.Context, cmps []clientv3.Cmp, then, otherwise []clientv3.Op) (*clientv3.TxnResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.options.CallTimeout)
 	defer cancel()
+	if near(ctx) && cmps == nil {
+		then = nearby(then)
+	}
 	if l.options.Disturbed != nil {
 		disturbed := l.options.Disturbed()
 		// Few calls live so long: most need no goroutine.

@@ -262,6 +262,15 @@ func TestNoFalseLeader(t *testing.T) {
 		must(t, lead, http.StatusOK, http.MethodGet, "/routes/10.0.1.0/24", "")
 		waits = own() > 500*time.Millisecond
 	}
+	// The log of before is read on, from what the member has.
+	for _, path := range []string{
+		"/v1/commits?limit=2", "/v1/commits/2", "/v1/diff?from=1", "/v1/blame/10.0.1.0%2F24", "/v1/explain?address=10.0.1.1", "/routes/10.0.1.0%2F24?at=2",
+	} {
+		own = stalltest.Begin(t)
+		if a := must(t, lead, http.StatusOK, http.MethodGet, path, ""); own() > time.Second || strings.HasPrefix(path, "/v1/commits") && a.header.Get("DVR-Stale") != "true" {
+			t.Errorf("%s: %v after %v", path, a.header, own())
+		}
+	}
 	if a := must(t, lead, http.StatusOK, http.MethodGet, "/v1/cluster/members", ""); a.body["stale"] != true {
 		t.Errorf("the members without a majority: %s", a.text)
 	}
