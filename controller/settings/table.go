@@ -45,7 +45,7 @@ var table = []*definition{
 	text("ETCD_CERT_FILE", "", "certificate to show to an external etcd in TLS (default: none)", func(s *Settings) *string { return &s.EtcdTLS.Cert }),
 	text("ETCD_KEY_FILE", "", "its private key", func(s *Settings) *string { return &s.EtcdTLS.Key }),
 	boolean("ETCD_WRITABLE", "let etcd clients write, past every check", func(s *Settings) *bool { return &s.EtcdWritable }),
-	size("ETCD_QUOTA", "8GiB", "largest size of the embedded etcd's database", 64<<20, 64<<30, func(s *Settings) *int64 { return &s.EtcdQuota }),
+	size("ETCD_QUOTA", "8GiB", "largest size of the embedded etcd's database, 64MiB to 64GiB", 64<<20, 64<<30, func(s *Settings) *int64 { return &s.EtcdQuota }),
 	{name: "INITIAL_CLUSTER", usage: "first members of a new cluster with their Raft addresses: node-1=127.0.0.1:8301,node-2=…",
 		set: func(s *Settings, v string) (err error) { s.InitialCluster, err = initialCluster(v); return },
 		get: func(s *Settings) string { return FormatMembers(s.InitialCluster) }},
