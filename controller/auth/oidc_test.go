@@ -146,8 +146,14 @@ func TestOIDC(t *testing.T) {
 		t.Errorf("the provider was asked %d times for made-up keys", n)
 	}
 	i.idp.PublicKeys = append(i.idp.PublicKeys, oidctest.PublicKey{PublicKey: fresh.Public(), KeyID: "k2", Algorithm: "RS256"})
-	now = now.Add(10 * time.Second)
-	if _, _, err := o.Verify(oidctest.SignIDToken(fresh, "k2", "RS256", all)); err != nil {
+	signed := oidctest.SignIDToken(fresh, "k2", "RS256", all)
+	for range 20 { // who comes right when a fetch ends may be given its outcome
+		now = now.Add(10 * time.Second)
+		if _, _, err = o.Verify(signed); err == nil {
+			break
+		}
+	}
+	if err != nil {
 		t.Errorf("a new key: %v", err)
 	}
 	// What was verified once ends with its time.
