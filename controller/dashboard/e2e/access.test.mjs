@@ -150,7 +150,7 @@ describe('authorization', { skip: skip || false }, () => {
   });
 
   test('an operator of some keys changes these, as who it is', async () => {
-    browser.expects(401);
+    browser.expects(401, 403);
     await browser.go(page, '/routes');
     await refused('Add a route', /^kim has the role operator; .* its scope does not reach so far\.$/);
     await browser.go(page, '/kv');
