@@ -328,7 +328,7 @@ describe('dashboard', { skip: skip || false }, () => {
   });
 
   test('topology: a router and a link are added, a router drained and not any more, a link removed', async () => {
-    browser.expects(412);
+    browser.expects(412, 404); // the page asks for the link that it shows
     await browser.go(page, '/topology');
     await button('Router').click();
     await dialog().getByLabel('Router').fill('par1');
@@ -358,8 +358,11 @@ describe('dashboard', { skip: skip || false }, () => {
     assert.equal((await cluster.must('GET', '/v1/routers/par1')).description, 'core par1');
     await page.getByRole('link', { name: 'lon1 – par1' }).click();
     await button('Remove').click();
+    const gone = page.waitForResponse((r) => r.status() === 404 && r.url().includes('/v1/links/lon1/par1'));
     await button('Remove', dialog()).click();
+    await gone;
     await eventually('removed', async () => (await cluster.call('GET', '/v1/links/lon1/par1')).status === 404);
+    await browser.go(page, '/topology');
   });
 
   test('the map has its colours where motion is reduced, too', async () => {

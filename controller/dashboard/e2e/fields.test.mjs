@@ -230,6 +230,7 @@ describe('fields', { skip: skip || false }, () => {
 
   test('the history: revisions that are none', async () => {
     await browser.go(page, '/history');
+    await page.getByText(/revision [1-9]/).first().waitFor(); // the newest is known
     const main = page.getByRole('main');
     await labelled('Go to revision', main).fill('last');
     await button('Go', main).click();
