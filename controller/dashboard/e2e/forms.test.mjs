@@ -27,7 +27,7 @@ describe('what comes between', { skip: skip || false }, () => {
   const head = async () => (await cluster.must('GET', '/v1/status')).revision;
 
   test('an address of the page names one thing, and reaches no other', async () => {
-    browser.expects(400);
+    browser.expects(400, 404);
     await cluster.must('PUT', '/v1/routers/r1', { description: 'not to be reached' });
     await cluster.must('PUT', '/v1/links/r2/r3', { cost_ab: 1, cost_ba: 1 });
     const link = page.getByRole('region', { name: 'Link', exact: true });
