@@ -12,7 +12,8 @@ import (
 const unstageWithin = 2 * time.Second
 
 // stageAllowance is for staging a commit and queueing it, beyond the time that is
-// asked for its confirmation; where staging takes longer, it is done once more.
+// asked for its confirmation; where half of it was not enough, it is staged again, with
+// four times what that took.
 const stageAllowance = 2 * time.Second
 
 // inquire asks the loop what it would do with p now: an answer from the

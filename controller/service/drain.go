@@ -9,9 +9,9 @@ import (
 )
 
 // SetDrain takes a router out of transit, or with DrainNone back into it, and
-// leaves its description and tags as they are; one that is so already stays, and
+// leaves the rest of its attributes as they are; one that is so already stays, and
 // nothing is stored. A router that is known but not declared becomes so by being
-// drained. Errors: ErrNotFound.
+// drained. Cost: a commit. Errors: ErrNotFound, those of a mutation.
 func (s *Service) SetDrain(ctx context.Context, m *Mutation, id eventlog.RouterID, d eventlog.Drain) (Receipt, error) {
 	if err := check(&eventlog.RouterSet{Router: id, Drained: d}); err != nil {
 		return Receipt{}, err
